@@ -1,0 +1,132 @@
+# Everything a checkout needs: `make help` lists it. Nothing is written outside the checkout: the environment is
+# .venv, every cache and every installed target is under .cache, so that two clones never meet.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+# One environment, one installer at a time; the tests spread over the cores by themselves.
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+ROOT := $(CURDIR)
+VENV := $(ROOT)/.venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+CACHE := $(ROOT)/.cache
+
+export PIP_CACHE_DIR := $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export npm_config_cache := $(CACHE)/npm
+export UV_CACHE_DIR := $(CACHE)/uv-cache
+export DOORWARD_TARGETS := $(CACHE)/targets
+
+# Only what a lock names, by its hash, and only as wheels: a source distribution would run its own build, and install
+# what that asks for without a hash.
+INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --only-binary :all:
+# The project itself, in place; its build backend comes from a lock too.
+INSTALL_SELF := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+PUBLISHED := $(BIN)/python -m doorward.lab.targets.published
+
+# Arguments for the verb behind a target: make demo ARGS=--json\ -
+ARGS ?=
+# Worker processes of the test run.
+WORKERS ?= 2
+
+##@ Use it
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(STAMPS)/demo ## Attack unprotected servers, then the same servers behind Doorward
+	@$(PUBLISHED) --unreachable-is-no-failure
+	$(BIN)/doorward demo $(ARGS)
+
+##@ Develop it
+
+.PHONY: setup
+setup: $(STAMPS)/dev ## Make .venv with everything for development, and install the published targets
+	@$(PUBLISHED)
+	$(PUBLISHED) --locks tests/peers
+
+.PHONY: test
+test: MACHINE := --install
+test: setup $(STAMPS)/wheelhouse check ## Install what the tests need, judge the source, run all tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not soak' $(ARGS)
+
+.PHONY: check
+check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
+
+.PHONY: soak
+soak: setup ## Run the long tests: many processes, many calls, kills
+	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+.PHONY: bench
+bench: setup ## Measure what Doorward costs
+	@$(BIN)/python bench/run.py $(ARGS)
+
+.PHONY: wheel
+wheel: $(STAMPS)/dev ## Build the wheel into dist/
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist .
+
+.PHONY: lock
+lock: $(STAMPS)/dev $(STAMPS)/uv ## Choose versions anew within the .in files (UPGRADE=1: all of them)
+	@sh tools/lock.sh $(CACHE)/uv/bin/uv $(BIN)/python
+
+.PHONY: changes
+changes: $(STAMPS)/dev ## Show what the next release notes will say
+	@$(BIN)/towncrier build --draft --version next
+
+.PHONY: clean
+clean: ## Remove everything that make made
+	@rm -rf $(VENV) $(CACHE) build dist out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What follows happens once: each file stands for something installed, and depends on the lock it was installed from.
+# They live inside .venv, so removing it takes them along.
+
+$(STAMPS)/venv:
+	@python=$$(sh tools/machine.sh $(MACHINE))
+	"$$python" -m venv --clear $(VENV)
+	mkdir -p $(@D) $(CACHE)
+	touch $@
+
+$(STAMPS)/demo-locked: requirements/build.txt requirements/demo.txt $(STAMPS)/venv
+	@echo 'doorward: installing what the demo needs'
+	$(INSTALL) -r requirements/build.txt -r requirements/demo.txt
+	touch $@
+
+$(STAMPS)/dev-locked: requirements/dev.txt $(STAMPS)/venv
+	@echo 'doorward: installing everything for development'
+	$(INSTALL) -r requirements/dev.txt
+	touch $@
+
+$(STAMPS)/demo: pyproject.toml $(STAMPS)/demo-locked
+	@$(INSTALL_SELF)
+	touch $@
+
+$(STAMPS)/dev: pyproject.toml $(STAMPS)/dev-locked
+	@$(INSTALL_SELF)
+	touch $@
+
+# The wheel test installs into clean environments from here, so that it needs no registry.
+$(STAMPS)/wheelhouse: requirements/runtime.txt $(STAMPS)/venv
+	@echo 'doorward: fetching the wheels for the wheel test'
+	rm -rf $(CACHE)/wheelhouse
+	$(BIN)/python -m pip download --quiet --require-hashes --only-binary :all: \
+		-r requirements/runtime.txt --dest $(CACHE)/wheelhouse
+	touch $@
+
+$(STAMPS)/uv: requirements/lock.txt $(STAMPS)/venv
+	@$(BIN)/python -m venv --clear $(CACHE)/uv
+	$(CACHE)/uv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/lock.txt
+	touch $@

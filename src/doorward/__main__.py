@@ -1,0 +1,5 @@
+"""``python -m doorward``."""
+
+from doorward.cli.main import run
+
+run()

@@ -1,0 +1,147 @@
+"""What one record of the archive says, and its bytes.
+
+The bytes of an entry are a leaf of the log's tree. They are made once, here, and never again: readers and verifiers
+take the stored bytes. Pure: the clock, the salt and the index belong to the caller. ``docs/audit-format.md`` describes
+the same for readers who do not trust this code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar, Literal, get_args
+
+import msgspec
+
+from doorward.errors import StorageError
+
+Kind = Literal["opened", "intent", "outcome", "refusal", "ask", "answer", "notice", "run", "interrupted", "closed"]
+"""``opened`` and ``closed`` with an empty ``link`` are about the log itself: its first and its last entry."""
+
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+
+INLINE_BODY_BYTES = 64 * 1024
+"""Above this a body stands once in the store's ``bodies``, and the entry names its digest (architecture §4)."""
+
+SALT_BYTES = 16
+"""The least a salt may have: 128 bits keep a short secret behind a commitment from being guessed."""
+
+_LONGEST_SALT_BYTES = 255  # its length is hashed as one byte
+
+_COMMITMENT_DOMAIN = b"doorward audit commitment v1\x00"
+
+
+class FindingRecord(msgspec.Struct, frozen=True, gc=False):
+    """A finding as it is archived: which control, what it asked for, why, and on what evidence (already masked)."""
+
+    control: str
+    effect: str
+    reason: str
+    evidence: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """One record. Fields at their default are not written.
+
+    ``index`` is set by the store, whatever the caller gives. An outcome names the same ``link`` and ``request`` as the
+    intent it ends, and the answering side as ``sender``: that is how an interrupted log's open requests are found.
+    """
+
+    index: int = 0
+    kind: Kind
+    at: int
+    """Microseconds since the epoch, UTC."""
+    link: str
+    exchange: int = 0
+    principal: str = ""
+    """The authenticated principal; how it was authenticated stands in ``detail``."""
+    server: str = ""
+    """The verified identity on one line: name (kind, fingerprint). Never what the server says of itself."""
+    sender: str = ""
+    """``client``, ``server`` or ``doorward``."""
+    method: str = ""
+    subject: str = ""
+    """The tool, the prompt or the URI."""
+    request: str = ""
+    """The JSON-RPC id as JSON text, so that ``1`` and ``"1"`` stay apart."""
+    trace: str = ""
+    """W3C ``traceparent``."""
+    decision: str = ""
+    findings: tuple[FindingRecord, ...] = ()
+    reference: str = ""
+    """What the refused peer was told; ``doorward audit show REFERENCE`` explains it."""
+    ticket: str = ""
+    """The ticket this entry is about."""
+    spends: str = ""
+    """The ticket this entry releases. A store accepts each value once."""
+    policy: str = ""
+    """Digest of the policy in force."""
+    body: str = ""
+    """Masked JSON."""
+    body_digest: str = ""
+    """SHA-256 of the masked body, hexadecimal."""
+    body_size: int = 0
+    body_stored: bool = False
+    """The body stands in the store's ``bodies`` under ``body_digest``. Set by the store."""
+    commitment: str = ""
+    """See ``commit``. The salt lies beside the leaf and not in it, so a leaf can be shown without it."""
+    outcome: str = ""
+    duration_us: int = 0
+    count: int = 0
+    running: str = ""
+    """Runs: how many messages, and the running hash over them."""
+    detail: dict[str, str] = {}
+    """Few and flat."""
+
+
+class AlreadySpent(StorageError):  # noqa: N818 (it says what happened to the ticket)
+    """A ticket that an earlier entry of this log released was to be released again. Nothing was appended.
+
+    ``position`` is the place of the offending item in what was given to ``append``, so the others can be tried anew.
+    """
+
+    code: ClassVar[str] = "audit-already-spent"
+
+    def __init__(self, ticket: str, position: int) -> None:
+        super().__init__(f"ticket {ticket!r} was already spent")
+        self.ticket = ticket
+        self.position = position
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER = msgspec.json.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    """The bytes of an entry: compact JSON, fields in the order of ``Entry``, defaults left out, ``detail`` sorted.
+
+    ``ValueError``: the kind is none of ``KINDS``, or a text is not Unicode (a lone surrogate). ``TypeError``: a value
+    that JSON cannot hold.
+    """
+    if entry.kind not in KINDS:
+        raise ValueError(f"no such kind of entry: {entry.kind!r}")
+    return _ENCODER.encode(entry)
+
+
+def decode(leaf: bytes) -> Entry:
+    """The entry a leaf holds. ``msgspec.ValidationError`` if it holds anything else, unknown fields included.
+
+    A field we do not know is refused because a reader that dropped it would show less than was recorded.
+    """
+    return _DECODER.decode(leaf)
+
+
+def commit(salt: bytes, original: bytes) -> str:
+    """A commitment to the unmasked original: SHA-256(domain, length of the salt, salt, original), hexadecimal.
+
+    It lets whoever still has the original prove later that it is what was recorded, while the log keeps only the masked
+    text. It does not hide an original that can be guessed from somebody who has the salt. ``ValueError``: the salt is
+    shorter than ``SALT_BYTES`` or longer than 255 bytes.
+    """
+    if not SALT_BYTES <= len(salt) <= _LONGEST_SALT_BYTES:
+        raise ValueError(f"a salt has {SALT_BYTES} to 255 bytes, not {len(salt)}")
+    return hashlib.sha256(b"".join((_COMMITMENT_DOMAIN, bytes((len(salt),)), salt, original))).hexdigest()
+
+
+def open_commitment(commitment: str, salt: bytes, original: bytes) -> bool:
+    """Whether ``original`` is what was committed to with this salt. A salt of a wrong length opens nothing."""
+    return SALT_BYTES <= len(salt) <= _LONGEST_SALT_BYTES and commit(salt, original) == commitment

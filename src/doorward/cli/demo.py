@@ -1,0 +1,248 @@
+"""``doorward demo``: attack servers without Doorward and behind it, on this machine, with real processes.
+
+Progress goes to stderr, the matrix to stdout (or the rows as JSON, with ``--json -``). Nothing is installed and no
+network is used: a published target that is not there is excluded, which counts as a failure only where ``CI=true``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from doorward.cli import terminal
+from doorward.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from anyio import CancelScope
+
+    from doorward.lab.runner import Cell, Run
+    from doorward.lab.scenario import Protection
+
+CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
+
+_EPILOG = """\
+exit: 0 every attack succeeded bare and was prevented behind Doorward; 1 harm or a broken benign use behind Doorward,
+or an attack that does not work on a bare target; 2 environment, or an inconclusive run
+
+  doorward demo --only path-traversal --json - | jq '.runs[] | {target, outcome, control}'
+"""
+
+
+def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "demo",
+        parents=[common],
+        help="attack servers without Doorward and behind it",
+        description="Plays the attacks of the threat document against servers on this machine: bare, behind Doorward "
+        "as shipped, and configured. Everything happens in temporary folders.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="play this scenario; may be repeated")
+    parser.add_argument("--list", action="store_true", help="list the scenarios and end")
+    parser.add_argument("--html", metavar="FILE", help="write the matrix as a page of HTML")
+    parser.add_argument(
+        "--seed", type=int, default=None, metavar="N", help="seed of the planted values (default: random)"
+    )
+    parser.add_argument(
+        "--allow-inconclusive", action="store_true", help="inconclusive runs do not change the exit code"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play and report.
+
+    Raises:
+        UsageError: the extra ``lab`` is not installed, ``--only`` names no scenario, or a file cannot be written.
+    """
+    from doorward.lab.catalogue import CATALOGUE
+
+    known = {scenario.id: scenario for scenario in CATALOGUE}
+    for wanted in args.only:
+        if wanted not in known:
+            raise UsageError(f"there is no scenario {wanted!r}", hint=f"one of: {', '.join(known)}")
+    chosen = [scenario for id, scenario in known.items() if not args.only or id in args.only]
+    if args.list:
+        return _list(chosen, args.json)
+    started = time.monotonic()
+    runs = _play(chosen, _seed(args.seed))
+    _report(args, runs, time.monotonic() - started)
+    return exit_code(runs, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
+
+
+def exit_code(runs: Sequence[Run], *, allow_inconclusive: bool, in_ci: bool) -> int:
+    """What the rows mean for a script; see the end of ``doorward demo --help``."""
+    from doorward.lab.scenario import Exclusion, Kind
+
+    def harmed(run: Run) -> bool:
+        if run.outcome is Kind.EXCLUDED:
+            return in_ci and run.reason is Exclusion.REGISTRY_UNREACHABLE
+        if run.target == "naive":
+            return run.outcome is not Kind.SUCCEEDED
+        return run.outcome in (Kind.SUCCEEDED, Kind.OBSTRUCTED)
+
+    if any(harmed(run) for run in runs):
+        return FINDING
+    inconclusive = any(run.outcome is Kind.INCONCLUSIVE for run in runs)
+    return ENVIRONMENT if inconclusive and not allow_inconclusive else CLEAN
+
+
+def _seed(given: int | None) -> int:
+    return int.from_bytes(os.urandom(4), "big") if given is None else given
+
+
+def _play(chosen: Sequence[Any], seed: int) -> list[Run]:
+    import importlib.util
+
+    if importlib.util.find_spec("mcp") is None:
+        raise UsageError("the targets of the demo need the MCP SDK", hint="pip install 'doorward[lab]'")
+    import anyio
+
+    from doorward.lab.runner import cells, play_all
+
+    wanted = cells(chosen)
+    progress = _Progress(len(wanted) * 3, seed)
+
+    async def show() -> list[Run] | None:
+        runs = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_end_on_signal, tasks.cancel_scope)
+            runs = await play_all(wanted, progress, seed=seed)
+            tasks.cancel_scope.cancel()
+        return runs
+
+    try:
+        runs = anyio.run(show)
+    finally:
+        progress.close()
+    if runs is None:
+        raise KeyboardInterrupt
+    return runs
+
+
+async def _end_on_signal(everything: CancelScope) -> None:
+    """A request to end is an interruption: stages are struck, processes ended, then we leave as by ctrl-c."""
+    import signal
+
+    import anyio
+
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            everything.cancel()
+            return
+
+
+class _Progress:
+    """One line that changes, on a terminal; one line per finished run, elsewhere."""
+
+    def __init__(self, total: int, seed: int) -> None:
+        self._total, self._done, self._drawn = total, 0, 0
+        self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._playing: list[str] = []
+        self._started = time.monotonic()
+        terminal.say(f"{total} runs, seed {seed}")
+
+    def started(self, cell: Cell, protection: Protection) -> None:
+        self._playing.append(_label(cell, protection))
+        self._draw()
+
+    def finished(self, cell: Cell, run: Run) -> None:
+        from doorward.lab.report import matrix
+
+        self._done += 1
+        label = _label(cell, matrix.protection_of(run))
+        if label in self._playing:
+            self._playing.remove(label)
+        if not self._live:
+            terminal.say(f"{self._done}/{self._total} {label}: {matrix.words(run)}")
+        self._draw()
+
+    def close(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+    def _draw(self) -> None:
+        if not self._live:
+            return
+        filled = self._done * 20 // self._total
+        bar = "#" * filled + "." * (20 - filled)
+        elapsed = time.monotonic() - self._started
+        line = f"[{bar}] {self._done}/{self._total} {elapsed:3.0f} s  {'; '.join(self._playing)}"
+        line = line[: terminal.width() - 1]
+        sys.stderr.write(f"\r\x1b[2K{line}")
+        sys.stderr.flush()
+        self._drawn = len(line)
+
+
+def _label(cell: Cell, protection: Protection) -> str:
+    return f"{cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
+
+
+def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
+    from doorward import __version__
+    from doorward.lab.report import matrix, page
+
+    if args.html:
+        _write(args.html, page.html(runs, version=__version__, seconds=seconds))
+    if args.json == "-":
+        terminal.write_json(_document(runs))
+        return
+    if args.json:
+        import json
+
+        _write(args.json, json.dumps(_document(runs), indent=2, sort_keys=True) + "\n")
+    terminal.write(matrix.text(runs))
+    for configuration in dict.fromkeys(run.evidence.get("configuration", "") for run in runs):
+        if configuration:
+            terminal.write(
+                "\nconfigured with:\n" + "".join(f"  {line}\n" for line in configuration.splitlines()).rstrip()
+            )
+    for trouble in matrix.troubles(runs):
+        terminal.write(f"\n{trouble}", style=terminal.YELLOW)
+    terminal.write(f"\n{len(runs)} runs in {seconds:.0f} s")
+
+
+def _document(runs: list[Run]) -> dict[str, Any]:
+    import msgspec
+
+    return {"runs": msgspec.to_builtins(runs)}
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(f"cannot write {path}: {(problem.strerror or '').lower()}") from None
+
+
+def _list(chosen: Sequence[Any], json_file: str | None) -> int:
+    if json_file == "-":
+        terminal.write_json({"scenarios": [_described(scenario) for scenario in chosen]})
+        return CLEAN
+    for scenario in chosen:
+        terminal.write(
+            f"{scenario.id}  {scenario.title}  ({scenario.stride}; {', '.join(scenario.cwe)}; {scenario.owasp})"
+        )
+        for example in scenario.examples:
+            terminal.write(f"  {example.id}: {example.title}; {len(example.variants)} variants")
+    return CLEAN
+
+
+def _described(scenario: Any) -> dict[str, Any]:
+    return {
+        "id": scenario.id,
+        "title": scenario.title,
+        "stride": scenario.stride,
+        "cwe": scenario.cwe,
+        "owasp": scenario.owasp,
+        "controls": scenario.controls,
+        "examples": [{"id": e.id, "title": e.title, "variants": [v.id for v in e.variants]} for e in scenario.examples],
+    }

@@ -1,0 +1,224 @@
+"""``doorward``: finds the verb, imports that verb's module and no other, runs it, turns every end into an exit code.
+
+Start-up counts: ``wrap`` stands in front of every server of a client. So this module imports argparse and little else,
+help for all verbs is a table here, and a verb's imports are paid by that verb.
+
+A verb is a module with ``register(verbs, common)``: it adds its parser to ``verbs`` with ``parents=[common]`` and sets
+``run``, a function of the parsed arguments to the exit code. What follows ``--`` is cut off before argparse sees it
+and handed over as ``args.command``; a verb that wants it sets ``takes_command=True``.
+
+Exit codes: 0 clean; 1 a finding; 2 usage or environment; 130 interrupted; 141 nobody reads our output any more.
+``wrap`` ends with its child's code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from doorward import __version__
+from doorward.cli import terminal
+from doorward.errors import DoorwardError, PolicyError, UsageError
+
+if TYPE_CHECKING:
+    from doorward.errors import Problem
+
+CLEAN: Final = 0
+FINDING: Final = 1
+ENVIRONMENT: Final = 2
+INTERRUPTED: Final = 130  # 128 + SIGINT
+UNREAD: Final = 141  # 128 + SIGPIPE
+
+
+class Verb(NamedTuple):
+    """One verb: where it lives, what it is for, whether its ``--json`` names a file instead of being a flag."""
+
+    module: str
+    purpose: str
+    json_file: bool = False
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "wrap": Verb("doorward.cli.wrap", "run one MCP server behind Doorward; goes into your client's mcp.json"),
+    "consent": Verb("doorward.cli.consent", "answer, in another terminal, what Doorward asks"),
+    "audit": Verb("doorward.cli.audit", "show what happened and why; verify that nobody changed the record"),
+    "pin": Verb("doorward.cli.pin", "list, accept and remove what each server is known as"),
+    "policy": Verb("doorward.cli.policy", "show what is enforced, and what is not yet"),
+    "demo": Verb("doorward.cli.demo", "attack servers without Doorward and behind it, on this machine", json_file=True),
+}
+
+_HELP: Final = """\
+doorward: the security layer for the Model Context Protocol
+
+usage: doorward [--state DIR] [-c FILE] [--json] VERB …
+       doorward VERB --help
+
+{verbs}
+
+  --state DIR         logs, keys and caches: $DOORWARD_STATE, else ~/.local/state/doorward
+  -c, --config FILE   policy: else ~/.config/doorward/doorward.toml, else built-in defaults
+  --json              machine-readable output, before or after the verb
+  --version           print the version and end
+
+see it work:
+  doorward demo
+
+protect a server: in your client's mcp.json, put doorward before its command
+  "command": "doorward",
+  "args": ["wrap", "--", "npx", "-y", "@modelcontextprotocol/server-filesystem@2025.3.28", "/home/me/notes"]
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with exact options and with errors in our form: raised, not printed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("allow_abbrev", False)
+        super().__init__(*args, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message[:1].lower() + message[1:], hint=f"{self.prog} --help")
+
+
+class _FrontParser(Parser):
+    def format_help(self) -> str:
+        width = max(map(len, VERBS))
+        lines = (f"  {name:<{width}}   {verb.purpose}" for name, verb in VERBS.items())
+        return _HELP.format(verbs="\n".join(lines))
+
+
+def run() -> NoReturn:
+    """The console entry."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its escape, not a crash in the middle of a message.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb that ``argv`` (without the program's name) asks for; return the exit code.
+
+    Prints every error itself. With DOORWARD_DEBUG set, exceptions are not caught, so that their place shows.
+    """
+    try:
+        return _dispatch(list(argv))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at its end; let that go nowhere instead of complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+    except SystemExit as end:  # argparse, after --help and --version
+        return end.code if isinstance(end.code, int) else CLEAN
+    except Exception as problem:
+        if os.environ.get("DOORWARD_DEBUG"):
+            raise
+        _report(problem)
+        return ENVIRONMENT
+
+
+def _dispatch(argv: list[str]) -> int:
+    front, separator, command = _cut(argv)
+    name = _verb_in(front)
+    if name and name not in VERBS:
+        raise UsageError(f"there is no verb {name!r}", hint=_nearest(name))
+    parser = _parser(name)
+    if not front:
+        sys.stderr.write(parser.format_help())
+        return ENVIRONMENT
+    args, unknown = parser.parse_known_args(front)
+    takes_command = getattr(args, "takes_command", False)
+    if unknown:
+        hint = f"doorward {name} [options] -- COMMAND…" if takes_command else f"doorward {name} --help"
+        raise UsageError(f"unrecognised: {' '.join(unknown)}", hint=hint)
+    if separator and not takes_command:
+        raise UsageError(f"{name} takes no command after --", hint=f"doorward {name} --help")
+    args.command = tuple(command)
+    for option in ("state", "config", "json"):
+        if not hasattr(args, option):
+            setattr(args, option, False if option == "json" and not VERBS[name].json_file else None)
+    code: int = args.run(args)
+    sys.stdout.flush()  # here, where a reader that left can still be told from other ends
+    return code
+
+
+def _cut(argv: list[str]) -> tuple[list[str], bool, list[str]]:
+    """What is ours, whether there was a ``--``, and what follows the first one."""
+    if "--" not in argv:
+        return argv, False, []
+    end = argv.index("--")
+    return argv[:end], True, argv[end + 1 :]
+
+
+def _verb_in(front: list[str]) -> str:
+    """The verb, before anything is parsed: the first word that is one, else the first that is meant as one."""
+    words = []
+    rest = iter(front)
+    for word in rest:
+        if word in ("--state", "-c", "--config"):
+            next(rest, "")  # its value
+        elif not word.startswith("-"):
+            words.append(word)
+    return next((word for word in words if word in VERBS), words[0] if words else "")
+
+
+def _nearest(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, VERBS, n=1)
+    return f"doorward {close[0]}" if close else "doorward --help"
+
+
+def _parser(name: str) -> Parser:
+    """The parser for ``name``, complete; the other verbs are known by name only."""
+    json_file = bool(name) and VERBS[name].json_file
+    parser = _FrontParser(prog="doorward", parents=[_common(json_file)])
+    parser.add_argument("--version", action="version", version=f"doorward {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
+    for other in VERBS:
+        if other == name:
+            importlib.import_module(VERBS[name].module).register(verbs, _common(json_file))
+        else:
+            verbs.add_parser(other, add_help=False)
+    return parser
+
+
+def _common(json_file: bool) -> Parser:
+    """The options that stand before or after the verb. Suppressed defaults keep the later parser from undoing them."""
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("for every verb")
+    group.add_argument("--state", metavar="DIR", help="logs, keys and caches")
+    group.add_argument("-c", "--config", metavar="FILE", help="the policy file")
+    if json_file:
+        group.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE, - for stdout")
+    else:
+        group.add_argument("--json", action="store_true", help="machine-readable output")
+    return common
+
+
+def _report(problem: Exception) -> None:
+    if isinstance(problem, PolicyError):
+        for one in problem.problems:
+            _report_one(one)
+        if problem.hint:
+            terminal.error("the policy was refused", problem.hint)
+    elif isinstance(problem, DoorwardError):
+        terminal.error(str(problem), problem.hint)
+    elif isinstance(problem, OSError):
+        what = (problem.strerror or str(problem)).lower()
+        terminal.error(f"{problem.filename}: {what}" if problem.filename else what)
+    else:
+        terminal.error(
+            f"internal error: {type(problem).__name__}: {problem}",
+            "this is a defect of doorward; DOORWARD_DEBUG=1 shows where",
+        )
+
+
+def _report_one(problem: Problem) -> None:
+    terminal.error(f"{problem.where}: {problem.what}", problem.hint)

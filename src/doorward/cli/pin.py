@@ -1,0 +1,171 @@
+"""``doorward pin``: what each server is known as, in ``doorward.lock``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from doorward.cli import terminal
+from doorward.cli.places import lock_path
+from doorward.errors import UsageError
+
+if TYPE_CHECKING:
+    from doorward.gateway.identity.command import CommandIdentity
+    from doorward.policy.lock import Pin, Pins
+
+_EXAMPLE = """\
+examples:
+  doorward pin list
+  doorward pin accept notes
+  doorward pin accept --name notes -- npx -y @modelcontextprotocol/server-filesystem@2025.3.28 ~/notes
+  doorward pin remove notes
+"""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``pin`` and its three verbs to the command line."""
+    pin = verbs.add_parser("pin", description="what each server is known as, in doorward.lock", epilog=_EXAMPLE)
+    actions = pin.add_subparsers(dest="action", metavar="list|accept|remove", required=True)
+
+    show = actions.add_parser("list", parents=[common], description="list what is pinned")
+    show.set_defaults(run=_list)
+
+    accept = actions.add_parser(
+        "accept",
+        parents=[common],
+        usage="doorward pin accept NAME\n       doorward pin accept [--name NAME] -- COMMAND…",
+        description="pin a server as it is now: one that is pinned, by its name, or one by its whole command",
+        epilog=_EXAMPLE,
+    )
+    accept.add_argument("pinned", nargs="?", metavar="NAME", help="pin anew the command that NAME has")
+    accept.add_argument("--name", help="the name given to wrap --name; without one, one is made of the command")
+    accept.set_defaults(run=_accept, takes_command=True)
+
+    remove = actions.add_parser("remove", parents=[common], description="forget a server: its next use is a first use")
+    remove.add_argument("pinned", metavar="NAME")
+    remove.set_defaults(run=_remove)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from doorward.policy.lock import read
+
+    path = lock_path(args)
+    pins = read(path)
+    if args.json:
+        import msgspec
+
+        terminal.write_json({"lock": str(path), "pins": [msgspec.to_builtins(pins[name]) for name in sorted(pins)]})
+        return 0
+    if not pins:
+        terminal.say(f"nothing is pinned in {path}")
+    for name in sorted(pins):
+        _print_pin(pins[name])
+    return 0
+
+
+def _accept(args: argparse.Namespace) -> int:
+    import time
+
+    from doorward.gateway.identity.command import identify
+    from doorward.gateway.identity.judgment import differences
+    from doorward.policy.lock import read, update
+
+    path = lock_path(args)
+    argv, name = _wanted(args, read(path))
+    identity = identify(argv, path=os.environ.get("PATH", os.defpath), cwd=os.getcwd(), name=name)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    fresh = identity.pin(first_seen=now, accepted_by=f"doorward pin accept, {_user()}")
+    before: list[Pin | None] = []
+
+    def put(pins: Pins) -> Pins:
+        old = pins.get(fresh.name)
+        before.append(old)
+        if old is None or differences(old, identity):
+            pins[fresh.name] = fresh
+        return pins
+
+    after = update(path, put)
+    _tell(args, identity, before[0], after[fresh.name])
+    return 0
+
+
+def _wanted(args: argparse.Namespace, pins: Pins) -> tuple[tuple[str, ...], str]:
+    """The command to pin and the operator's name for it, empty where it is to be derived."""
+    if args.command and args.pinned is None:
+        return args.command, args.name or ""
+    if args.command or args.name is not None or args.pinned is None:
+        raise UsageError("pin accept takes either a pinned name or a command", hint="doorward pin accept --help")
+    pin = _pinned(args.pinned, pins)
+    from doorward.gateway.identity.command import is_masked
+
+    if is_masked(pin):
+        hint = f"doorward pin accept --name {pin.name} -- COMMAND…"
+        raise UsageError(f"the command of {pin.name} holds a secret that the lock file does not keep", hint=hint)
+    return pin.argv, pin.name
+
+
+def _remove(args: argparse.Namespace) -> int:
+    from doorward.policy.lock import read, update
+
+    path = lock_path(args)
+    _pinned(args.pinned, read(path))
+    update(path, lambda pins: {name: pin for name, pin in pins.items() if name != args.pinned})
+    if args.json:
+        terminal.write_json({"lock": str(path), "removed": args.pinned})
+    else:
+        terminal.write(f"{args.pinned} is no longer pinned: its next use is a first use")
+    return 0
+
+
+def _pinned(name: str, pins: Pins) -> Pin:
+    if name in pins:
+        return pins[name]
+    raise UsageError(f"nothing is pinned as {name!r}", hint="doorward pin list")
+
+
+def _tell(args: argparse.Namespace, identity: CommandIdentity, before: Pin | None, after: Pin) -> None:
+    from doorward.gateway.identity.judgment import differences
+
+    changes = differences(before, identity) if before else ()
+    for note in identity.notes:
+        terminal.say(note)
+    if args.json:
+        import msgspec
+
+        rows = [{"field": field, "pinned": old, "found": new} for field, old, new in changes]
+        terminal.write_json({"pin": msgspec.to_builtins(after), "differences": rows, "known": before is not None})
+        return
+    if before and not changes:
+        terminal.write(f"{after.name} is pinned as it is already")
+        return
+    for field, old, new in changes:
+        terminal.write(f"{field}\n    - {old}\n    + {new}")
+    _print_pin(after)
+
+
+def _print_pin(pin: Pin) -> None:
+    import shlex
+
+    terminal.write(pin.name, style=terminal.BOLD)
+    owner = f"owned by user {pin.executable_owner}" if pin.executable_owner >= 0 else ""
+    rows = (
+        ("command", shlex.join(pin.argv)),
+        ("executable", f"{pin.executable}  {owner or f'sha256 {pin.executable_sha256}'}"),
+        ("script", f"{pin.script}  sha256 {pin.script_sha256}" if pin.script else ""),
+        ("package", f"{pin.package}  {f'sha256 {pin.package_sha256}' if pin.package_sha256 else ''}".rstrip()),
+        ("first seen", pin.first_seen),
+        ("accepted by", pin.accepted_by),
+    )
+    for title, text in rows:
+        if text:
+            terminal.write(f"    {title:<11} {text}")
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return f"user {pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"user {os.getuid()}"

@@ -1,0 +1,138 @@
+"""``doorward policy show``: what is enforced, by which control, and what is not enforced yet."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from doorward.cli import terminal
+from doorward.cli.places import policy_path
+
+if TYPE_CHECKING:
+    from doorward.policy.model import Policy, ServerPolicy
+    from doorward.policy.profiles import Row
+
+_NOT_YET = "not enforced yet"
+
+_EXAMPLE = """\
+examples:
+  doorward policy show
+  doorward policy show --profile strict
+  doorward policy show --json
+"""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``policy`` and its one verb to the command line."""
+    policy = verbs.add_parser("policy", description="show what is enforced, and what is not yet", epilog=_EXAMPLE)
+    actions = policy.add_subparsers(dest="action", metavar="show", required=True)
+    show = actions.add_parser(
+        "show",
+        parents=[common],
+        description="print every default of the profile in force, its control, and what your policy file adds",
+        epilog=_EXAMPLE,
+    )
+    show.add_argument(
+        "--profile", metavar="NAME", help="show this profile (standard, strict) as shipped, without a file"
+    )
+    show.set_defaults(run=_show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    # Imported here: help costs nothing.
+    from doorward.policy.load import load
+    from doorward.policy.model import Policy, sealed
+    from doorward.policy.profiles import values
+
+    as_shipped = args.profile is not None
+    policy = sealed(Policy(args.profile, values(args.profile))) if as_shipped else load(policy_path(args))
+    if args.json:
+        terminal.write_json(_as_json(policy))
+    else:
+        _print(policy)
+    return 0
+
+
+def _as_json(policy: Policy) -> dict[str, Any]:
+    import msgspec
+
+    from doorward.policy.profiles import ROWS
+
+    effective: dict[str, Any] = msgspec.to_builtins(policy)
+    effective["defaults"] = [
+        {
+            "id": row.id,
+            "title": row.title,
+            "text": row.words(policy.profile),
+            "controls": list(row.controls),
+            "enforced": bool(row.controls),
+            "not_yet": row.not_yet,
+        }
+        for row in ROWS
+    ]
+    return effective
+
+
+def _print(policy: Policy) -> None:
+    from doorward.policy.profiles import ROWS
+
+    terminal.write(f"profile {policy.profile}, from {policy.source or 'the built-in defaults'}", style=terminal.BOLD)
+    terminal.write(f"policy digest {policy.digest}")
+    for row in ROWS:
+        _print_row(row, policy.profile)
+    if overrides := _overrides(policy):
+        terminal.write()
+        terminal.write("your policy file says", style=terminal.BOLD)
+        for line in overrides:
+            _print_wrapped(line)
+    for server in policy.servers.values():
+        _print_server(server)
+
+
+def _print_row(row: Row, profile: str) -> None:
+    terminal.write()
+    terminal.write(row.title, style=terminal.BOLD)
+    _print_wrapped(row.words(profile))
+    if row.controls:
+        _print_wrapped(f"[{', '.join(row.controls)}]" + (f" {_NOT_YET}: {row.not_yet}" if row.not_yet else ""))
+    else:
+        terminal.write(f"    {_NOT_YET}", style=terminal.YELLOW)
+
+
+def _overrides(policy: Policy) -> list[str]:
+    """What the file says beside its servers, where that is not the profile's own value."""
+    from doorward.policy.model import HOLD_SECONDS
+    from doorward.policy.profiles import describe_sizes, values
+
+    usual = values(policy.profile)
+    lines = []
+    if policy.sizes != usual.sizes:
+        lines.append(f"sizes: {describe_sizes(policy.sizes)}")
+    if policy.log_floor != usual.log_floor:
+        lines.append(f"log floor: {policy.log_floor}")
+    if policy.hold_seconds != HOLD_SECONDS:
+        lines.append(f"a held call waits {policy.hold_seconds} s")
+    if policy.observe_until:
+        lines.append(f"unsafe: controls that may soften only observe until {policy.observe_until}")
+    return lines
+
+
+def _print_server(server: ServerPolicy) -> None:
+    terminal.write()
+    terminal.write("every server" if server.name == "*" else f"server {server.name}", style=terminal.BOLD)
+    for title, entries in (("read", server.read), ("write", server.write), ("env", server.env)):
+        if entries:
+            _print_wrapped(f"{title}: {', '.join(entries)}")
+    for name, tool in server.tools.items():
+        if tool.ask is not None:
+            _print_wrapped(f"tool {name}: {'ask before each call' if tool.ask else 'need not ask for every call'}")
+        for argument, constraints in tool.arguments.items():
+            rules = ", ".join(f"{rule.kind} {rule.value}".rstrip() for rule in constraints)
+            _print_wrapped(f"tool {name}, argument {argument}: {rules}")
+
+
+def _print_wrapped(text: str) -> None:
+    import textwrap
+
+    for line in textwrap.wrap(text, terminal.width() - 4, break_on_hyphens=False, break_long_words=False):
+        terminal.write(f"    {line}")

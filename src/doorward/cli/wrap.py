@@ -1,0 +1,67 @@
+"""``doorward wrap -- COMMAND…``: one server for one client, on this program's own stdin and stdout."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from doorward.cli import places
+from doorward.errors import UsageError
+
+_DESCRIPTION = """\
+Run one MCP server behind Doorward. Put it before the server's command in your client's mcp.json; nothing else changes.
+
+The server gets its own installation, the folders that its command names, and nothing else of yours. Every message is
+judged, recorded before it has an effect, and explained by `doorward audit show`.
+"""
+
+_EXAMPLE = """\
+example:
+  doorward wrap --name notes -- npx -y @modelcontextprotocol/server-filesystem ~/notes
+
+exits with the server's code (128+n for a signal), or 2 when doorward could not start it
+"""
+
+
+def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    parser = verbs.add_parser(
+        "wrap",
+        parents=[common],
+        help="run one MCP server behind Doorward",
+        usage="doorward wrap [options] -- COMMAND [ARGUMENT…]",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--name", default="", metavar="NAME", help="what you call this server, in policy, pins and log")
+    parser.add_argument("--read", action="append", default=[], metavar="PATH", help="a folder or file that it may read")
+    parser.add_argument("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
+    parser.add_argument(
+        "--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then read and write all that you can"
+    )
+    parser.set_defaults(run=run, takes_command=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.command:
+        raise UsageError("no command to wrap", hint="doorward wrap -- COMMAND [ARGUMENT…]")
+    from doorward.gateway import app
+    from doorward.policy.load import load
+
+    state = places.state_directory(args)
+    path = places.policy_path(args)
+    options = app.WrapOptions(
+        command=args.command,
+        name=args.name,
+        read=tuple(args.read),
+        write=tuple(args.write),
+        env=tuple(args.env),
+        as_json=args.json,
+        unsafe_no_sandbox=args.unsafe_no_sandbox,
+    )
+    lock = places.lock_path(args)
+    config = path.parent if path is not None else lock.parent
+    where = app.Places(state, places.runtime_directory(state), lock, Path(config))
+    return app.wrap(options, load(path), where)

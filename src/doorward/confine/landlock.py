@@ -1,0 +1,185 @@
+"""Landlock: a process gives up the file system, except the paths named, for itself and all that it will ever start.
+
+This module and ``prctl`` below are the only ctypes of Doorward. It imports nothing of Doorward and nothing slow, since
+the launcher loads it by path before the server starts; for the same reason it raises ``OSError`` as the kernel gave it,
+and ``process`` and ``probe`` turn that into a ``ConfinementError``.
+
+Rights, structures and the rights that each ABI brought: the kernel's documentation, userspace-api/landlock.
+
+Does not protect: the network; sockets that have a path (``connect`` is no access to a file, so an agent or a bus whose
+socket this user may reach stays reachable); metadata (``stat``, ``readlink``, ``access``, ``chmod`` and ``utime`` work
+everywhere); descriptors that were open before. On ABI 1 and 2 ``truncate`` is not covered, below 5 ``ioctl`` on
+devices, below 6 signals and abstract sockets: ``GAPS`` has the words.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EXECUTE = 1 << 0
+WRITE_FILE = 1 << 1
+READ_FILE = 1 << 2
+READ_DIR = 1 << 3
+REMOVE_DIR = 1 << 4
+REMOVE_FILE = 1 << 5
+MAKE_CHAR = 1 << 6
+MAKE_DIR = 1 << 7
+MAKE_REG = 1 << 8
+MAKE_SOCK = 1 << 9
+MAKE_FIFO = 1 << 10
+MAKE_BLOCK = 1 << 11
+MAKE_SYM = 1 << 12
+REFER = 1 << 13
+TRUNCATE = 1 << 14
+IOCTL_DEV = 1 << 15
+
+READ = EXECUTE | READ_FILE | READ_DIR
+# Never granted anywhere: device nodes (root could make one for the disk below a folder of its own) and their ioctls.
+WRITE = (
+    READ
+    | WRITE_FILE
+    | REMOVE_DIR
+    | REMOVE_FILE
+    | MAKE_DIR
+    | MAKE_REG
+    | MAKE_SOCK
+    | MAKE_FIFO
+    | MAKE_SYM
+    | REFER
+    | TRUNCATE
+)
+_ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
+
+_SCOPE_ABSTRACT_SOCKETS = 1 << 0
+_SCOPE_SIGNALS = 1 << 1
+
+_ABI_WITH_NETWORK, _ABI_WITH_SCOPES = 4, 6
+
+# (first ABI in which it holds, what does not hold before)
+GAPS = (
+    (3, "files outside the folders can be truncated where their owner could"),
+    (5, "device files that are readable can be given any ioctl"),
+    (6, "processes of the same user can be signalled"),
+    (6, "abstract unix sockets can be reached"),
+)
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+# The three numbers are the same on every architecture of Linux.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION_FLAG = 1
+_PATH_BENEATH = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def prctl(option: int, value: int) -> None:
+    """Set one attribute of this process. Raises OSError as the kernel gave it."""
+    unsigned = ctypes.c_ulong
+    if _libc.prctl(ctypes.c_int(option), unsigned(value), unsigned(0), unsigned(0), unsigned(0)) != 0:
+        raise _last_error()
+
+
+def default_signal(number: int) -> None:
+    """Give a signal its default action back: an ignored one would stay ignored in the program executed next.
+
+    ``signal.signal`` does the same and costs four milliseconds of import on the way of every server.
+    """
+    _libc.signal(ctypes.c_int(number), None)
+
+
+def detect_abi() -> int:
+    """The running kernel's Landlock ABI, 0 where it has none (not built in, not booted, or the call is filtered).
+
+    Asked by the system call: securityfs, which lists the security modules, is often not mounted.
+    """
+    try:
+        return _syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
+            return 0
+        raise
+
+
+def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes]) -> int:
+    """Confine the calling thread, and whatever it starts, to these paths; returns the ABI that holds.
+
+    ``read`` grants reading, listing and executing; ``write`` also changing. A directory means everything beneath it. A
+    path that is not there, or may not be opened, grants nothing, so the process is only poorer for it. The paths
+    are expected to be resolved: one whose last part became a symbolic link since is not followed.
+
+    Needs ``no_new_privs`` or CAP_SYS_ADMIN. Raises OSError: ENOSYS where Landlock is missing, E2BIG inside sixteen
+    domains already, EPERM without the above.
+    """
+    abi = detect_abi()
+    if abi < 1:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    handled = _handled(abi)
+    ruleset = _create_ruleset(abi, handled)
+    try:
+        for paths, rights in ((read, READ), (write, WRITE)):
+            for path in paths:
+                _allow(ruleset, path, rights & handled)
+        _syscall(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _handled(abi: int) -> int:
+    handled = (1 << 13) - 1
+    for first_abi, right in ((2, REFER), (3, TRUNCATE), (5, IOCTL_DEV)):
+        if abi >= first_abi:
+            handled |= right
+    return handled
+
+
+def _create_ruleset(abi: int, handled: int) -> int:
+    fields = [handled]
+    if abi >= _ABI_WITH_NETWORK:
+        fields.append(0)  # TCP: nothing handled, so nothing restricted
+    if abi >= _ABI_WITH_SCOPES:
+        fields.append(_SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
+    attributes = b"".join(field.to_bytes(8, sys.byteorder) for field in fields)
+    return _syscall(_CREATE_RULESET, attributes, len(attributes), 0)
+
+
+def _allow(ruleset: int, path: str | bytes, rights: int) -> None:
+    try:
+        place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        mode = os.fstat(place).st_mode
+        if stat.S_ISLNK(mode):
+            return
+        if not stat.S_ISDIR(mode):
+            rights &= _ON_FILES  # the kernel refuses a rule that grants a file what only directories have
+        rule = rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder, signed=True)
+        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
+    finally:
+        os.close(place)
+
+
+def _syscall(number: int, *arguments: int | bytes | None) -> int:
+    converted = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    result = int(_libc.syscall(ctypes.c_long(number), *converted))
+    if result < 0:
+        raise _last_error()
+    return result
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))

@@ -1,0 +1,70 @@
+"""Where a path really leads, for the judge, who may not look: one question of the relay, answered with a bound.
+
+The answer is about now. Between it and the server's own opening of the path a link can be swapped: what holds at that
+moment is the wall (``landlock``), not this.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+MAX_PATH_BYTES = 4096
+"""PATH_MAX of Linux: the kernel opens nothing longer."""
+MAX_LINKS = 40
+"""MAXSYMLINKS of Linux: the kernel follows no more in one path."""
+
+
+def real_path(path: str) -> str | None:
+    """The absolute path that the kernel would arrive at, every symbolic link resolved; None where there is none.
+
+    A tail that does not exist is kept, so that a file to be created has an answer; a ``..`` in it takes back the part
+    before. Servers that normalise before they open would do the same, and the kernel would open nothing.
+
+    None for what the kernel would refuse in any case: a relative or empty path, NUL, more than 4,096 bytes, more than
+    40 links, something beneath a file that is no folder; and where a part may not be examined.
+    """
+    if not path.startswith("/") or "\0" in path:
+        return None
+    try:
+        if len(os.fsencode(path)) > MAX_PATH_BYTES:
+            return None
+    except UnicodeEncodeError:
+        return None  # a lone surrogate that stands for no byte
+    try:
+        return _follow(path)
+    except OSError:
+        return None
+
+
+def _follow(path: str) -> str | None:
+    resolved, links, exists = "", 0, True
+    waiting = path.split("/")[::-1]
+    while waiting:
+        part = waiting.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            resolved = resolved.rpartition("/")[0]
+            exists = exists or os.path.lexists(resolved or "/")
+            continue
+        resolved = f"{resolved}/{part}"
+        mode = _mode(resolved) if exists else 0
+        exists = mode != 0
+        if stat.S_ISLNK(mode):
+            links += 1
+            if links > MAX_LINKS:
+                return None
+            target = os.readlink(resolved)
+            resolved = "" if target.startswith("/") else resolved.rpartition("/")[0]
+            waiting += target.split("/")[::-1]
+        elif exists and waiting and not stat.S_ISDIR(mode):
+            return None
+    return resolved or "/"
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.lstat(path).st_mode
+    except FileNotFoundError:
+        return 0

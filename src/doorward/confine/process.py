@@ -1,0 +1,337 @@
+"""Start a server inside its walls, and never lose a process of it.
+
+The gateway starts the launcher (``launch.py``), and the launcher the server: nothing of ours runs between fork and exec
+in the gateway, which has threads. Two pipes lead to the launcher. One carries the plan, then orders, and ends when the
+gateway does; the other carries reports. This module is synchronous: a gateway watches ``Child.control`` in its own loop
+and calls ``receive`` when it is readable.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from doorward.confine import tree
+from doorward.confine.profile import SandboxProfile
+from doorward.errors import ConfinementError
+
+_LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
+_SIGKILL, _SIGSTOP = 9, 19
+_FIRST_FREE_DESCRIPTOR = 16
+"""Above all that the launcher gets, so that putting its descriptors into place overwrites none of them."""
+
+spared: set[int] = set()
+"""Children that this process started by other means than ``start``: ``sweep`` leaves them alone."""
+
+_supervisors: set[int] = set()
+_is_subreaper = False
+
+
+class Child:
+    """One server: its pipes, what the launcher reported, and the means to end it.
+
+    ``stdin``, ``stdout`` and ``stderr`` are raw descriptors of this side and belong to the caller, who closes them.
+    ``control`` is readable when there is something to ``receive``, and at its end nothing of the server is left.
+    ``pid``, ``abi`` (0: not confined) and ``status`` (the exit code, 128+n for a signal) are None until reported.
+    """
+
+    def __init__(self, supervisor: int, pipes: tuple[int, int, int], orders: int, control: int, temp: str) -> None:
+        self.stdin, self.stdout, self.stderr = pipes
+        self.control = control
+        self.temp = temp
+        self.supervisor = supervisor
+        self.pid: int | None = None
+        self.abi: int | None = None
+        self.status: int | None = None
+        self.ended = False
+        self._failure = ""
+        self._orders = orders
+        self._unread = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def started(self, timeout_seconds: float = 10.0) -> int:
+        """Wait until the server was executed inside its walls; returns its pid.
+
+        ``start`` does not wait for this, so that the caller can load the rest of itself meanwhile. Ten seconds are for
+        a machine that swaps; it takes about 20 ms. Raises ConfinementError when the server could not be confined or
+        executed, or the time is over; then nothing of it is left.
+        """
+        self._receive_until(lambda: self.pid is not None or self._failure != "" or self.ended, timeout_seconds)
+        if self.pid is not None:
+            return self.pid
+        self.kill_tree()
+        raise _explain(self._failure)
+
+    def receive(self) -> None:
+        """Take in what the launcher reported, without waiting. Call when ``control`` is readable."""
+        while not self.ended:
+            try:
+                received = os.read(self.control, 4096)
+            except BlockingIOError:
+                return
+            if not received:
+                self._finish()
+                return
+            *lines, self._unread = (self._unread + received).split(b"\n")
+            for line in lines:
+                self._understand(*line.decode().split())
+
+    def wait(self, timeout_seconds: float | None = None) -> int | None:
+        """Wait until nothing of the server is left; returns ``status``, None when the time is over before."""
+        self._receive_until(lambda: self.ended, timeout_seconds)
+        return self.status if self.ended else None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the server and its process group, as a terminal would. Without effect once it has ended.
+
+        Through the supervisor, which knows whether the number still is the server's: it may be another's by now.
+        """
+        self._order(f"signal {number}\n")
+
+    def kill_tree(self, timeout_seconds: float = 5.0) -> None:
+        """Kill the server and everything below it, and wait until it is gone.
+
+        A supervisor that does not answer in time (someone stopped it) is killed, and what it leaves behind is swept.
+        """
+        self._order("kill\n")
+        self._receive_until(lambda: self.ended, timeout_seconds)
+        if not self.ended:
+            os.kill(self.supervisor, _SIGKILL)
+            self._receive_until(lambda: self.ended, timeout_seconds)
+
+    def close(self) -> None:
+        """End whatever still runs and give back the descriptors of this object (not the three of the caller)."""
+        if not self.ended:
+            self.kill_tree()
+        for name in ("_orders", "control"):
+            if getattr(self, name) >= 0:
+                os.close(getattr(self, name))
+                setattr(self, name, -1)
+
+    def _order(self, line: str) -> None:
+        if self.ended or self._orders < 0:
+            return
+        with contextlib.suppress(BrokenPipeError):  # it has just ended; its last report is on the way
+            os.write(self._orders, line.encode())
+
+    def _understand(self, word: str, *details: str) -> None:
+        if word == "started":
+            self.pid, self.abi = int(details[0]), int(details[1])
+        elif word == "failed":
+            self._failure = " ".join(details)
+        elif word == "exited":
+            self.status = int(details[0])
+        elif word == "killed":
+            self.status = 128 + int(details[0])
+
+    def _finish(self) -> None:
+        self.ended = True
+        os.waitpid(self.supervisor, 0)
+        _supervisors.discard(self.supervisor)
+        if self.status is None:
+            # No last report: the supervisor was killed, and the server with it.
+            self.status = 128 + _SIGKILL if self.pid is not None else None
+            sweep()
+        if self.temp and os.path.isdir(self.temp):
+            import shutil  # only here: it loads every compression there is
+
+            shutil.rmtree(self.temp, ignore_errors=True)
+
+    def _receive_until(self, done: Callable[[], bool], timeout_seconds: float | None) -> None:
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        readable = select.poll()
+        readable.register(self.control, select.POLLIN)
+        while not done():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            readable.poll(None if left is None else left * 1000)
+            self.receive()
+
+
+def start(
+    argv: Sequence[str], profile: SandboxProfile, *, unsafe_no_sandbox: bool = False, umask: int | None = None
+) -> Child:
+    """Start a server's command line inside its profile; returns at once, ``Child.started`` tells how it went.
+
+    Makes the server's cache folder and a fresh temporary one (both 0700; the latter goes when the server does), points
+    TMPDIR, TMP and TEMP at it. ``umask`` is the server's; None keeps this process's. ``unsafe_no_sandbox`` leaves out
+    the walls and ``no_new_privs``, never the supervision, the environment's rules or the closing of descriptors.
+
+    Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
+    folder cannot be made, and when there is no launcher to start.
+    """
+    if _thread.get_native_id() != os.getpid():
+        raise ConfinementError("a server can only be started from the main thread")
+    if not argv or not sys.executable:
+        raise ConfinementError("there is no command to start" if sys.executable else "there is no python to start")
+    temp = _make_folders(profile)
+    try:
+        return _spawn(_encode_plan(argv, profile, temp, confined=not unsafe_no_sandbox, umask=umask), temp)
+    except BaseException as error:
+        os.rmdir(temp)
+        if isinstance(error, OSError):
+            raise ConfinementError(f"the launcher could not be started: {error.strerror}") from error
+        raise
+
+
+def become_subreaper() -> None:
+    """Make this process the new parent of whatever loses its own below it, so that ``sweep`` can find it.
+
+    For a gateway, once, at start. Raises ConfinementError where the kernel cannot.
+    """
+    global _is_subreaper  # noqa: PLW0603 - it is a fact about the process, of which there is one
+    from doorward.confine import landlock  # ctypes, not needed before
+
+    try:
+        landlock.prctl(landlock.PR_SET_CHILD_SUBREAPER, 1)
+    except OSError as error:
+        raise ConfinementError(f"this process cannot adopt orphans: {error.strerror}") from error
+    _is_subreaper = True
+
+
+def sweep() -> None:
+    """Kill every child of this process that is neither one of our supervisors nor in ``spared``, with all below it.
+
+    Happens by itself when a supervisor was killed. Does nothing without ``become_subreaper``: then nothing was adopted.
+    """
+    if _is_subreaper:
+        tree.end_children(_supervisors | spared)
+
+
+def _make_folders(profile: SandboxProfile) -> str:
+    temp = os.path.join(profile.temp, f"doorward-{os.urandom(8).hex()}")
+    try:
+        _make_private(profile.cache)
+        os.mkdir(temp, 0o700)
+    except OSError as error:
+        raise ConfinementError(
+            f"the server's folder {error.filename} cannot be made: {error.strerror}",
+            hint="check the owner of the state directory, and TMPDIR",
+        ) from error
+    return temp
+
+
+def _make_private(folder: str) -> None:
+    """``os.makedirs`` gives its mode to the last folder only."""
+    if not os.path.isdir(folder):
+        _make_private(os.path.dirname(folder))
+        with contextlib.suppress(FileExistsError):  # another doorward was quicker
+            os.mkdir(folder, 0o700)
+
+
+def _encode_plan(
+    argv: Sequence[str], profile: SandboxProfile, temp: str, *, confined: bool, umask: int | None
+) -> bytes:
+    if umask is None:
+        umask = os.umask(0)
+        os.umask(umask)
+    variables = dict(profile.env) | {"TMPDIR": temp, "TMP": temp, "TEMP": temp}
+    records: list[tuple[str, Iterable[str]]] = [
+        ("confined", ["1" if confined else "0"]),
+        ("program", [profile.program]),
+        ("argument", argv),
+        ("env", (f"{name}={value}" for name, value in variables.items())),
+        ("read", profile.readable()),
+        ("write", (*profile.writable(), temp)),
+        ("cwd", [profile.cwd]),
+        ("temp", [temp]),
+        ("umask", [f"{umask:o}"]),
+    ]
+    encoded = [f"{kind}:{value}" for kind, values in records for value in values]
+    if any("\0" in record for record in encoded):
+        raise ConfinementError("a command line, path or variable contains a NUL")
+    body = b"".join(os.fsencode(record) + b"\0" for record in encoded)
+    return len(body).to_bytes(8, "big") + body
+
+
+def _spawn(plan: bytes, temp: str) -> Child:
+    """Make five pipes: what the launcher gets is put on 0 to 4 in this order, what stays here is ours alone."""
+    opened: list[int] = []
+    try:
+        theirs, ours = [], []
+        for receiving in (True, False, False, True, False):
+            pair = os.pipe()
+            opened += pair
+            theirs.append(_move_up(pair[0] if receiving else pair[1], opened))
+            ours.append(pair[1] if receiving else pair[0])
+        supervisor = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", _LAUNCHER],
+            # Only what the loader needs to find a shared libpython, as it did for us.
+            {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, descriptor, place) for place, descriptor in enumerate(theirs)],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=[number for number in range(1, 32) if number not in (_SIGKILL, _SIGSTOP)],
+        )
+    except BaseException:
+        _close(opened)
+        raise
+    _close(descriptor for descriptor in opened if descriptor not in ours)
+    _supervisors.add(supervisor)
+    stdin, stdout, stderr, orders, control = ours
+    os.set_blocking(control, False)
+    child = Child(supervisor, (stdin, stdout, stderr), orders, control, temp)
+    with contextlib.suppress(BrokenPipeError):  # the launcher died at once: its missing report says so
+        _write_all(orders, plan)
+    return child
+
+
+def _move_up(descriptor: int, opened: list[int]) -> int:
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_DESCRIPTOR)
+    opened.append(moved)
+    os.close(descriptor)
+    opened.remove(descriptor)
+    return moved
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _explain(failure: str) -> ConfinementError:
+    stage, _, number = failure.partition(" ")
+    code = int(number or 0)
+    reason = os.strerror(code) if code else "no reason given"
+    if stage == "landlock" and code == errno.ENOSYS:
+        return ConfinementError(
+            "this kernel has no landlock, so the server cannot be confined",
+            hint="use a kernel with landlock (5.13 or later, booted with it), or write --unsafe-no-sandbox",
+        )
+    if stage == "landlock":
+        return ConfinementError(
+            f"landlock could not confine the server: {reason}",
+            hint="--unsafe-no-sandbox starts the server without walls",
+        )
+    if stage == "folder":
+        return ConfinementError(f"the server's working directory cannot be entered: {reason}")
+    if stage == "program":
+        hint = (
+            "a script needs a first line such as #!/bin/sh" if code == errno.ENOEXEC else "check the command after --"
+        )
+        return ConfinementError(f"the server's program cannot be executed: {reason}", hint=hint)
+    if stage:
+        return ConfinementError(f"the launcher failed before the server ran: {reason}")
+    return ConfinementError("the launcher ended or stood still before the server ran", hint="its stderr may say why")

@@ -1,0 +1,298 @@
+"""What one server may touch: derived from its command line, shown to people, enforced by ``process`` and ``launch``.
+
+Architecture §7, rows *child: files* and *child: environment*. *Folders* are what the operator gave the server: every
+argument (or its part after ``=``) that names an existing directory, to read and write; an existing file, to read, and
+its folder too where the argument follows an option; and what ``--read`` and ``--write`` name. Everything else here is
+what a program needs in order to start at all.
+
+Decisions, each with its reason:
+
+- */opt is not a system folder.* Add-on software keeps configuration and data there; the server's own installation is
+  found wherever it lies.
+- */etc/ssl/private is left out* although ``/etc/ssl`` is named: root could read keys there. Landlock cannot subtract,
+  so the other entries are granted one by one. Fedora's places for the same things count as ``ssl``.
+- */etc/mime.types* is granted: Python's standard library raises where it exists and cannot be read. ``ld.so.conf`` and
+  ``/etc/alternatives`` are not: only ``ldconfig`` reads the first, and following a link needs no right.
+- *Of /proc, the server's own entry and a few files about the machine.* The kernel denies the ``environ``, ``fd`` and
+  ``root`` of processes outside anyway, but not their ``cmdline``, where other servers' keys often stand, nor, to root,
+  ``kcore``. The price: processes that the server starts cannot open their own ``/proc/self`` (``readlink`` works).
+- *Of /sys, the processors and the page size*, for thread pools and allocators; control groups would show what else
+  runs.
+- *HOME stays set and unreadable.* Programs that look there find that they may not; bubblewrap will show an empty one.
+  Only git takes that for the end of the world, so it is told not to look (unless ``--read`` gives it its settings).
+- *npm and uv keep what they fetch in the server's own cache*, uv its tools as well: it makes that folder before use.
+
+Does not protect what lies inside the folders. Files are granted as they are found now: one that is replaced later
+(``resolv.conf`` by a network manager) is lost to a running server.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from doorward.confine.environment import Profile, ancestor_environment, select_environment
+from doorward.confine.installation import find_installation, is_shared
+from doorward.errors import ConfinementError
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+_ETC = (
+    *("ca-certificates", "ca-certificates.conf", "ld.so.cache", "resolv.conf", "hosts", "nsswitch.conf", "localtime"),
+    *("pki/ca-trust/extracted", "pki/tls/certs", "pki/tls/openssl.cnf", "crypto-policies", "mime.types"),
+)
+_PROC = ("cpuinfo", "meminfo", "stat", "uptime", "loadavg", "version", "filesystems", "sys/vm/overcommit_memory")
+_SYS = ("devices/system/cpu", "kernel/mm/transparent_hugepage")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_HOMES = ("/home", "/Users")
+_OWN_FOLDERS = {"npm_config_cache": "npm", "UV_CACHE_DIR": "uv", "UV_TOOL_DIR": "uv-tools"}
+_LONGEST_SERVER_NAME = 120
+_TEMP = "/tmp"  # noqa: S108 - only where a fresh private folder is made
+
+_HINT = "name a narrower folder with --read FOLDER or --write FOLDER"
+
+
+class Folder(msgspec.Struct, frozen=True, gc=False):
+    """Something that the operator gave the server: a resolved path, whether to write there, and what named it.
+
+    ``is_file`` where it is a single file, which a relative path cannot be joined to. ``origin`` is ``argument``,
+    ``--read`` or ``--write``.
+    """
+
+    path: str
+    write: bool
+    origin: str
+    is_file: bool = False
+
+
+class SandboxProfile(msgspec.Struct, frozen=True):
+    """Everything that decides what a server's process may touch. All paths are absolute and resolved.
+
+    ``program`` is the file to execute (links kept) for the command line; ``read`` and ``write`` are the system, the
+    devices and the installation; ``folders`` the operator's, directories first, in the order they were named; ``env``
+    what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the folder in which
+    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers.
+    """
+
+    program: str
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    folders: tuple[Folder, ...]
+    env: tuple[tuple[str, str], ...]
+    withheld: tuple[str, ...]
+    cwd: str
+    temp: str
+    cache: str
+
+    def readable(self) -> tuple[str, ...]:
+        """All that may be read and not written."""
+        return (*self.read, *(folder.path for folder in self.folders if not folder.write))
+
+    def writable(self) -> tuple[str, ...]:
+        """All that may be written, the fresh temporary folder not yet among it."""
+        return (*self.write, self.cache, *(folder.path for folder in self.folders if folder.write))
+
+
+def derive(  # noqa: PLR0913 - each is one fact about the world that the answer depends on
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    cwd: str,
+    home: str,
+    state: str,
+    config: str,
+    server: str,
+    read: Iterable[str] = (),
+    write: Iterable[str] = (),
+    grants: Iterable[str] = (),
+    profile: Profile = "standard",
+    parent_pid: int | None = None,
+) -> SandboxProfile:
+    """Look at a command line and say what its server may touch. Changes nothing on disk.
+
+    ``state`` and ``config`` are Doorward's folders (they need not exist yet), ``server`` its name for the server,
+    ``grants`` the names of ``--env``, ``parent_pid`` where the search for whoever launched us begins (our parent).
+
+    Raises ConfinementError when the program cannot be found; when a folder is ``/``, a home or an ancestor of one, or
+    contains or lies inside ``state`` or ``config``; when ``--read`` or ``--write`` names nothing; when ``state`` lies
+    in a system folder, where no wall could hide it.
+    """
+    guard = _Guard(home, state, config)
+    passed, withheld = select_environment(
+        environ, inherited=ancestor_environment(parent_pid), grants=grants, profile=profile
+    )
+    installation = find_installation(argv, environ=passed, cwd=cwd, home=home, too_wide=guard.is_too_wide)
+    folders = _Folders(guard, cwd)
+    if profile == "standard":
+        folders.add_arguments(argv, installation.code)
+    for path in read:
+        folders.add_named(path, "--read")
+    for path in write:
+        folders.add_named(path, "--write")
+    system = _system_paths()
+    guard.check_system(system)
+    cache = os.path.join(os.path.realpath(state), "cache", _file_name(server))
+    passed |= {name: os.path.join(cache, folder) for name, folder in _OWN_FOLDERS.items()}
+    passed |= _without_hidden_git_settings(passed, home, [folder.path for folder in folders.in_order()])
+    temp = environ.get("TMPDIR", "")
+    return SandboxProfile(
+        program=installation.program,
+        read=_outermost((*system, *installation.read)),
+        write=tuple(f"/dev/{name}" for name in _DEVICES),
+        folders=folders.in_order(),
+        env=tuple(passed.items()),
+        withheld=withheld,
+        cwd=cwd,
+        temp=os.path.realpath(temp) if os.path.isabs(temp) and os.path.isdir(temp) else _TEMP,
+        cache=cache,
+    )
+
+
+class _Guard:
+    """Knows which folders are never given, and why."""
+
+    def __init__(self, home: str, state: str, config: str) -> None:
+        account = pwd.getpwuid(os.getuid()).pw_dir if _has_account() else home
+        self._homes = {os.path.realpath(path) for path in (home, account, "/root") if os.path.isabs(path)}
+        self._own = {
+            "the state directory": os.path.realpath(state),
+            "the configuration directory": os.path.realpath(config),
+        }
+
+    def is_too_wide(self, path: str) -> bool:
+        """For what nobody named: ``~/.local`` too, which holds an installation and much else."""
+        return self._problem(path) != "" or any(path == os.path.join(home, ".local") for home in self._homes)
+
+    def check(self, path: str, named: str) -> None:
+        """Raises ConfinementError when this resolved path must not be given to a server."""
+        if problem := self._problem(path):
+            raise ConfinementError(f"{named} would give the server {problem}", hint=_HINT)
+
+    def check_system(self, paths: Iterable[str]) -> None:
+        for name, own in self._own.items():
+            for path in paths:
+                if _is_below(own, path):
+                    raise ConfinementError(
+                        f"{name} lies in {path}, which every server can read", hint="move it with --state or -c"
+                    )
+
+    def _problem(self, path: str) -> str:
+        if path == "/":
+            return "the whole file system"
+        if any(_is_below(home, path) for home in self._homes) or os.path.dirname(path) in _HOMES or path in _HOMES:
+            return f"a whole home directory ({path})"
+        for name, own in self._own.items():
+            if _is_below(own, path) or _is_below(path, own):
+                return f"doorward's own files ({path} and {name} lie in each other)"
+        return ""
+
+
+class _Folders:
+    """Collects what the operator gave, one entry for each path; writing wins over reading."""
+
+    def __init__(self, guard: _Guard, cwd: str) -> None:
+        self._guard = guard
+        self._cwd = cwd
+        self._found: dict[str, Folder] = {}
+
+    def add_arguments(self, argv: Sequence[str], code: frozenset[int]) -> None:
+        for index, argument in enumerate(argv):
+            if index not in code:
+                after_option = index > 0 and argv[index - 1].startswith("-") and argv[index - 1] != "--"
+                self._add_argument(argument, after_option=after_option)
+
+    def add_named(self, path: str, option: str) -> None:
+        real = self._resolve(path)
+        if not os.path.exists(real):
+            raise ConfinementError(f"{option} {path} does not exist", hint="create it first, or correct the path")
+        self._guard.check(real, f"{option} {path}")
+        self._add(Folder(real, option == "--write", option, is_file=not os.path.isdir(real)))
+
+    def in_order(self) -> tuple[Folder, ...]:
+        return tuple(sorted(self._found.values(), key=lambda folder: folder.is_file))
+
+    def _add_argument(self, argument: str, *, after_option: bool) -> None:
+        name, equals, value = argument.partition("=")
+        path = argument
+        if equals and not os.path.exists(self._resolve(argument)):
+            path, after_option = value, name.startswith("-") or after_option
+        if not path:
+            return
+        real = self._resolve(path)
+        if os.path.isdir(real):
+            self._guard.check(real, f"the argument {argument}")
+            self._add(Folder(real, True, "argument"))
+        elif os.path.isfile(real):
+            self._guard.check(real, f"the argument {argument}")
+            self._add(Folder(real, False, "argument", is_file=True))
+            # Nobody named the folder itself: where it is too wide the file alone is given, without complaint.
+            folder = os.path.dirname(real)
+            if after_option and not self._guard.is_too_wide(folder) and not is_shared(folder):
+                self._add(Folder(folder, False, "argument"))
+
+    def _resolve(self, path: str) -> str:
+        if "\0" in path:
+            raise ConfinementError("a command line or an option contains a NUL")
+        return os.path.realpath(os.path.join(self._cwd, path))
+
+    def _add(self, folder: Folder) -> None:
+        known = self._found.get(folder.path)
+        if known is None or (folder.write and not known.write):
+            self._found[folder.path] = folder
+
+
+def _system_paths() -> tuple[str, ...]:
+    paths = [path for path in _SYSTEM if os.path.isdir(path)]
+    paths += [f"/etc/{name}" for name in _ETC]
+    paths += [f"/proc/{name}" for name in _PROC]
+    paths += [f"/sys/{name}" for name in _SYS]
+    if os.path.isdir("/etc/ssl"):
+        paths += [f"/etc/ssl/{name}" for name in os.listdir("/etc/ssl") if name != "private"]
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths if os.path.exists(path)))
+
+
+def _without_hidden_git_settings(environ: Mapping[str, str], home: str, given: Iterable[str]) -> dict[str, str]:
+    """Tell git not to look for settings that it would find and could not read: it ends itself over that."""
+    told: dict[str, str] = {}
+    settings = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    for name, value, files in (
+        ("GIT_CONFIG_GLOBAL", os.devnull, (os.path.join(home, ".gitconfig"), os.path.join(settings, "git/config"))),
+        ("GIT_CONFIG_NOSYSTEM", "1", ("/etc/gitconfig",)),
+    ):
+        found = [os.path.realpath(path) for path in files if os.path.exists(path)]
+        hidden = [path for path in found if not any(_is_below(path, folder) for folder in given)]
+        if hidden and name not in environ:
+            told[name] = value
+    return told
+
+
+def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
+    """Without those that lie below another: fewer rules, and a profile that people can read."""
+    kept: list[str] = []
+    for path in dict.fromkeys(paths):
+        if not any(_is_below(path, other) for other in kept):
+            kept = [other for other in kept if not _is_below(other, path)] + [path]
+    return tuple(kept)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _has_account() -> bool:
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True
+
+
+def _file_name(server: str) -> str:
+    """One path component for a server's name, different for different names."""
+    safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+    name = "".join(c if c in safe else "".join(f"%{byte:02X}" for byte in os.fsencode(c)) for c in server)
+    if not name or len(name) > _LONGEST_SERVER_NAME:
+        raise ConfinementError(f"the name of a server has 1 to {_LONGEST_SERVER_NAME} characters, this one {len(name)}")
+    return name

@@ -1,0 +1,153 @@
+"""The supervisor: what the launcher is once the server runs. It ends when nothing of the server is left, never before.
+
+It waits for three things at once. The server ended: whatever it started is killed. An order came from the gateway
+(``signal N`` for the server's process group, ``kill`` for the tree). The gateway is gone, seen by the end of the order
+pipe even after a SIGKILL, or ``END_SIGNAL`` came: everything is killed.
+
+It reports in lines: ``started PID ABI`` (0: not confined), ``failed STAGE ERRNO``, then ``exited CODE`` or
+``killed SIGNAL``, the last only when the tree is gone and the temporary folder removed.
+
+Does not survive its own SIGKILL, as nothing does: then the server dies with it (PDEATHSIG) and the rest falls to the
+gateway, itself a subreaper (``process.sweep``). Both killed in the same instant by someone outside: the server still
+dies, a daemon it had started may live on, confined.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from doorward.confine import tree
+else:
+    import tree  # beside us: the launcher has no packages
+
+END_SIGNAL = signal.SIGTERM
+
+
+class Supervisor:
+    """What one launcher keeps while its server runs. Made before the first wait, so that no signal is lost."""
+
+    def __init__(self, server: int, *, outcome: int, orders: int, report: int, abi: int) -> None:
+        self._server = server
+        self._outcome = outcome
+        self._orders = orders
+        self._report = report
+        self._abi = abi
+        self._unread = b""
+        self._status: int | None = None
+        self._executed = False
+        self._ending = False
+        self._woken, wake = os.pipe()
+        for end in (self._woken, wake):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, END_SIGNAL):
+            signal.signal(number, _only_wake)
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+
+    def run(self, temp: bytes) -> None:
+        """Stay until the server has ended or has to, end all that is below, remove ``temp``, report."""
+        ready = select.poll()
+        for descriptor in (self._outcome, self._orders, self._woken):
+            ready.register(descriptor, select.POLLIN)
+        self._reap()
+        while self._status is None and not self._ending:
+            for descriptor, _ in ready.poll():
+                if descriptor == self._outcome:
+                    self._learn_outcome()
+                    ready.unregister(descriptor)
+                elif descriptor == self._orders:
+                    self._obey()
+                else:
+                    self._ending |= END_SIGNAL in os.read(self._woken, 512)
+            self._reap()
+        self._end_tree()
+        self._learn_outcome()
+        if temp:
+            remove_tree(temp)
+        if self._executed and self._status is not None:
+            code = os.waitstatus_to_exitcode(self._status)
+            self._say(f"exited {code}" if code >= 0 else f"killed {-code}")
+
+    def _learn_outcome(self) -> None:
+        if self._outcome < 0:
+            return
+        failure = os.read(self._outcome, 256).decode()  # ends without a word when the program was executed
+        os.close(self._outcome)
+        self._outcome = -1
+        self._executed = not failure
+        self._say(f"failed {failure}" if failure else f"started {self._server} {self._abi}")
+
+    def _obey(self) -> None:
+        received = os.read(self._orders, 4096)
+        if not received:
+            self._ending = True
+            return
+        *orders, self._unread = (self._unread + received).split(b"\n")
+        for order in orders:
+            word, _, number = order.partition(b" ")
+            if word == b"signal" and self._status is None:
+                self._signal(int(number))
+            elif word == b"kill":
+                self._ending = True
+
+    def _signal(self, number: int) -> None:
+        # The group, as a terminal does: npx and sh, between us and the real server, do not pass signals on.
+        try:
+            os.killpg(self._server, number)
+        except ProcessLookupError:
+            os.kill(self._server, number)  # so early that it has no group yet; not reaped, so the number is its own
+        except PermissionError:
+            pass
+
+    def _reap(self) -> bool:
+        """Take in whoever ended; false when no child is left at all."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self._server:
+                self._status = status
+
+    def _end_tree(self) -> None:
+        while self._reap():
+            statuses = tree.end_children()
+            self._status = statuses.get(self._server, self._status)
+
+    def _say(self, line: str) -> None:
+        try:
+            os.write(self._report, line.encode() + b"\n")
+        except OSError:
+            self._ending = True  # nobody listens any more
+
+
+def remove_tree(top: bytes) -> None:
+    """Remove a folder with everything in it, following no symbolic link; what cannot be removed stays."""
+    for _, folders, files, place in os.fwalk(top, topdown=False):
+        for name in files:
+            _quietly(os.unlink, name, place)
+        for name in folders:
+            # A link to a folder counts as a folder here, and is only unlinked.
+            _quietly(os.unlink, name, place)
+            _quietly(os.rmdir, name, place)
+    _quietly(os.rmdir, top, None)
+
+
+def _quietly(remove: Callable[..., None], name: bytes | str, place: int | None) -> None:
+    try:  # noqa: SIM105 - contextlib would cost three milliseconds
+        remove(name, dir_fd=place)
+    except OSError:
+        pass
+
+
+def _only_wake(number: int, frame: object) -> None:
+    """Nothing to do here: the number is in the wake-up pipe already."""

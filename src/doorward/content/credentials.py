@@ -1,0 +1,280 @@
+"""What a credential looks like: the names that announce one, and the shapes that are one by themselves.
+
+``names`` are judged word by word, so that ``max_tokens``, ``tokenizer``, ``primaryKey`` and ``author`` are no secrets
+and ``x-api-key``, ``dbPassword`` and ``GITHUB_TOKEN`` are. ``SHAPES`` are our own patterns, after the public
+documentation of each issuer. ``maybe_sensitive`` tells in one pass, and a fraction of a millisecond, that a message
+holds neither.
+
+Every pattern is linear in practice: an unbounded run is possessive and cannot be entered in its middle, everything
+else is bounded. ``redaction`` uses all this to mask.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+_KINDS: dict[str, str] = {}
+for _kind, _words in {
+    "password": "password passwords passwd passwds pwd passphrase passphrases passcode passcodes otp totp",
+    "pass": "pass",  # a kind of its own: a number under it counts tests that passed
+    "secret": "secret secrets connectionstring connectionstrings mfacode recoverycodes backupcodes",
+    "token": "token jwt bearer",
+    "authorization": "authorization authheader basicauth",
+    "cookie": "cookie cookies",
+    "credential": "credential credentials creds cred",
+    "key": " ".join(
+        f"{owner}key {owner}keys"
+        for owner in "api access private secret signing encryption decryption master account storage shared service "
+        "role ssh hmac session license subscription functions auth deploy crypto gpg pgp aes rsa app webhook "
+        "client".split()
+    ),
+}.items():
+    _KINDS.update(dict.fromkeys(_words.split(), _kind))
+
+# Words glued in lower case (PGPASSWORD, myapikey): only endings that no other word has.
+_GLUED = (
+    "password",
+    "passwd",
+    "passphrase",
+    "apikey",
+    "secretkey",
+    "privatekey",
+    "accesstoken",
+    "authtoken",
+    "clientsecret",
+)
+_GLUED_KINDS = {**_KINDS, "accesstoken": "token", "authtoken": "token", "clientsecret": "secret"}
+_SEGMENT = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+# A secret's own value, under one more word.
+_TRAILERS = frozenset("value values string text plaintext pem base data raw".split())
+# Tokens that only say where a list goes on, or that a model's vocabulary is made of.
+_HARMLESS_TOKENS = frozenset(
+    "next prev previous page progress continuation continue cursor sync pagination resume delta skip change start end "
+    "stop eos bos pad unk sep cls mask special unexpected invalid n per".split()
+)
+_QUESTIONS = frozenset("is has have use uses requires require show hide needs allow forgot reset no missing".split())
+_LONGEST_NAME = 128
+
+
+def sensitive_kind(name: str) -> str | None:
+    """What kind of secret a value under ``name`` is (``password``, ``token``, ``key``, …), or None.
+
+    Judged by the last words of the name. ``session_id``, ``pin`` and ``key`` alone are not sensitive: they name too
+    much that tools hand back and forth (GPIO pins, browser sessions), and a masked value cannot be handed back.
+    """
+    words = _words_of(name)
+    while len(words) > 1 and words[-1] in _TRAILERS:
+        words.pop()
+    return _kind_of(words)
+
+
+def names_kind(word: str, kind: str) -> bool:
+    """Whether ``word`` is itself the name of such a secret (``my_token``), as a variable in code would be."""
+    return _kind_of(_words_of(word)) == kind
+
+
+def _words_of(name: str) -> list[str]:
+    return [word.lower() for word in _SEGMENT.findall(name[-_LONGEST_NAME:])]
+
+
+def reads_as_identifier(value: str) -> bool:
+    """Whether letters make up words (``accessGrant``) rather than a draw of them (``wJalrXUtnFEMI``)."""
+    return all(len(word) > 1 for word in _SEGMENT.findall(value))
+
+
+def _kind_of(words: list[str]) -> str | None:
+    if not words or (len(words) > 1 and words[0] in _QUESTIONS):
+        return None
+    for count in (3, 2, 1):
+        kind = _KINDS.get("".join(words[-count:]))
+        if kind is not None:
+            harmless = kind == "token" and len(words) > 1 and words[-2] in _HARMLESS_TOKENS
+            return None if harmless else kind
+    if words[-1].endswith(_GLUED):
+        return next(_GLUED_KINDS[ending] for ending in _GLUED if words[-1].endswith(ending))
+    return None
+
+
+# Values that say something about a secret instead of being one.
+NOT_A_SECRET = frozenset(("", "true", "false", "null", "none", "yes", "no", "on", "off", "undefined"))
+AUTH_SCHEME = re.compile(
+    r"(?i:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|aws4-hmac-sha256|hawk|dpop|hoba|mutual|scram-sha-256)\s+"
+)
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------------
+
+
+class Shape(msgspec.Struct, frozen=True, gc=False):
+    """One form of credential: ``needle`` is cheap to look for; group 1 of ``pattern`` is what to mask (else all of
+    it).
+    """
+
+    kind: str
+    needle: str
+    pattern: re.Pattern[str]
+    accepts: Callable[[str], bool] | None = None
+
+
+_LONG_HEX = 32
+_LONG_OPAQUE = 40
+
+
+def _mixed(value: str) -> bool:
+    """Random enough to be generated: a digit and letters of both cases, or a long run of hexadecimal digits."""
+    has_digit = any(char.isdigit() for char in value)
+    body = value.rsplit("-", 1)[-1]
+    is_hex = len(body) >= _LONG_HEX and all(char in "0123456789abcdef" for char in body)
+    return has_digit and (is_hex or (value.lower() != value and value.upper() != value))
+
+
+def _has_digit(value: str) -> bool:
+    return len(value) >= _LONG_OPAQUE or any(char.isdigit() for char in value)
+
+
+def _is_user_and_password(value: str) -> bool:
+    try:
+        decoded = binascii.a2b_base64(value + "=" * (-len(value) % 4))
+    except binascii.Error:
+        return False
+    return b":" in decoded and decoded.isascii() and decoded.decode("ascii").isprintable()
+
+
+# Not inside a longer word; but a line break or a percent escape, written out, is not part of one.
+_EDGE = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
+_RUN_EDGE = r"(?:(?<![A-Za-z0-9_\-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
+
+
+def _shape(kind: str, needle: str, pattern: str, accepts: Callable[[str], bool] | None = None) -> Shape:
+    return Shape(kind, needle, re.compile(pattern), accepts)
+
+
+SHAPES: tuple[Shape, ...] = (
+    _shape("aws-secret", "A", r"A(?:KIA|SIA)[A-Z0-9]{16}[^A-Za-z0-9+/]{1,40}([A-Za-z0-9+/]{40})(?![A-Za-z0-9+/=])"),
+    _shape("aws-key-id", "IA", r"A(?:KIA|SIA)[A-Z0-9]{16}"),
+    _shape("github-token", "gh", r"gh[pousr]_[A-Za-z0-9]{30,255}"),
+    _shape("github-token", "github_pat_", r"github_pat_[A-Za-z0-9]{20,24}_[A-Za-z0-9]{50,70}"),
+    _shape("gitlab-token", "glpat-", r"glpat-[A-Za-z0-9_\-]{20,64}(?:\.[A-Za-z0-9]{2}\.[A-Za-z0-9]{7,12})?"),
+    _shape("slack-token", "xox", r"xox[abeoprs]-[A-Za-z0-9\-]{10,250}", _has_digit),
+    _shape("slack-token", "xapp-", r"xapp-\d-[A-Za-z0-9\-]{20,250}"),
+    _shape(
+        "slack-webhook", "hooks.slack", r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_\-]{20,200})"
+    ),
+    _shape(
+        "discord-webhook", "/api/webhooks/", r"discord(?:app)?\.com/api/webhooks/(\d{15,22}/[A-Za-z0-9_\-]{40,120})"
+    ),
+    _shape("stripe-key", "k_", _EDGE + r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,247}"),
+    _shape("stripe-key", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,100}"),
+    _shape("anthropic-key", "sk-ant-", r"sk-ant-[A-Za-z0-9_\-]{20,200}", _has_digit),
+    _shape("openai-key", "sk-", _EDGE + r"sk-[A-Za-z0-9_\-]{20,250}", _mixed),
+    _shape("google-api-key", "AIza", r"AIza[A-Za-z0-9_\-]{35}"),
+    _shape("google-token", "ya29.", r"ya29\.[A-Za-z0-9_\-]{20,1024}"),
+    _shape("huggingface-token", "hf_", _EDGE + r"hf_[A-Za-z0-9]{30,64}"),
+    _shape("npm-token", "npm_", _EDGE + r"npm_[A-Za-z0-9]{36,64}"),
+    _shape("pypi-token", "pypi-", r"pypi-[A-Za-z0-9_\-]{50,1024}"),
+    _shape(
+        "jwt",
+        "eyJ",
+        _RUN_EDGE + r"eyJ[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){2,4}",
+        lambda value: len(value) > _LONG_HEX,
+    ),
+    _shape("sendgrid-key", "SG.", _EDGE + r"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,64}"),
+    _shape("twilio-key", "SK", _EDGE + r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
+    _shape("telegram-token", ":AA", _EDGE + r"\d{8,12}:AA[A-Za-z0-9_\-]{32,36}"),
+    _shape("digitalocean-token", "_v1_", r"do[opr]_v1_[0-9a-f]{64}"),
+    _shape("groq-key", "gsk_", _EDGE + r"gsk_[A-Za-z0-9]{40,64}"),
+    _shape("xai-key", "xai-", _EDGE + r"xai-[A-Za-z0-9]{60,100}"),
+    _shape("shopify-token", "shp", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+    _shape("docker-token", "dckr_", r"dckr_[po]at_[A-Za-z0-9_\-]{27,64}"),
+    _shape("grafana-token", "glsa_", r"glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}"),
+    _shape("linear-key", "lin_api_", r"lin_api_[A-Za-z0-9]{32,64}"),
+    _shape("vault-token", "hvs.", _EDGE + r"hvs\.[A-Za-z0-9_\-]{24,256}"),
+    _shape("azure-sas", "sig=", r"(?<![A-Za-z])sig=([A-Za-z0-9%+/]{40,128}=?)"),
+    _shape("signed-url", "ignature=", r"X-(?:Amz|Goog)-Signature=([0-9a-fA-F]{64,1024})"),
+    _shape("age-key", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
+    _shape("basic-auth", "asic", r"(?i:basic)\s{1,4}([A-Za-z0-9+/]{4,1024}={0,2})", _is_user_and_password),
+    _shape("bearer", "earer", r"(?i:bearer)\s{1,4}([A-Za-z0-9._~+/\-]{8,}+=*)", _has_digit),
+    _shape("url-password", "://", r"://[^\s/?#@\"'<>:\u2039\u203a]{0,128}:([^\s/?#\"'<>\u2039\u203a]{1,256})@"),
+)
+
+_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+
+
+def shapes_in(text: str) -> Iterator[tuple[int, int, str]]:
+    """``(start, end, kind)`` of everything in ``text`` that is a credential by its shape alone."""
+    if "PRIVATE KEY" in text:
+        yield from _private_keys(text)
+    for shape in SHAPES:
+        if shape.needle in text:
+            for found in shape.pattern.finditer(text):
+                group = found.re.groups
+                if shape.accepts is None or shape.accepts(found[group]):
+                    yield found.start(group), found.end(group), shape.kind
+
+
+def _private_keys(text: str) -> Iterator[tuple[int, int, str]]:
+    position = 0
+    while begin := _PEM_BEGIN.search(text, position):
+        end = _PEM_END.search(text, begin.end())
+        # A block that was cut off is masked to the end: what is left of it is still the key.
+        position = end.end() if end else len(text)
+        yield begin.start(), position, "private-key"
+
+
+# --- the one pass ----------------------------------------------------------------------------------------------------
+
+_TAIL = rb"(?:[_-]?(?:value|string|text|plaintext|pem|base64|b64|data|raw))?[_-]?\d{0,2}[\\\"'`\]\s]{0,8}[:=>]"
+# Each pattern turns on one letter that is rare or decisive, because a search that begins with a single literal runs at
+# the speed of memchr, twenty times faster than one alternation of all words. The rest is looked at backwards.
+_IN_LOWERED = tuple(
+    (pattern[:1], re.compile(pattern))
+    for pattern in (
+        rb"z(?<=authoriz)ation[\\\"'`\]\s]{0,8}[:=>]",
+        rb"k(?:en(?<=token)(?<!progresstoken)|ey(?<=[a-z0-9_ \-]key)s?|ie(?<=cookie)s?)" + _TAIL,
+        rb"w(?:(?<=passw)(?:or)?ds?|(?<=pw)d|(?<=jw)t)" + _TAIL,
+        rb"p(?:ass(?:phrases?)?|(?<=otp))" + _TAIL,
+        rb"b(?:earer[\\\"'\s:=>]{1,8}[a-z0-9._~+/-]|asic\s{1,4}[a-z0-9+/]{4})",
+        rb"c(?:(?<=sec)rets?|red(?:ential)?s?|(?<=passc)odes?|onnection[_ -]?strings?)" + _TAIL,
+    )
+)
+_AS_IS = tuple(
+    (pattern.lstrip(b"\\")[:1], re.compile(pattern))
+    for pattern in (
+        rb"J(?<=eyJ)",
+        rb"I(?:(?<=AKI)A|(?<=ASI)A|(?<=AI)za)",
+        rb"K(?:EY(?<=PRIVATE KEY)|EY(?<=SECRET-KEY)|(?<=SK)[0-9a-f]{32})",
+        rb"=(?:(?<=sig=)|(?<=ignature=))",
+        rb"_(?:[A-Za-z0-9+/]{16}|(?<=r_[op]at_))",
+        (
+            rb"-(?:(?<=sk-)[A-Za-z0-9_-]{16}|(?<=glpat-)|(?<=pypi-)|(?<=xox[abeoprs]-)|(?<=xapp-)|(?<=xai-)|"
+            rb"(?<=--)[A-Za-z0-9_-]{0,40}?(?i:pass|token|secret|key|cred|pwd|jwt|cookie|otp|bearer|auth|connection))"
+        ),
+        rb"\.(?:(?<=SG\.)|(?<=ya29\.)|(?<=hvs\.)|(?<=hooks\.)slack|com/api/webhooks/)",
+        rb":AA[A-Za-z0-9_-]{30}",
+    )
+)
+_USERINFO = re.compile(rb"//[^\s/?#@\"'<>:]{0,128}:[^\s/?#\"'<>]{1,256}@")
+
+
+def maybe_sensitive(body: bytes) -> bool:
+    """Whether an encoded message, or any text as UTF-8, may hold a sensitive name with a value, or a credential.
+
+    False is certain; True means that it is worth looking. About 5 µs for 200 bytes and 0.4 ms for 64 KiB without a hit.
+    """
+    if b"@" in body and _USERINFO.search(body):
+        return True
+    lowered = body.lower()
+    for letter, pattern in _IN_LOWERED:
+        if letter in lowered and pattern.search(lowered):
+            return True
+    for letter, pattern in _AS_IS:  # noqa: SIM110 -- a generator per pattern would cost more than the search
+        if letter in body and pattern.search(body):
+            return True
+    return False

@@ -1,0 +1,272 @@
+"""Names with values in running text: log lines, JSON in a string, command lines, headers, configuration, markup.
+
+Nobody says which of these a text is, so each sensitive name is looked at where it stands: is it followed by a
+separator, is a quote opened, what ends the value? A quoted value, a value glued to its name, and whatever stands in a
+header is taken; a bare word after a colon or a spaced ``=`` is taken unless a sentence goes on after it or it reads as
+code. Every name that was taken moves the search past its value, which keeps the whole linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from doorward.content.credentials import AUTH_SCHEME, NOT_A_SECRET, names_kind, reads_as_identifier, sensitive_kind
+
+# Where a name in running text may end. Each starts with a literal, which the engine finds fast.
+_NAME_ENDS = tuple(
+    (stem, re.compile(pattern))
+    for stem, pattern in (
+        ("pass", r"pass(?:w(?:or)?ds?|phrases?|codes?)?"),
+        ("pwd", r"pwd"),
+        ("secret", r"secrets?"),
+        ("token", r"token"),
+        ("key", r"keys?"),
+        ("authorization", r"authorization"),
+        ("cookie", r"cookies?"),
+        ("cred", r"cred(?:ential)?s?"),
+        ("otp", r"otp"),
+        ("jwt", r"jwt"),
+        ("bearer", r"bearer"),
+        ("connection", r"connection[ _-]?strings?"),
+    )
+)
+_AFTER = re.compile(
+    r"(?:[_-]?(?:value|string|text|plaintext|pem|base64|b64|data|raw))?[_-]?\d{0,2}(?![A-Za-z0-9_])", re.IGNORECASE
+)
+_NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+_LONGEST_NAME = 80
+# People write these apart: API key, access token, private key.
+_APART = ("api ", "access ", "private ", "secret ", "signing ", "encryption ", "account ", "auth ")
+
+
+def names_in(text: str) -> Iterator[tuple[int, int, str]]:
+    """``(start, end, kind)`` of every sensitive name in running text, in no particular order."""
+    lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    for stem, pattern in _NAME_ENDS:
+        if stem not in lowered:
+            continue
+        for found in pattern.finditer(lowered):
+            after = _AFTER.match(text, found.end())
+            if after is None:
+                continue
+            start = _start_of_name(text, found.start())
+            kind = sensitive_kind(text[start : after.end()])
+            if kind is not None:
+                yield start, after.end(), kind
+
+
+def _start_of_name(text: str, end: int) -> int:
+    window = max(0, end - _LONGEST_NAME)
+    before = text[window:end]
+    stripped = before.rstrip(_NAME_CHARS)
+    if len(stripped) == len(before):
+        apart = before.lower()
+        return end - next((len(word) for word in _APART if apart.endswith(word)), 0)
+    return window + len(stripped)
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+# What a colon says of a secret in prose, the types of several languages, and the keywords that open an expression.
+_WORDS = NOT_A_SECRET | frozenset(
+    "required optional invalid missing expired ok valid incorrect wrong denied empty unknown hidden set unset changed "
+    "reset redacted masked revoked accepted rejected failed mismatch disabled enabled present absent auto default nil "
+    "string str strings bytes bytearray buffer uint8array number int integer float bool boolean any object array "
+    "list dict map option secretstr await new yield not lambda async function typeof self this require import return "
+    "if else for and or in is the a an it to of".split()
+)
+_SEPARATOR = re.compile(
+    r"(?P<quoted>\\*[\"'`])?\]?(?:"
+    r"(?P<xml>>)|"
+    r"(?P<sign>[ \t]{0,8}(?:\\[nt])?(?:=>|:=|=(?![=~])|:(?!:))\s{0,8}))"
+)
+_OPTION = re.compile(r"[\"']?(?:,\s{0,4}|\s{1,4}|=)")
+_DASHED = re.compile(r"(?:^|[\s\"'\[(=,])--?$")
+_OPENER = re.compile(r"(?:[ubfrUBFR]{1,2})?(\\*(?:\"\"\"|'''|[\"'`]))")
+_DOUBLE = re.compile(r"(?:[^\"\\]++|\\.)*+\"", re.DOTALL)
+_SINGLE = re.compile(r"(?:[^'\\]++|\\.)*+'", re.DOTALL)
+_LINE = re.compile(r"[^\r\n]*+")
+_XML_VALUE = re.compile(r"[^<>\u2039\u203a]++(?=</)")
+_HEADER_VALUE = re.compile(r"[^\r\n\"'\\\u2039\u203a]++")
+_PARAMETERS = re.compile(r"(?i:digest|aws4-hmac-sha256|hawk|scram-sha-256)\s+([^\r\n\u2039\u203a]++)")
+_ITEM = re.compile(r"[\s,]*+")
+# A word of anything but blanks and quotes. Separators end it only where something else visibly begins.
+_BARE = re.compile(
+    r"(?:[^\s\"'`<>\u2039\u203a,;&|\\]|\\(?![nrt\"'\\])|[,;&|](?![\s,;&|\"'<>\u2039]|$|[A-Za-z_][\w.\-]{0,40}=))++",
+    re.MULTILINE,
+)
+_PLACEHOLDER = re.compile(
+    r"\$\{|\$\(|\$[A-Za-z_]+$|%[sdvqr]|%\(|\{[\w.!:\[\]]*\}|\(|\[|(?:\*+|x{3,}|X{3,}|\.{2,}|\u2026|-{2,}|_{2,})$"
+)
+_EXPRESSION = re.compile(r"&?[A-Za-z_$][\w$]*(?:(?:\??\.|::|->)[A-Za-z_$][A-Za-z_$]*)*(?:[(\[]|(?:\??\.|::|->)?$)")
+_PROSE_FOLLOWS = re.compile(r"[ \t]+[A-Za-z(]")
+_LETTERS = re.compile(r"[A-Za-z_$.]+")
+_SHORTEST_VALUE = 3
+_LONGEST_IDENTIFIER = 20
+_MACHINE_MADE = frozenset(("token", "key", "secret"))
+
+
+def named_values(text: str) -> Iterator[tuple[int, int, str]]:
+    """``(start, end, kind)`` of the values that stand beside sensitive names in ``text``."""
+    done: dict[str, int] = {}
+    for start, end, kind in sorted(names_in(text)):
+        if end <= done.get("value", 0):
+            continue  # a name inside of what is masked already
+        for first, last in _values_after(text, start, end, kind):
+            if last > first:
+                yield first, last, kind
+                done["value"] = max(done.get("value", 0), last)
+
+
+def _values_after(text: str, start: int, end: int, kind: str) -> Iterator[tuple[int, int]]:
+    name = text[start:end]
+    option = name.startswith("--") or _DASHED.search(text[max(0, start - 4) : start])
+    separator = _SEPARATOR.match(text, end)
+    if separator is None:
+        gap = _OPTION.match(text, end) if option else None
+        if gap:
+            yield from _option_value(text, gap.end(), kind)
+        return
+    at = separator.end()
+    if separator["xml"]:
+        value = _XML_VALUE.match(text, at)
+        if value and text[max(0, start - 1) : start] == "<":
+            yield value.span()
+        return
+    opener = _OPENER.match(text, at)
+    if opener:
+        # In "Password: " + x the quote closes what stands before it.
+        if separator["quoted"] or not _closes(text, opener.end()):
+            yield _quoted(text, opener, kind)
+    elif text.startswith("[", at):
+        yield from _listed(text, at + 1)
+    elif kind in ("authorization", "cookie") and ":" in separator["sign"]:
+        yield from _header(text, at, kind)
+    else:
+        yield from _bare(text, at, separator["sign"], kind)
+
+
+def _closes(text: str, after: int) -> bool:
+    return after >= len(text) or text[after] in ")]},;+. \t\r\n%"
+
+
+def _quoted(text: str, opener: re.Match[str], kind: str) -> tuple[int, int]:
+    start = opener.end()
+    quote = opener[1]
+    scheme = AUTH_SCHEME.match(text, start) if kind == "authorization" else None
+    if scheme:
+        start = scheme.end()
+    if quote in ('"', "'"):
+        closed = (_DOUBLE if quote == '"' else _SINGLE).match(text, start)
+        if closed:
+            return start, closed.end() - 1
+    else:
+        end = text.find(quote, start)
+        while end > start and text[end - 1] == "\\":
+            end = text.find(quote, end + 1)
+        if end >= 0:
+            return start, end
+    # Cut off before the quote closed: the rest of the line is the value.
+    rest = _LINE.match(text, start)
+    return start, rest.end() if rest else len(text)
+
+
+def _listed(text: str, at: int) -> Iterator[tuple[int, int]]:
+    while True:
+        gap = _ITEM.match(text, at)
+        opener = _OPENER.match(text, gap.end() if gap else at)
+        if opener is None:
+            return
+        start, end = _quoted(text, opener, "")
+        yield start, end
+        at = end + len(opener[1])
+
+
+def _option_value(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
+    opener = _OPENER.match(text, at)
+    if opener:
+        yield _quoted(text, opener, kind)
+        return
+    value = _BARE.match(text, at)
+    if value and not value[0].startswith("-") and not _PLACEHOLDER.match(value[0]):
+        yield value.start(), _trimmed(value)
+
+
+def _header(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
+    if kind == "cookie":
+        value = _HEADER_VALUE.match(text, at)
+        if value and "=" in value[0]:
+            yield value.start(), value.start() + len(value[0].rstrip())
+        return
+    parameters = _PARAMETERS.match(text, at)
+    if parameters:
+        yield parameters.start(1), parameters.start(1) + len(parameters[1].rstrip())
+        return
+    scheme = AUTH_SCHEME.match(text, at)
+    value = _BARE.match(text, scheme.end() if scheme else at)
+    if value and (scheme or not _reads_on(text, value)) and not _PLACEHOLDER.match(value[0]):
+        yield value.start(), _trimmed(value)
+
+
+def _bare(text: str, at: int, sign: str, kind: str) -> Iterator[tuple[int, int]]:
+    found = _BARE.match(text, at)
+    if found is None:
+        return
+    end = _trimmed(found)
+    value = text[at:end]
+    if (
+        len(value) < _SHORTEST_VALUE
+        or value.lower() in _WORDS
+        or _PLACEHOLDER.match(value)
+        or _is_name_of_one(value, kind)
+    ):
+        return
+    if kind == "pass" and value.isdigit():
+        return
+    spaced = sign[-1:].isspace()
+    if spaced and (_reads_on(text, found) if ":" in sign else _reads_as_code(value, kind)):
+        return
+    if _is_expression(text, value, end, spaced):
+        return
+    yield at, end
+
+
+def _trimmed(value: re.Match[str]) -> int:
+    return value.start() + len(value[0].rstrip(")]}.,:;"))
+
+
+def _reads_on(text: str, value: re.Match[str]) -> bool:
+    """A plain word followed by another: a sentence goes on, no value stands here."""
+    word = value[0].rstrip(".,:;!?")
+    return word.isalpha() and (word.islower() or word.istitle()) and _PROSE_FOLLOWS.match(text, value.end()) is not None
+
+
+def _reads_as_code(value: str, kind: str) -> bool:
+    """``token = result``: an identifier. What a machine made has a digit, or is long."""
+    is_letters = kind in _MACHINE_MADE and len(value) < _LONGEST_IDENTIFIER and _LETTERS.fullmatch(value) is not None
+    return is_letters and reads_as_identifier(value)
+
+
+def _is_expression(text: str, value: str, end: int, spaced: bool) -> bool:
+    """A call, an index, or an attribute without digits: ``get_token()``, ``env[0]``, ``process.env.API_KEY``."""
+    found = _EXPRESSION.match(value)
+    if found is None:
+        return False
+    if found[0][-1:] in "([":
+        return True
+    is_whole = found.end() == len(value)
+    return is_whole and (
+        "." in value or "::" in value or "->" in value or (text[end : end + 1] in ("(", "[") and spaced)
+    )
+
+
+def _is_name_of_one(value: str, kind: str) -> bool:
+    """``api_key=my_api_key``, ``password: HTTPPassword``: the value is a name, of the same kind of thing."""
+    word = value.strip(":@&*$#?!.,;()[]{}")
+    return (
+        word.isidentifier()
+        and len(word) > _SHORTEST_VALUE
+        and names_kind(word, kind)
+        and not any(map(str.isdigit, word))
+    )

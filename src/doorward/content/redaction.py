@@ -1,0 +1,237 @@
+"""Masking: what is written, shown to operators, exported, and logs on the wire pass through here first.
+
+Masked are the values under names that announce a secret, text that has the shape of a credential, and the secrets that
+Doorward itself holds, given literally. A mask is visible and stable, ``masked:KIND:fingerprint`` between single angle
+quotes: the same value gets the same fingerprint as long as the process lives, so that two log lines can be compared,
+and the fingerprint is keyed, so that a short secret cannot be found by trying. Masking masked text changes nothing.
+
+Where names and shapes disagree about the extent, the union is masked. A bare value after a name (``password: x``) is
+told from prose and code by what follows it; where that is not possible, the value is masked.
+
+Not protected against: a server that means to leak (any encoding of its own passes), a passphrase of several words
+without quotes, a bare secret that reads like the next word of a sentence, code that stands where a value is expected.
+Taint (a value that arrived under a sensitive name, wherever it shows up later) comes with issue I and belongs beside
+``secrets``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from doorward.content.credentials import AUTH_SCHEME, NOT_A_SECRET, maybe_sensitive, sensitive_kind, shapes_in
+from doorward.content.pairs import named_values
+from doorward.content.pointers import join
+
+_OPEN, _CLOSE = "\u2039", "\u203a"
+MASK = re.compile(rf"{_OPEN}masked:[a-z0-9\-]{{1,32}}:[0-9a-f]{{10}}{_CLOSE}")
+_MASK_BYTES = f"{_OPEN}masked:".encode()
+# What a text of less than twenty characters must hold to be worth looking at: no shape is that short.
+_PAIR_HINT = re.compile(r"[:=>]|--|(?i:basic|bearer)")
+_SHORTEST_SHAPE = 20
+_SHORTEST_SECRET = 6
+_SHORTEST_KEY = 16
+_DEEPEST = 200
+
+
+class Hit(msgspec.Struct, frozen=True, gc=False):
+    """One thing that was masked: its kind, where it stood (JSON pointer; empty in a plain text), and its
+    fingerprint.
+    """
+
+    kind: str
+    where: str
+    fingerprint: str
+
+
+def contains_mask(value: object) -> bool:
+    """Whether any string or member name in ``value`` holds a mask, ours or one that looks like ours.
+
+    An argument that does is refused: the caller means a value that it never saw.
+    """
+    if isinstance(value, str):
+        return _OPEN in value and MASK.search(value) is not None
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if _OPEN in item and MASK.search(item):
+                return True
+        elif isinstance(item, dict):
+            stack.extend(item)
+            stack.extend(item.values())
+        elif isinstance(item, list | tuple):
+            stack.extend(item)
+    return False
+
+
+def maybe_masked(body: bytes) -> bool:
+    """Whether an encoded message may hold a mask; False is certain. The prefilter of ``contains_mask``."""
+    return _MASK_BYTES in body or b"\\u2039masked" in body
+
+
+class Masker:
+    """Masks text and trees with one key and one set of known secrets, both for the life of a process.
+
+    ``key`` is random, 16 to 64 bytes, given by the door; it never leaves the process. ``secrets`` are values to mask
+    wherever they appear literally; those shorter than six characters are left out, since they would mask ordinary
+    words.
+
+    Raises ``ValueError`` if the key has another length.
+    """
+
+    __slots__ = ("_key", "_needles", "_secrets")
+
+    def __init__(self, key: bytes, secrets: Iterable[str] = ()) -> None:
+        if not _SHORTEST_KEY <= len(key) <= blake2b.MAX_KEY_SIZE:
+            raise ValueError("a masking key has 16 to 64 bytes")
+        self._key = key
+        self._secrets = tuple(sorted({s for s in secrets if len(s) >= _SHORTEST_SECRET}, key=lambda s: (-len(s), s)))
+        # A message holds the secret as JSON writes it, without the quotes around.
+        self._needles = tuple(
+            {form for s in self._secrets for form in (s.encode("utf-8", "surrogatepass"), msgspec.json.encode(s)[1:-1])}
+        )
+
+    def maybe_sensitive(self, body: bytes) -> bool:
+        """Whether an encoded message or text may hold something to mask; False is certain."""
+        return any(needle in body for needle in self._needles) or maybe_sensitive(body)
+
+    def fingerprint(self, value: str) -> str:
+        """Ten hexadecimal digits that stand for ``value`` in this process, and tell nothing about it elsewhere."""
+        return blake2b(
+            value.encode("utf-8", "surrogatepass"), digest_size=5, key=self._key, person=b"doorward-mask"
+        ).hexdigest()
+
+    def mask_text(self, text: str, *, where: str = "") -> tuple[str, tuple[Hit, ...]]:
+        """``text`` with everything sensitive masked, and what that was; the very same object when nothing was."""
+        if not self.maybe_sensitive(text.encode("utf-8", "surrogatepass")):
+            return text, ()
+        # A mask must not be taken for a name with a value; the same number of opening brackets is in no pattern.
+        hushed = MASK.sub(lambda mask: _OPEN * len(mask[0]), text) if _OPEN in text else text
+        spans = _merge(self._spans(hushed), hushed)
+        if not spans:
+            return text, ()
+        parts: list[str] = []
+        hits: list[Hit] = []
+        done = 0
+        for start, end, kind in spans:
+            mask, hit = self._mask(text[start:end], kind, where)
+            parts += (text[done:start], mask)
+            hits.append(hit)
+            done = end
+        parts.append(text[done:])
+        return "".join(parts), tuple(hits)
+
+    def mask_tree(self, value: Any) -> tuple[Any, tuple[Hit, ...]]:
+        """``value`` (decoded JSON) with everything sensitive masked, and what that was.
+
+        Under a sensitive name every string and number is masked, in lists and objects below it too, unless the object
+        is a JSON Schema of such a value. Parts that did not change are shared with ``value``, which is not modified.
+        Below 200 levels a part is masked whole rather than walked.
+        """
+        hits: list[Hit] = []
+        return self._tree(value, "", None, 0, hits), tuple(hits)
+
+    def _mask(self, value: str, kind: str, where: str) -> tuple[str, Hit]:
+        fingerprint = self.fingerprint(value)
+        return f"{_OPEN}masked:{kind}:{fingerprint}{_CLOSE}", Hit(kind, where, fingerprint)
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
+        for secret in self._secrets:
+            start = text.find(secret)
+            while start >= 0:
+                yield start, start + len(secret), "known"
+                start = text.find(secret, start + len(secret))
+        yield from shapes_in(text)
+        yield from named_values(text)
+
+    def _tree(self, value: Any, where: str, kind: str | None, depth: int, hits: list[Hit]) -> Any:
+        if isinstance(value, str):
+            return self._string(value, where, kind, hits)
+        if isinstance(value, dict | list):
+            if depth >= _DEEPEST:
+                return self._note(repr(type(value)), "too-deep", where, hits)
+            if isinstance(value, dict):
+                return self._object(value, where, kind, depth, hits)
+            items = [self._tree(item, join(where, i), kind, depth + 1, hits) for i, item in enumerate(value)]
+            return value if all(map(_same, items, value)) else items
+        if kind not in (None, "pass") and isinstance(value, int | float) and not isinstance(value, bool):
+            return self._note(msgspec.json.encode(value).decode(), kind, where, hits)
+        return value
+
+    def _object(
+        self, value: dict[str, Any], where: str, kind: str | None, depth: int, hits: list[Hit]
+    ) -> dict[str, Any]:
+        inherited = None if kind is None or _is_schema(value) else kind
+        changed = False
+        masked: dict[str, Any] = {}
+        for name, item in value.items():
+            place = join(where, name)
+            shown = self._string(name, place, None, hits)
+            masked[shown] = below = self._tree(item, place, sensitive_kind(name) or inherited, depth + 1, hits)
+            changed = changed or below is not item or shown is not name
+        return masked if changed else value
+
+    def _string(self, text: str, where: str, kind: str | None, hits: list[Hit]) -> str:
+        if kind is None:
+            if len(text) < _SHORTEST_SHAPE and _PAIR_HINT.search(text) is None and not self._secrets:
+                return text
+            masked, found = self.mask_text(text, where=where)
+            hits.extend(found)
+            return masked
+        if text.lower() in NOT_A_SECRET or _is_masked(text):
+            return text
+        scheme = AUTH_SCHEME.match(text) if kind == "authorization" else None
+        kept = scheme[0] if scheme else ""
+        return kept + self._note(text[len(kept) :], kind, where, hits)
+
+    def _note(self, text: str, kind: str, where: str, hits: list[Hit]) -> str:
+        mask, hit = self._mask(text, kind, where)
+        hits.append(hit)
+        return mask
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other
+
+
+_JSON_TYPES = frozenset(("string", "number", "integer", "boolean", "object", "array", "null"))
+_SCHEMA_NAMES = frozenset(("$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties"))
+
+
+def _is_schema(value: dict[str, Any]) -> bool:
+    declared = value.get("type")
+    if isinstance(declared, list):
+        return all(isinstance(item, str) and item in _JSON_TYPES for item in declared)
+    return (isinstance(declared, str) and declared in _JSON_TYPES) or not _SCHEMA_NAMES.isdisjoint(value)
+
+
+def _is_masked(text: str) -> bool:
+    """Whether nothing but masks, an authentication scheme and punctuation is left of ``text``."""
+    if _OPEN not in text:
+        return False
+    rest = MASK.sub("", text).replace(_OPEN, "")
+    scheme = AUTH_SCHEME.match(rest)
+    return not (rest[scheme.end() :] if scheme else rest).strip(" \t,;")
+
+
+def _merge(spans: Iterable[tuple[int, int, str]], hushed: str) -> list[tuple[int, int, str]]:
+    """Disjoint spans in order; overlapping ones become their union, named after the longest."""
+    merged: list[tuple[int, int, str]] = []
+    longest = 0
+    for start, end, kind in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start >= end or _is_masked(hushed[start:end]):
+            continue
+        if merged and start < merged[-1][1]:
+            first, last, known = merged[-1]
+            if end - start > longest:
+                longest, known = end - start, kind
+            merged[-1] = (first, max(last, end), known)
+        else:
+            merged.append((start, end, kind))
+            longest = end - start
+    return merged

@@ -1,0 +1,278 @@
+"""Puts one gateway together. The order is the start-up budget's: verify what is pinned, start the child, and import the
+rest while the child boots (DESIGN §6)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from doorward.confine import process, profile
+from doorward.errors import DoorwardError, IdentityError
+from doorward.gateway import defences
+from doorward.gateway.clock import Clock
+from doorward.gateway.identity import judgment
+from doorward.gateway.identity.command import CommandIdentity, identify
+from doorward.policy import lock
+from doorward.policy.home import home
+from doorward.policy.identity import Principal
+from doorward.policy.model import Policy
+
+if TYPE_CHECKING:
+    from doorward.gateway.archive import Archive
+    from doorward.gateway.reporter import Reporter
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Where this gateway keeps things: state, sockets, pins, and the folder of its configuration."""
+
+    state: Path
+    runtime: Path
+    lock: Path
+    config: Path
+
+
+class WrapOptions(msgspec.Struct, frozen=True):
+    """What the operator wrote on the command line of ``doorward wrap``."""
+
+    command: tuple[str, ...]
+    name: str = ""
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    as_json: bool = False
+    unsafe_no_sandbox: bool = False
+
+
+def wrap(options: WrapOptions, policy: Policy, places: Places) -> int:
+    """One server for one stdio client. Returns the exit code: the child's, once it ran.
+
+    Raises DoorwardError where Doorward itself could not start it: the identity changed, nobody agreed, no sandbox.
+    """
+    clock = Clock()
+    armed = defences.arm(policy)
+    identity = identify(options.command, path=os.environ.get("PATH", os.defpath), cwd=str(Path.cwd()), name=options.name)
+    verdict = judgment.judge(identity, lock.read(places.lock), policy.profile)
+    walls = _walls(options, identity, policy, places)
+    session = _Session(options, policy, places, identity, clock, armed, walls)
+    if isinstance(verdict, judgment.Changed):
+        raise _changed(identity, verdict, places)
+    if isinstance(verdict, judgment.NearMiss) or (isinstance(verdict, judgment.First) and verdict.asks):
+        session.ask_first(verdict)
+    child = session.start_child()
+    try:
+        return session.run(child, first_use=isinstance(verdict, judgment.First) and not verdict.asks)
+    finally:
+        child.close()
+        for descriptor in (child.stdout, child.stderr):
+            os.close(descriptor)
+
+
+def _walls(
+    options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places
+) -> profile.SandboxProfile:
+    said = policy.for_server(identity.name)
+    return profile.derive(
+        options.command,
+        environ=os.environ,
+        cwd=str(Path.cwd()),
+        home=str(home()),
+        state=str(places.state),
+        config=str(places.config),
+        server=identity.name,
+        read=(*said.read, *options.read),
+        write=(*said.write, *options.write),
+        grants=(*said.env, *options.env),
+        profile=_profile_name(policy),
+    )
+
+
+def _profile_name(policy: Policy) -> Literal["standard", "strict"]:
+    return "strict" if policy.profile == "strict" else "standard"
+
+
+def _changed(identity: CommandIdentity, verdict: judgment.Changed, places: Places) -> IdentityError:
+    told = "; ".join(f"{field}: pinned {old}, found {new}" for field, old, new in verdict.differences)
+    pin = lock.read(places.lock).get(identity.name)
+    return IdentityError(
+        f"{identity.name} is not what it was pinned as: {told}",
+        hint=f"if you changed it: {judgment.accept_hint(identity, pin)}",
+    )
+
+
+class _Session:
+    """The pieces of one wrap, in the order in which they are needed."""
+
+    def __init__(
+        self,
+        options: WrapOptions,
+        policy: Policy,
+        places: Places,
+        identity: CommandIdentity,
+        clock: Clock,
+        armed: defences.Defences,
+        walls: profile.SandboxProfile,
+    ) -> None:
+        self._options = options
+        self._policy = policy
+        self._places = places
+        self._identity = identity
+        self._server = identity.verified()
+        self._clock = clock
+        self._armed = armed
+        self._walls = walls
+        self._archive: Archive | None = None
+        self._reporter: Reporter | None = None
+
+    def start_child(self) -> process.Child:
+        process.become_subreaper()
+        return self._armed.confine(
+            self._options.command, self._walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox
+        )
+
+    def ask_first(self, verdict: judgment.First | judgment.NearMiss) -> None:
+        """Nothing of the server runs before a person agreed to it."""
+        import asyncio
+
+        from doorward.gateway.consent import first_use
+
+        archive, reporter = self._load()
+        archive.wait_open()
+        why = "the profile asks at the first use of each server"
+        if isinstance(verdict, judgment.NearMiss):
+            why = f"its name can be mistaken for the known server {verdict.of}: {verdict.why}"
+        asked = first_use.Asked(
+            server=self._server,
+            principal=principal(),
+            policy=self._policy,
+            why=why,
+            command=self._identity.pin(first_seen="", accepted_by="").argv,
+            folders=tuple(f"{folder.path} ({'read and write' if folder.write else 'read'})" for folder in self._walls.folders),
+            hint=judgment.accept_hint(self._identity),
+        )
+        try:
+            answer = asyncio.run(
+                first_use.ask(asked, runtime=self._places.runtime, state=self._places.state, archive=archive, clock=self._clock.now)
+            )
+        except DoorwardError:
+            archive.close()
+            raise
+        at = _iso(self._clock.now())
+        lock.update(self._places.lock, lambda pins: pins | {self._identity.name: self._identity.pin(first_seen=at, accepted_by=answer.by)})
+        reporter.say(f"{self._identity.name} was accepted by {answer.by}")
+
+    def run(self, child: process.Child, *, first_use: bool) -> int:
+        if first_use:
+            verdict = judgment.record_first_use(
+                self._places.lock, self._identity, self._policy.profile, at=_iso(self._clock.now())
+            )
+            if isinstance(verdict, judgment.Changed):  # another wrap was first, with something else
+                raise _changed(self._identity, verdict, self._places)
+        archive, reporter = self._load()
+        self._introduce(reporter, first_use=first_use)
+        import asyncio
+
+        try:
+            return asyncio.run(self._serve(child, archive, reporter))
+        finally:
+            archive.close()
+
+    def _load(self) -> tuple[Archive, Reporter]:
+        """The archive opens in its own thread while the rest is imported."""
+        if self._archive is None or self._reporter is None:
+            from doorward.gateway.archive import Archive
+            from doorward.gateway.reporter import Reporter
+
+            self._reporter = Reporter(as_json=self._options.as_json)
+            self._archive = Archive(
+                self._places.state, label=self._identity.name, clock=self._clock.now, report=self._reporter.say
+            )
+            self._archive.start()
+        return self._archive, self._reporter
+
+    def _introduce(self, reporter: Reporter, *, first_use: bool) -> None:
+        if first_use:
+            reporter.say(
+                f"first use of {self._identity.name} ({self._server.fingerprint[:16]}), recorded",
+                hint="doorward pin list",
+            )
+        if self._walls.withheld:
+            names = " ".join(self._walls.withheld)
+            reporter.say(f"not passed on to the server: {names}", hint="--env NAME passes one on")
+        if self._options.unsafe_no_sandbox:
+            reporter.say("the server runs without a sandbox (--unsafe-no-sandbox)")
+
+    async def _serve(self, child: process.Child, archive: Archive, reporter: Reporter) -> int:
+        import asyncio
+
+        from doorward.gateway.consent.channel import ConsentChannel
+        from doorward.gateway.perform import Performer
+        from doorward.gateway.stdio import StdioDoor
+        from doorward.relay.relay import Relay
+        from doorward.relay.state import Settings
+
+        pipeline = self._armed.pipeline(os.urandom(32))
+        reporter.mask_with(pipeline.masker)
+        settings = Settings(
+            policy=self._policy,
+            server=self._identity.name,
+            pipeline=pipeline,
+            link=os.urandom(8).hex(),
+            session=os.urandom(16).hex(),
+            seal_key=os.urandom(32),
+            folders=tuple(folder.path for folder in self._walls.folders),
+        )
+        door = StdioDoor(child=child, policy=self._policy, reporter=reporter, clock=self._clock.now)
+        performers: list[Performer] = []
+        consent = ConsentChannel(
+            runtime=self._places.runtime,
+            state=self._places.state,
+            label=self._identity.name,
+            on_answer=lambda answer: performers[0].answered(answer),
+            on_notice=reporter.say,
+        )
+        await consent.open()
+        try:
+            await asyncio.to_thread(archive.wait_open)
+            child.started()
+            performer = Performer(
+                Relay(settings),
+                archive=archive,
+                consent=consent,
+                outlets={"client": door.to_client, "server": door.to_server},
+                clock=self._clock.now,
+                principal=principal(),
+                server=self._server,
+                notice=reporter.refused,
+                on_close=door.stop,
+            )
+            performers.append(performer)
+            try:
+                return await door.run(performer)
+            finally:
+                await performer.close()
+        finally:
+            await consent.close()
+
+
+def principal() -> Principal:
+    """On stdio: the OS user we run as, and the program that started us."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    try:
+        parent = str(Path(f"/proc/{os.getppid()}/exe").readlink())
+    except OSError:
+        parent = "an unreadable program"
+    return Principal(f"user:{user}", f"operating system user {os.geteuid()}, started by {parent}")
+
+
+def _iso(now_us: int) -> str:
+    import datetime
+
+    return datetime.datetime.fromtimestamp(now_us // 1_000_000, datetime.UTC).isoformat().replace("+00:00", "Z")
+

@@ -1,0 +1,18 @@
+"""The time that the doors hand to the relay: microseconds since the epoch, UTC, never going back.
+
+The wall clock is read once; from then on the monotonic clock counts. A clock that is set back cannot revive an expired
+ticket or put an entry before the one it followed.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+class Clock:
+    def __init__(self) -> None:
+        self._epoch_us = time.time_ns() // 1000
+        self._started_ns = time.monotonic_ns()
+
+    def now(self) -> int:
+        return self._epoch_us + (time.monotonic_ns() - self._started_ns) // 1000

@@ -1,0 +1,1 @@
+"""Who a server is, found out before its first MCP byte and without asking it."""

@@ -1,0 +1,200 @@
+"""Whether a command is the server it was: the control ``first-use``.
+
+`judge` compares and decides nothing that a person should: it says first, known, changed, or a near-miss of a known
+name, and whether that asks. The caller asks, refuses or goes on. A near-miss asks in every profile, a change always
+refuses: what was approved under a name is not what would run.
+
+Protects against another executable first on PATH, another version or digest, changed arguments, and names made to be
+mistaken. Does not protect against code that was bad at its first use, nor against names that merely mean the same.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from doorward.gateway.identity.command import CommandIdentity, shown
+from doorward.policy.lock import Pin, Pins, update
+from doorward.policy.profiles import values
+
+_COMPARED: Final = (
+    "executable",
+    "executable_sha256",
+    "executable_owner",
+    "script",
+    "script_sha256",
+    "package",
+    "package_sha256",
+)
+_DERIVED_TAIL: Final = re.compile(r"-[0-9a-f]{8}")
+# By the length of the shorter text, and from the last on: how many slips still make one name of another.
+_SLIPS: Final = (0, 0, 0, 1, 1, 2)
+FIRST_USE: Final = "first use"
+
+
+class First(msgspec.Struct, frozen=True):
+    """Nothing is known under this name. ``asks``: the profile wants a person to look; else it is recorded and said."""
+
+    asks: bool
+
+
+class Known(msgspec.Struct, frozen=True):
+    """It is what was pinned."""
+
+    pin: Pin
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Something else would run under a known name: refuse. ``differences`` are (field, pinned, found)."""
+
+    differences: tuple[tuple[str, str, str], ...]
+
+
+class NearMiss(msgspec.Struct, frozen=True):
+    """A first use under a name that can be mistaken for the known server ``of``, because of ``why``: ask, always."""
+
+    of: str
+    why: str
+
+
+Verdict = First | Known | Changed | NearMiss
+
+
+def judge(identity: CommandIdentity, pins: Mapping[str, Pin], profile: str) -> Verdict:
+    """What ``identity`` is to the pins, under ``profile``. Pure; looks nothing up.
+
+    Raises:
+        UsageError: there is no such profile.
+    """
+    if pin := pins.get(identity.name):
+        found = differences(pin, identity)
+        return Changed(found) if found else Known(pin)
+    for name in sorted(pins):
+        if why := _mistakable(identity, pins[name]):
+            return NearMiss(name, why)
+    return First(asks=values(profile).ask_first_use)
+
+
+def record_first_use(lock: Path, identity: CommandIdentity, profile: str, *, at: str) -> Verdict:
+    """Judge against the lock file as it is now and, where that is a first use that does not ask, keep it.
+
+    Judged again as the only writer, so of many that start at once one records and the others find it. ``at`` is UTC.
+
+    Raises:
+        PolicyError: the lock file cannot be believed.
+        DoorwardError: it cannot be written.
+    """
+    verdict: list[Verdict] = []
+
+    def first(pins: Pins) -> Pins:
+        verdict.append(judge(identity, pins, profile))
+        if verdict[0] == First(asks=False):
+            pins[identity.name] = identity.pin(first_seen=at, accepted_by=FIRST_USE)
+        return pins
+
+    update(lock, first)
+    return verdict[0]
+
+
+def differences(pin: Pin, identity: CommandIdentity) -> tuple[tuple[str, str, str], ...]:
+    """Every field in which ``identity`` is not what ``pin`` says: (field, pinned, found), empty values as ``none``."""
+    found = [
+        (field, _worded(getattr(pin, field)), _worded(getattr(identity, field)))
+        for field in _COMPARED
+        if getattr(pin, field) != getattr(identity, field)
+    ]
+    if pin.arguments_sha256 != identity.arguments_sha256:
+        old, new = shlex.join(pin.argv[1:]), shlex.join(shown(identity.argv)[1:])
+        found.append(("arguments", old, new if new != old else f"{new} (a masked value differs)"))
+    return tuple(found)
+
+
+def accept_hint(identity: CommandIdentity, pin: Pin | None = None) -> str:
+    """The command that accepts ``identity``: by name where the command line is the pinned one, else in full.
+
+    Values that look like secrets are masked in it, and must be written by hand.
+    """
+    if pin and pin.arguments_sha256 == identity.arguments_sha256:
+        return f"doorward pin accept {identity.name}"
+    name = "" if identity.derived else f"--name {identity.name} "
+    return f"doorward pin accept {name}-- {shlex.join(shown(identity.argv))}"
+
+
+def _mistakable(identity: CommandIdentity, pin: Pin) -> str:
+    """Why a person might take ``identity`` for the server of ``pin``; empty if there is no reason."""
+    return _names(identity, pin) or _packages(identity, pin) or _executables(identity, pin)
+
+
+def _names(identity: CommandIdentity, pin: Pin) -> str:
+    new, old = (_DERIVED_TAIL.sub("", name) for name in (identity.name, pin.name))
+    if new != old:
+        return f"the name {new} can be mistaken for {old}" if _close(new, old) else ""
+    # The same word before a derived tail: two entries of one program are expected, two programs are not.
+    both_derived = identity.derived and pin.name != old
+    return "" if both_derived or _same_program(identity, pin) else f"another program is already called {old}"
+
+
+def _packages(identity: CommandIdentity, pin: Pin) -> str:
+    (new, _, version), (old, _, known) = (package.partition(" ") for package in (identity.package, pin.package))
+    if not new or not old:
+        return ""
+    if new == old:
+        other = identity.derived and version != known
+        return (
+            f"package {new} is known at {known or 'any version'}, this is {version or 'any version'}" if other else ""
+        )
+    short, known_short = (re.split("[:/]", package)[-1] for package in (new, old))
+    if short == known_short or _close(new, old) or _close(short, known_short):
+        return f"package {new} can be mistaken for {old}"
+    return ""
+
+
+def _executables(identity: CommandIdentity, pin: Pin) -> str:
+    if not (identity.executable_sha256 and pin.executable_sha256) or identity.executable == pin.executable:
+        return ""
+    new, old = (path.rpartition("/")[2] for path in (identity.executable, pin.executable))
+    if new == old or _close(new, old):
+        return f"{identity.executable} can be mistaken for {pin.executable}"
+    return ""
+
+
+def _same_program(identity: CommandIdentity, pin: Pin) -> bool:
+    if identity.package or pin.package:
+        return identity.package.partition(" ")[0] == pin.package.partition(" ")[0]
+    if identity.script or pin.script:
+        return identity.script == pin.script
+    return identity.executable == pin.executable
+
+
+def _close(one: str, other: str) -> bool:
+    """Whether two different texts look alike: equal once folded, or at most two slips of a pen apart.
+
+    One slip only where the shorter has three or four characters and none below: ``git`` is not a misspelt ``fs``.
+    """
+    plain, other_plain = _folded(one), _folded(other)
+    if plain == other_plain:
+        return one != other
+    slips = _SLIPS[min(len(plain), len(other_plain), len(_SLIPS) - 1)]
+    if abs(len(plain) - len(other_plain)) > slips:
+        return False
+    # Imported here: only the first use of a server beside others comes this far, and it costs milliseconds.
+    from rapidfuzz.distance import DamerauLevenshtein
+
+    return DamerauLevenshtein.distance(plain, other_plain, score_cutoff=slips) <= slips
+
+
+def _folded(text: str) -> str:
+    """``text`` without what the eye does not see: width, case, invisible characters, marks above and below."""
+    import unicodedata
+
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(one for one in folded if unicodedata.category(one) not in ("Cf", "Cc", "Mn", "Me"))
+
+
+def _worded(value: str | int) -> str:
+    return "none" if value in ("", -1) else str(value)

@@ -1,0 +1,208 @@
+"""Performs what the relay decided: the counterpart of ``relay.commands``, and the one place where both meet asyncio.
+
+The commands of one event are one unit in one queue. One task drains it: all waiting records in one commit, then the sends
+in order. If the records of a unit cannot be written, nothing of it is sent and the relay hears ``NotRecorded``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from doorward.audit.entry import AlreadySpent, Entry
+from doorward.errors import StorageError
+from doorward.gateway.archive import Archive
+from doorward.gateway.consent.channel import ConsentChannel
+from doorward.gateway.ports import Outlet
+from doorward.judge.vocabulary import Answer, Facts, Principal, RealPath, Side, VerifiedIdentity
+from doorward.relay.commands import (
+    Answered,
+    AskConsent,
+    Close,
+    Command,
+    Event,
+    NotRecorded,
+    Record,
+    Send,
+    Tick,
+    Undelivered,
+    Withdraw,
+)
+from doorward.relay.relay import Relay
+
+MAX_WAITING_UNITS = 1024  # beyond this the readers wait; one unit is one message
+
+
+class Performer:
+    """Feeds events to one relay and performs its commands.
+
+    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator; ``on_close`` is
+    called when the relay ends the link, or fails (which ends it as well).
+    """
+
+    def __init__(
+        self,
+        relay: Relay,
+        *,
+        archive: Archive,
+        consent: ConsentChannel,
+        outlets: Mapping[Side, Outlet],
+        clock: Callable[[], int],
+        principal: Principal,
+        server: VerifiedIdentity,
+        notice: Callable[[Entry], None],
+        on_close: Callable[[str], None],
+    ) -> None:
+        self._relay = relay
+        self._archive = archive
+        self._consent = consent
+        self._outlets = outlets
+        self._clock = clock
+        self._principal = principal
+        self._server = server
+        self._notice = notice
+        self._on_close = on_close
+        self._loop = asyncio.get_running_loop()
+        self._units: deque[list[Command]] = deque()
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: int | None = None
+        self._task = self._loop.create_task(self._drain())
+
+    @property
+    def relay(self) -> Relay:
+        return self._relay
+
+    def facts(self, answers: Mapping[RealPath, str | None] | None = None) -> Facts:
+        """What is true right now, gathered for one event."""
+        return Facts(
+            principal=self._principal,
+            server=self._server,
+            fresh=os.urandom(64),
+            consent=self._consent.attached,
+            answers=answers or {},
+        )
+
+    def feed(self, event: Event) -> None:
+        """One event into the relay; its commands take their place in the queue."""
+        try:
+            self._enqueue(self._relay.handle(event, self._clock()))
+        except Exception as crash:  # the relay must not fail; if it does, nothing passes any more
+            self._on_close(f"the relay failed: {type(crash).__name__}: {crash}")
+
+    def begin(self) -> None:
+        self._enqueue(self._relay.start(self.facts(), self._clock()))
+
+    def answered(self, answer: Answer) -> None:
+        self.feed(Answered(answer, self.facts()))
+
+    def full(self) -> asyncio.Future[None] | None:
+        """What a reader must wait for before it takes more in, or None."""
+        for outlet in self._outlets.values():
+            waiting = outlet.full()
+            if waiting is not None:
+                return waiting
+        if len(self._units) < MAX_WAITING_UNITS:
+            return None
+        return asyncio.ensure_future(self._settle())
+
+    async def settled(self) -> None:
+        """Everything that was decided so far is recorded and handed to its peer."""
+        await self._idle.wait()
+        for outlet in self._outlets.values():
+            await outlet.drained()
+
+    async def _settle(self) -> None:
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        await self._idle.wait()
+        self._task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _enqueue(self, commands: list[Command]) -> None:
+        if commands:
+            self._units.append(commands)
+            self._idle.clear()
+            self._work.set()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self._relay.deadline
+        if due == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = None
+        if due is not None:
+            self._timer = self._loop.call_later(max(0.0, (due - self._clock()) / 1e6), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = self._timer_at = None
+        self.feed(Tick(self.facts()))
+
+    # -- the one task -------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._units:
+                units = list(self._units)
+                self._units.clear()
+                await self._perform(units)
+            if not self._work.is_set():
+                self._idle.set()
+
+    async def _perform(self, units: list[list[Command]]) -> None:
+        records = [command for unit in units for command in unit if isinstance(command, Record)]
+        problem = await self._write(records) if records else None
+        if problem is None:
+            for unit in units:
+                self._send(unit)
+        elif len(units) > 1:
+            # One unit may have spoilt the commit (a ticket spent twice): each on its own, in order.
+            for unit in units:
+                await self._perform([unit])
+        else:
+            self._not_recorded(units[0], records, problem)
+
+    async def _write(self, records: list[Record]) -> StorageError | None:
+        done: asyncio.Future[StorageError | None] = self._loop.create_future()
+        self._archive.append(records, lambda problem: self._loop.call_soon_threadsafe(done.set_result, problem))
+        return await done
+
+    def _not_recorded(self, unit: list[Command], records: list[Record], problem: StorageError) -> None:
+        why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
+        commands = self._relay.handle(NotRecorded(tuple(records), why), self._clock())
+        self._send(commands)
+        self._notice(records[0].entry)
+        self._set_timer()
+
+    def _send(self, unit: list[Command]) -> None:
+        for command in unit:
+            match command:
+                case Send():
+                    self._deliver(command)
+                case Record():
+                    if command.entry.decision == "DENY":
+                        self._notice(command.entry)
+                case AskConsent():
+                    self._consent.ask(command.ticket)
+                case Withdraw():
+                    self._consent.withdraw(command.ticket, command.why)
+                case Close():
+                    self._on_close(command.reason)
+
+    def _deliver(self, send: Send) -> None:
+        outlet = self._outlets[send.to]
+        if outlet.broken:
+            return  # the link is ending; that it broke is on record
+        if not outlet.put(send.body):
+            self.feed(Undelivered(send, "nobody reads", self.facts()))

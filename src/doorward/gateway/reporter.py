@@ -1,0 +1,88 @@
+"""What the operator of one link is told while it runs: lines on stderr, as text or as JSON.
+
+Everything that comes from a peer is masked and made visible before it gets here or on its way through: a server's stderr
+cannot steer the terminal it ends up on, nor put a secret into a client's log file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import msgspec
+
+from doorward.audit.entry import Entry
+from doorward.content.redaction import Masker
+from doorward.content.text import reveal
+
+MAX_LINE: Final = 8 * 1024
+_LINES_PER_SECOND: Final = 200
+
+
+class Reporter:
+    """Writes whole lines to descriptor 2, never blocking for long and never failing: a lost report loses no record."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._masker: Masker | None = None
+        self._window = 0
+        self._lines = 0
+        self._dropped = 0
+
+    def mask_with(self, masker: Masker) -> None:
+        self._masker = masker
+
+    def say(self, text: str, hint: str = "") -> None:
+        if self._as_json:
+            self._write(msgspec.json.encode({"event": "said", "text": text, **({"hint": hint} if hint else {})}))
+            return
+        self._write(f"doorward: {text}".encode())
+        if hint:
+            self._write(f"doorward: hint: {hint}".encode())
+
+    def refused(self, entry: Entry) -> None:
+        """One refusal, with what explains it. The archive has all of it."""
+        findings = [f for f in entry.findings if f.effect == "DENY"] or list(entry.findings)
+        if self._as_json:
+            told = {"event": "refused", "method": entry.method, "subject": entry.subject, "sender": entry.sender,
+                    "reference": entry.reference, "findings": findings}  # fmt: skip
+            self._write(msgspec.json.encode(told))
+            return
+        why = "; ".join(f"{f.control}: {f.reason}" for f in findings)
+        what = f"{entry.method} {entry.subject}".strip()
+        text = f"refused {what or 'a message'} from the {entry.sender}: {why}"
+        self._write(reveal(f"doorward: {text[:MAX_LINE]}").encode())
+        if entry.reference:
+            self._write(f"doorward: hint: doorward audit show {entry.reference}".encode())
+
+    def pass_on(self, line: bytes, now_us: int, source: str) -> None:
+        """A line of the server's own: its stderr, or what it wrote to stdout that is no message."""
+        if not self._admit(now_us):
+            return
+        text = line[:MAX_LINE].decode("utf-8", "replace")
+        if self._masker is not None:
+            text = self._masker.mask_text(text)[0]
+        text = reveal(text) + (" … (cut)" if len(line) > MAX_LINE else "")
+        if self._as_json:
+            self._write(msgspec.json.encode({"event": "line", "source": source, "text": text}))
+        else:
+            self._write(text.encode())
+
+    def _admit(self, now_us: int) -> bool:
+        """A server that floods its stderr loses lines, and the loss is said."""
+        second = now_us // 1_000_000
+        if second != self._window:
+            if self._dropped:
+                self.say(f"{self._dropped} lines of the server were dropped: more than {_LINES_PER_SECOND} a second")
+            self._window, self._lines, self._dropped = second, 0, 0
+        self._lines += 1
+        if self._lines > _LINES_PER_SECOND:
+            self._dropped += 1
+            return False
+        return True
+
+    def _write(self, line: bytes) -> None:
+        try:
+            os.write(2, line + b"\n")
+        except OSError:
+            return  # nobody reads stderr any more, or not in time; the archive has what matters

@@ -1,0 +1,211 @@
+"""The stdio door: one client on our own stdin and stdout, one server as our child.
+
+Lines come in counted and limited, are decoded strictly, wait for what ``foresee`` asks, and go to the relay. What is no
+message goes to the operator, masked. However it ends, the child and all that it started are gone and the log is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from doorward.confine.paths import real_path
+from doorward.confine.process import Child
+from doorward.errors import MalformedMessageError
+from doorward.gateway.perform import Performer
+from doorward.gateway.ports import Intake, Outlet
+from doorward.gateway.reporter import Reporter
+from doorward.judge.vocabulary import RealPath, Side
+from doorward.policy.model import Policy
+from doorward.relay.commands import Arrived, Closed, Unreadable
+from doorward.wire.jsonrpc import FrameLimits, decode
+from doorward.wire.lines import LineSplitter, Overlong
+
+_FORESIGHT_S: Final = 0.05
+_SAMPLE_BYTES: Final = 512
+# How long a server may take to end by itself: after its stdin was closed while calls are still open, without any, and
+# after it was asked by a signal. The MCP lifecycle names these steps and leaves the times to the client.
+_PATIENCE_BUSY_S: Final = 30.0
+_PATIENCE_IDLE_S: Final = 3.0
+_PATIENCE_SIGNAL_S: Final = 2.0
+_LAST_WORDS_S: Final = 1.0
+
+STDIN, STDOUT = 0, 1
+
+
+class StdioDoor:
+    """Runs one link until it ends; :meth:`run` returns the child's exit code."""
+
+    def __init__(self, *, child: Child, policy: Policy, reporter: Reporter, clock: Callable[[], int]) -> None:
+        self._child = child
+        self._reporter = reporter
+        self._clock = clock
+        sizes = policy.sizes
+        to_server = FrameLimits(sizes.to_server_bytes, sizes.depth, sizes.nodes)
+        from_server = FrameLimits(sizes.from_server_bytes, sizes.depth, sizes.list_nodes)
+        self._limits: dict[Side, FrameLimits] = {"client": to_server, "server": from_server}
+        self._ending = asyncio.Event()
+        self._why = ""
+        self.to_client = Outlet(STDOUT, self._client_broke)
+        self.to_server = Outlet(child.stdin, self._server_broke)
+        self._performer: Performer | None = None
+
+    async def run(self, performer: Performer) -> int:
+        self._performer = performer
+        self._watch_signals()
+        performer.begin()
+        server = asyncio.create_task(self._read_server())
+        stderr = asyncio.create_task(self._read_stderr())
+        client = asyncio.create_task(self._read_client())
+        ended = asyncio.create_task(self._child_ended())
+        stopping = asyncio.create_task(self._ending.wait())
+        try:
+            await asyncio.wait({client, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self._end_server(ended, asked=self._ending.is_set())
+            await self._last_words(server, stderr)
+        finally:
+            for task in (client, stopping, server, stderr, ended):
+                task.cancel()
+            self._child.close()
+        performer.feed(Closed("server", 0, self._why or "the server ended", performer.facts()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SIGNAL_S):
+                await performer.settled()
+        return self._child.status if self._child.status is not None else 1
+
+    def stop(self, why: str) -> None:
+        """End the link: the client is gone, a signal came, or the relay says so."""
+        self._why = self._why or why
+        self._ending.set()
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    async def _read_client(self) -> None:
+        splitter = LineSplitter(self._limits["client"].max_bytes)
+
+        async def take(data: bytes) -> None:
+            for line in splitter.feed(data):
+                await self._arrive(line, "client")
+
+        await Intake(STDIN, take).run()
+        await self._client_left()
+
+    async def _read_server(self) -> None:
+        splitter = LineSplitter(self._limits["server"].max_bytes)
+
+        async def take(data: bytes) -> None:
+            for line in splitter.feed(data):
+                if isinstance(line, bytes) and line.lstrip()[:1] not in (b"{", b"["):
+                    self._reporter.pass_on(line, self._clock(), "stdout")
+                else:
+                    await self._arrive(line, "server")
+
+        await Intake(self._child.stdout, take).run()
+
+    async def _read_stderr(self) -> None:
+        splitter = LineSplitter(64 * 1024)
+
+        async def take(data: bytes) -> None:
+            for line in splitter.feed(data):
+                whole = line if isinstance(line, bytes) else line.head + f" … ({line.size} bytes)".encode()
+                self._reporter.pass_on(whole, self._clock(), "stderr")
+
+        await Intake(self._child.stderr, take).run()
+
+    async def _arrive(self, line: bytes | Overlong, sender: Side) -> None:
+        performer = self._performer
+        assert performer is not None
+        limits = self._limits[sender]
+        if isinstance(line, Overlong):
+            problem = MalformedMessageError("frame-bytes", f"{line.size} bytes in one line, at most {limits.max_bytes}")
+            performer.feed(Unreadable(problem, sender, 0, performer.facts(), line.head + line.tail))
+        else:
+            try:
+                frame = decode(line, limits)
+            except MalformedMessageError as problem:
+                sample = line if len(line) <= 2 * _SAMPLE_BYTES else line[:_SAMPLE_BYTES] + line[-_SAMPLE_BYTES:]
+                performer.feed(Unreadable(problem, sender, 0, performer.facts(), sample))
+            else:
+                questions = performer.relay.foresee(frame, sender)
+                answers = await _resolve(questions) if questions else None
+                performer.feed(Arrived(frame, sender, 0, performer.facts(answers)))
+        while (waiting := performer.full()) is not None:
+            await waiting
+
+    # -- how it ends --------------------------------------------------------------------------------------------------
+
+    async def _client_left(self) -> None:
+        """The client closed its side: what waits for a person is void; the server is told by the end of its stdin."""
+        performer = self._performer
+        assert performer is not None
+        self._why = self._why or "the client closed its input"
+        performer.feed(Closed("client", 0, self._why, performer.facts()))
+        while performer.relay.fetching and not self._ending.is_set():
+            await performer.settled()
+            await asyncio.sleep(0.01)
+        await performer.settled()
+
+    async def _end_server(self, ended: asyncio.Task[None], *, asked: bool) -> None:
+        """Step by step: close its stdin, ask, kill."""
+        performer = self._performer
+        assert performer is not None
+        if not self.to_server.broken:
+            self.to_server.close()
+        if not asked:
+            patience = _PATIENCE_BUSY_S if performer.relay.busy else _PATIENCE_IDLE_S
+            await asyncio.wait({ended}, timeout=patience)
+        if not ended.done():
+            self._child.send_signal(signal.SIGTERM)
+            await asyncio.wait({ended}, timeout=_PATIENCE_SIGNAL_S)
+        if not ended.done():
+            await asyncio.to_thread(self._child.kill_tree)
+            await ended
+
+    async def _last_words(self, server: asyncio.Task[None], stderr: asyncio.Task[None]) -> None:
+        """Take in what the server wrote before it ended."""
+        await asyncio.wait({server, stderr}, timeout=_LAST_WORDS_S)
+
+    async def _child_ended(self) -> None:
+        """Follow the launcher's reports until nothing of the server is left."""
+        loop = asyncio.get_running_loop()
+        while not self._child.ended:
+            ready: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(self._child.control, lambda: ready.done() or ready.set_result(None))
+            try:
+                await ready
+            finally:
+                loop.remove_reader(self._child.control)
+            self._child.receive()
+
+    def _client_broke(self, why: str) -> None:
+        self.stop(f"the client no longer reads: {why}")
+
+    def _server_broke(self, why: str) -> None:
+        self._why = self._why or f"the server no longer reads: {why}"
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        self._child.send_signal(number)
+        self.stop(f"signal {number.name}")
+
+
+async def _resolve(questions: tuple[RealPath, ...]) -> dict[RealPath, str | None]:
+    """The real paths that a message names. What takes longer than the time there is stays unknown, and so refuses."""
+    try:
+        async with asyncio.timeout(_FORESIGHT_S):
+            return await asyncio.to_thread(_resolve_all, questions)
+    except TimeoutError:
+        return {}
+
+
+def _resolve_all(questions: tuple[RealPath, ...]) -> dict[RealPath, str | None]:
+    return {question: real_path(question.path) for question in questions}
+

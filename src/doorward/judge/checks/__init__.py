@@ -1,0 +1,1 @@
+"""Checks: they judge an action and refuse or ask, and never edit."""

@@ -1,0 +1,45 @@
+"""Check: what the operator demands of an argument holds (threat ``argument-injection``).
+
+Constraints stand in ``doorward.toml`` per server, tool and argument. A constraint on a container holds for every string in
+it, so nothing hides in nested objects or lists. ``path_below`` is judged on real paths, as in ``judge.checks.paths``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from doorward.content.arguments import Constraint, outside, path_readings, select, violates
+from doorward.judge.vocabulary import Context, Effect, Finding, RealPath
+from doorward.policy.model import ServerPolicy
+from doorward.protocol.actions import Action, CallTool
+
+CONTROL: Final = "argument-constraints"
+
+
+def require_constraints(action: Action, context: Context) -> Finding | None:
+    if not isinstance(action, CallTool):
+        return None
+    for pointer, constraint, text in constrained(action, context.server):
+        why = violates(constraint, text) or _misplaced(constraint, text, context)
+        if why is not None:
+            return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", f"{constraint.kind}: {text}"[:600])
+    return None
+
+
+def constrained(action: CallTool, server: ServerPolicy) -> Iterator[tuple[str, Constraint, str]]:
+    """(pointer, constraint, text) of everything in the call that a constraint speaks of."""
+    for key, constraints in server.tool(action.name).arguments.items():
+        for pointer, text in select(action.arguments, key):
+            for constraint in constraints:
+                yield pointer, constraint, text
+
+
+def _misplaced(constraint: Constraint, text: str, context: Context) -> str | None:
+    if constraint.kind != "path_below":
+        return None
+    found = path_readings(constraint, text, context.folders)
+    if found.problem:
+        return f"is a path that {found.problem}"
+    real = [context.facts.answers.get(RealPath(path)) for path in found.paths]
+    return outside(constraint, real, context.folders)

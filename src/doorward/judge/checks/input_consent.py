@@ -1,0 +1,44 @@
+"""Checks: a server's request for the client's model, user or folders passes only after a person saw all of it.
+
+Covers sampling, elicitation and roots of the legacy era and the entries of a modern ``input_required`` result alike
+(threat ``consent-bypass``). There is no standing approval in this form. A request for something that the client did not
+declare is refused without asking (MCP: only declared capabilities may be used).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from doorward.judge.vocabulary import Context, Effect, Finding
+from doorward.protocol import versions
+from doorward.protocol.actions import Action, RequestInput
+
+CONTROL: Final = "input-consent"
+UNDECLARED: Final = "declared-inputs"
+
+_WHAT: Final = {
+    "sampling/createMessage": "a completion by your model is asked for",
+    "elicitation/create": "an answer of yours is asked for",
+    "roots/list": "the folders that you work in are asked for",
+}
+
+
+def require_input_consent(action: Action, context: Context) -> Finding | None:
+    if not isinstance(action, RequestInput):
+        return None
+    return Finding(CONTROL, Effect.ASK, _WHAT.get(action.method, "input is asked for"), action.method)
+
+
+def require_declared_input(action: Action, context: Context) -> Finding | None:
+    if not isinstance(action, RequestInput):
+        return None
+    name = versions.INPUT_CAPABILITY.get(action.method, "")
+    if name in _declared(context):
+        return None
+    return Finding(UNDECLARED, Effect.DENY, f"the client did not declare {name}", action.method)
+
+
+def _declared(context: Context) -> dict[str, Any]:
+    if context.era == "modern" and context.answers is not None:
+        return dict(context.answers.declared)
+    return context.link.client_capabilities

@@ -1,0 +1,74 @@
+"""Check: every path that a message names lies below a folder of its server (threat ``path-traversal``).
+
+Judged are ``file:`` URIs of resources, and, for a server with folders, strings among the arguments whose property name is
+path-like. Each is taken in every way that a server might read it (``content.uris``), the doors resolve each reading with
+symbolic links (``relay.foresee``), and all must come out below a folder. A reading that nobody resolved refuses. With no
+folder known, a ``file:`` URI that canonicalisation changes is refused.
+
+Does not protect against a link that is swapped after this judgment (the sandbox does), nor against a path in a property
+that is not named like one (a constraint ``path_below`` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from doorward.content import uris
+from doorward.judge.vocabulary import Context, Effect, Finding, RealPath
+from doorward.protocol.actions import Action, CallTool, Complete, ReadResource
+
+CONTROL: Final = "path-confinement"
+
+
+def confine_paths(action: Action, context: Context) -> Finding | None:
+    if isinstance(action, CallTool) and not context.folders:
+        return None
+    for where, text in named_paths(action):
+        finding = _judge(where, text, context)
+        if finding is not None:
+            return finding
+    return None
+
+
+def named_paths(action: Action) -> Iterator[tuple[str, str]]:
+    """(where it stands, the text) of every path in ``action``."""
+    if isinstance(action, ReadResource):
+        for uri in action.uris:
+            if uris.scheme_of(uri) in ("file", ""):
+                yield "uri", uri
+    elif isinstance(action, Complete) and uris.scheme_of(action.reference) == "file":
+        if uris.is_path_like(action.argument):
+            yield action.argument, action.value
+    elif isinstance(action, CallTool):
+        yield from uris.walk_path_arguments(action.arguments)
+
+
+def _judge(where: str, text: str, context: Context) -> Finding | None:
+    if not context.folders:
+        return _without_folders(where, text)
+    found = uris.readings(text, context.folders[0])
+    if found.problem:
+        return _deny(f"a path that {found.problem}", where, text)
+    for path in found.paths:
+        real = context.facts.answers.get(RealPath(path))
+        if real is None:
+            return _deny("a path that could not be resolved", where, text)
+        if not any(uris.is_below(real, folder) for folder in context.folders):
+            return _deny("a path outside the folders of this server", where, f"{text} → {real}")
+    return None
+
+
+def _without_folders(where: str, text: str) -> Finding | None:
+    if uris.scheme_of(text) != "file":
+        return None
+    form = uris.canonical(text)
+    if form.problems:
+        return _deny(f"a file URI that {form.problems[0]}", where, text)
+    if form.changed:
+        return _deny("a file URI that is not in its canonical form", where, f"{text} ({', '.join(form.changes)})")
+    return None
+
+
+def _deny(reason: str, where: str, evidence: str) -> Finding:
+    return Finding(CONTROL, Effect.DENY, reason, f"{where}: {evidence}"[:600])

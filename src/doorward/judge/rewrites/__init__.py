@@ -1,0 +1,1 @@
+"""Rewrites: they change what is sent, before judgment, and never refuse. Each is idempotent."""

@@ -1,0 +1,66 @@
+"""Doorward less one defence: the proof that the defence was what held.
+
+A wall leaves no finding. It counts as hit only if the same run, with that wall alone replaced by its stand-in, does
+harm. ``python -m doorward.lab.ablated NAME VERB …`` is the product's command line with the armed defence NAME
+replaced. The stand-ins live here and nowhere else: no flag, variable or policy key of the product leads to them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONFINE_FILES = "confine-files"
+WALLS = (CONFINE_FILES,)
+"""Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
+
+
+class Unconfined:
+    """Stands in for the walls around the child: starts and supervises it as before, and confines it to nothing."""
+
+    def __init__(self, start: Callable[..., Any]) -> None:
+        self._start = start
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Whatever ``confine.process.start`` takes; its walls are left out."""
+        return self._start(*args, **{**options, "unsafe_no_sandbox": True})
+
+
+STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {CONFINE_FILES: ("confine", Unconfined)}
+"""Name of the defence → the field of ``Defences`` that holds it, and what takes its place."""
+
+
+def replace(name: str) -> None:
+    """From now on, in this process, ``defences.arm`` hands out the stand-in for ``name``.
+
+    Raises:
+        KeyError: there is no stand-in of that name.
+    """
+    import msgspec
+
+    from doorward.gateway import defences
+
+    field, stand_in = STAND_INS[name]
+    arm = defences.arm
+
+    def arm_less(*args: Any, **kwargs: Any) -> Any:
+        armed = arm(*args, **kwargs)
+        return msgspec.structs.replace(armed, **{field: stand_in(getattr(armed, field))})
+
+    defences.arm = arm_less
+
+
+def main() -> int:
+    """``NAME VERB …``: replace, then run the product."""
+    name, sys.argv[1:] = sys.argv[1], sys.argv[2:]
+    replace(name)
+    from doorward.cli.main import run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""All attacks, in the order of the document. To add one, write its file and its line here."""
+
+from __future__ import annotations
+
+from doorward.lab.scenario import Scenario
+from doorward.lab.scenarios import argument_injection, consent_bypass, log_leakage, path_traversal
+
+CATALOGUE: tuple[Scenario, ...] = (
+    argument_injection.SCENARIO,
+    path_traversal.SCENARIO,
+    log_leakage.SCENARIO,
+    consent_bypass.SCENARIO,
+)

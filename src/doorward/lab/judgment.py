@@ -1,0 +1,130 @@
+"""From what was seen to an outcome. Pure, so that each rule of docs/threats.md has a test that can fail.
+
+1. Harm, of whatever variant: ``SUCCEEDED``.
+2. The target was not reached: ``INCONCLUSIVE`` bare, ``OBSTRUCTED`` where the bare target was reached.
+3. The benign twin broke: ``OBSTRUCTED``.
+4. Bare and no harm: ``INCONCLUSIVE``; the attack or the lab is broken, nothing was prevented.
+5. Every variant has a control of the scenario that fired in the audit log, or the same variant did harm once one wall
+   was replaced by its stand-in: ``PREVENTED``.
+6. Anything else: ``INCONCLUSIVE``. Nobody knows why there was no harm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from doorward.lab import trail
+from doorward.lab.scenario import Harm, Kind, Protection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from doorward.lab.scenario import Glance
+    from doorward.lab.trail import Fired
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one variant did on one stage."""
+
+    harm: Harm | None
+    fired: tuple[Fired, ...] = ()
+    glances: tuple[Glance, ...] = ()
+
+
+class Played(msgspec.Struct, frozen=True):
+    """What one stage showed: every variant by id, and the benign twin after them.
+
+    ``unreached`` says why the target was not reached, ``broken`` why the benign twin did not work; empty when it did.
+    """
+
+    seen: Mapping[str, Seen] = {}
+    benign: str = ""
+    broken: str = ""
+    unreached: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """The verdict on one variant: its outcome, the control or wall it owes that to, and what was seen."""
+
+    variant: str
+    outcome: Kind
+    control: str
+    saw: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The verdict on a run: the worst of its variants, with the controls and walls that stopped it."""
+
+    outcome: Kind
+    controls: tuple[str, ...]
+    variants: tuple[Finding, ...]
+    note: str = ""
+
+
+def verdict(
+    protection: Protection,
+    played: Played,
+    controls: tuple[str, ...],
+    *,
+    reachable: bool = True,
+    ablated: Mapping[str, Played] | None = None,
+) -> Verdict:
+    """Apply the rules at the head of this file.
+
+    ``reachable`` says whether the bare target was reached; ``ablated`` maps a wall to what the same stage showed
+    without it.
+    """
+    naive = protection is Protection.NAIVE
+    if played.unreached:
+        kind = Kind.INCONCLUSIVE if naive or not reachable else Kind.OBSTRUCTED
+        return Verdict(kind, (), (), f"not reached: {played.unreached}")
+    found = tuple(_variant(id, seen, played, controls, naive, ablated or {}) for id, seen in played.seen.items())
+    kinds = {finding.outcome for finding in found}
+    worst = next((kind for kind in _worst(naive) if kind in kinds), Kind.INCONCLUSIVE)
+    named = tuple(dict.fromkeys(finding.control for finding in found if finding.control))
+    note = f"the benign twin broke: {played.broken}" if played.broken else ""
+    return Verdict(worst, named if worst is Kind.PREVENTED else (), found, note)
+
+
+def undecided(played: Played, controls: tuple[str, ...]) -> tuple[str, ...]:
+    """The variants that did no harm although no control fired: a wall was hit, or nothing is known."""
+    if played.unreached or played.broken:
+        return ()
+    return tuple(
+        id for id, seen in played.seen.items() if seen.harm is None and trail.decisive(seen.fired, controls) is None
+    )
+
+
+def _worst(naive: bool) -> tuple[Kind, ...]:
+    """A bare run counts as succeeded only if all its variants did; behind protection one is enough."""
+    if naive:
+        return (Kind.OBSTRUCTED, Kind.INCONCLUSIVE, Kind.SUCCEEDED)
+    return (Kind.SUCCEEDED, Kind.OBSTRUCTED, Kind.INCONCLUSIVE, Kind.PREVENTED)
+
+
+def _variant(
+    id: str,
+    seen: Seen,
+    played: Played,
+    controls: tuple[str, ...],
+    naive: bool,
+    ablated: Mapping[str, Played],
+) -> Finding:
+    if seen.harm is not None:
+        return Finding(id, Kind.SUCCEEDED, "", seen.harm.seen)
+    if played.broken:
+        return Finding(id, Kind.OBSTRUCTED, "", "no harm, but an honest user was not served either")
+    if naive:
+        return Finding(id, Kind.INCONCLUSIVE, "", "no harm on the bare target: the attack is broken")
+    if fired := trail.decisive(seen.fired, controls):
+        said = "".join(f"; the person {'agreed' if g.approved else 'refused'}: {g.why}" for g in seen.glances)
+        return Finding(id, Kind.PREVENTED, fired.control, f"{fired}{said}")
+    for wall, without in ablated.items():
+        there = without.seen.get(id)
+        if there is not None and there.harm is not None:
+            return Finding(id, Kind.PREVENTED, wall, f"no harm; without {wall} alone: {there.harm.seen}")
+    strays = "; ".join(str(stray) for stray in trail.strays(seen.fired, controls))
+    why = f"only {strays}" if strays else "no control fired and no wall was hit"
+    return Finding(id, Kind.INCONCLUSIVE, "", f"no harm, but {why}")

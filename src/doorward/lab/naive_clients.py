@@ -1,0 +1,69 @@
+"""Clients that mean well and ask their user badly: the two of ``consent-bypass``.
+
+Both use the SDK's client as it is; what is wrong with them is what they do when a server asks for their model. The
+model is a recorder: what it was given is what an oracle reads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mcp import types
+
+if TYPE_CHECKING:
+    from mcp.client.session import ClientRequestContext
+
+    from doorward.lab.stage import Stage
+
+TRUSTED = ("trusted.com",)
+CONFIGURED_AS = "mail.trusted.com"
+"""The name under which the user once wrote the malicious server into the client's configuration."""
+
+
+class Model:
+    """A language model as far as this lab needs one: it notes what it was given and answers one sentence."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def complete(self, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
+        parts = [params.system_prompt or "", *(_text(message) for message in params.messages)]
+        self._stage.model.append("\n".join(part for part in parts if part))
+        answer = types.TextContent(text=f"all is well, {self._stage.greeting}")
+        return types.CreateMessageResult(role="assistant", content=answer, model="recorder")
+
+
+class MisleadingDialogue:
+    """Shows the first sentence and, once the user says yes to that, sends everything."""
+
+    def __init__(self, stage: Stage, expected: str) -> None:
+        self._model, self._expected = Model(stage), expected
+
+    async def __call__(
+        self, _context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResult | types.ErrorData:
+        shown = re.split(r"(?<=[.!?])\s|(?<=[.!?])$|[^\x20-\x7e]", _text(params.messages[0]), maxsplit=1)[0]
+        if shown != self._expected:  # the user reads what there is to read
+            return types.ErrorData(code=-1, message="the user said no")
+        return self._model.complete(params)
+
+
+class AlwaysTrust:
+    """Never asks when the server's name ends in one that the user once trusted."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._model = Model(stage)
+
+    async def __call__(
+        self, _context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResult | types.ErrorData:
+        if not CONFIGURED_AS.endswith(TRUSTED):
+            return types.ErrorData(code=-1, message="the user was not asked")
+        return self._model.complete(params)
+
+
+def _text(message: types.SamplingMessage) -> str:
+    content: Any = message.content
+    blocks = content if isinstance(content, list) else [content]
+    return " ".join(getattr(block, "text", "") for block in blocks)

@@ -1,0 +1,191 @@
+"""One pipe to a server process, shared by an honest client and an attacker.
+
+The SDK's own ``Client`` speaks through it as through any transport. Crafted requests go into the same pipe as raw
+lines, past the SDK, whose types would tidy them up before they are sent. Everything that comes back is kept as it
+came: that record, and not what the SDK makes of it, is what an oracle reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from mcp import types
+from mcp.shared.message import SessionMessage
+
+from doorward.lab.scenario import Era
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+ANSWER_LIMIT_SECONDS = 10.0
+"""How long the lab waits for one answer. A target that works answers in milliseconds."""
+
+CLOSE_LIMIT_SECONDS = 3.0
+"""How long a process may take to end once its standard input is closed; then it is killed with its group."""
+
+LINE_LIMIT_BYTES = 64 * 1024 * 1024
+
+_RAW = "lab-"
+
+
+class Pipe:
+    """A started server, or a ``wrap`` in front of one, at the other end of two pipes.
+
+    ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted request. ``lines`` are all
+    complete lines that arrived, in order.
+    """
+
+    def __init__(self, argv: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, stderr: Path, era: Era) -> None:
+        self.lines: list[bytes] = []
+        self.exit_code: int | None = None
+        self._argv, self._env, self._cwd, self._stderr, self._era = argv, env, cwd, stderr, era
+        self._into_process: ByteSendStream | None = None
+        self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
+        self._asked = 0
+
+    @asynccontextmanager
+    async def streams(
+        self,
+    ) -> AsyncIterator[
+        tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
+    ]:
+        """Start the process, carry messages, and end it with everything that it started, however the block is left."""
+        into, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](1024)
+        outgoing, out = anyio.create_memory_object_stream[SessionMessage](0)
+        with self._stderr.open("wb") as stderr:
+            process = await anyio.open_process(
+                self._argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=dict(self._env),
+                cwd=self._cwd,
+                start_new_session=True,
+            )
+        self._into_process = process.stdin
+        try:
+            async with anyio.create_task_group() as carriers:
+                carriers.start_soon(self._receive, process.stdout, into)
+                carriers.start_soon(self._send_all, out)
+                try:
+                    yield incoming, outgoing
+                finally:
+                    carriers.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end(process)
+            for stream in (into, incoming, outgoing, out):
+                stream.close()
+
+    async def ask(self, method: str, params: Mapping[str, Any]) -> bytes | None:
+        """Send one request exactly as given and answer the line that came back; None if none came in time.
+
+        In the modern era the request carries the ``_meta`` that each modern request must carry.
+        """
+        self._asked += 1
+        key = f"{_RAW}{self._asked}"
+        body = dict(params)
+        if self._era is Era.MODERN:
+            body["_meta"] = modern_meta()
+        line = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": body}, ensure_ascii=False)
+        done, answer = anyio.Event(), list[bytes]()
+        self._waiting[key] = (done, answer)
+        with anyio.move_on_after(ANSWER_LIMIT_SECONDS):
+            await self._write(line.encode("utf-8", "surrogatepass"))
+            await done.wait()
+        self._waiting.pop(key, None)
+        return answer[0] if answer else None
+
+    async def _write(self, line: bytes) -> None:
+        if self._into_process is None:
+            return
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            await self._into_process.send(line + b"\n")
+
+    async def _send_all(self, out: MemoryObjectReceiveStream[SessionMessage]) -> None:
+        async for message in out:
+            text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+            await self._write(text.encode())
+
+    async def _receive(
+        self, stdout: ByteReceiveStream | None, into: MemoryObjectSendStream[SessionMessage | Exception]
+    ) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            async for line in _lines(stdout):
+                self.lines.append(line)
+                if not self._is_ours(line):
+                    await into.send(_parsed(line))
+        for done, _ in self._waiting.values():
+            done.set()
+        into.close()
+
+    def _is_ours(self, line: bytes) -> bool:
+        """Whether this answers a crafted request. An error without id answers the one that waits."""
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return False
+        if not isinstance(message, dict) or "method" in message:
+            return False
+        key = message.get("id")
+        if key is None and len(self._waiting) == 1:
+            key = next(iter(self._waiting))
+        if not isinstance(key, str) or not key.startswith(_RAW):
+            return False
+        if key in self._waiting:
+            done, answer = self._waiting[key]
+            answer.append(line)
+            done.set()
+        return True
+
+    async def _end(self, process: Process) -> None:
+        if process.stdin is not None:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+                await process.stdin.aclose()
+        with anyio.move_on_after(CLOSE_LIMIT_SECONDS):
+            await process.wait()
+        # It leads its own group, so this reaches whoever it left behind and nobody else.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self.exit_code = await process.wait()
+        await process.aclose()
+
+
+def modern_meta() -> dict[str, Any]:
+    """What a modern request says of its sender (2026-07-28, ``_meta``)."""
+    return {
+        "io.modelcontextprotocol/protocolVersion": Era.MODERN.value,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "lab", "version": "1"},
+    }
+
+
+async def _lines(stream: ByteReceiveStream | None) -> AsyncIterator[bytes]:
+    if stream is None:
+        return
+    held = bytearray()
+    async for chunk in stream:
+        held += chunk
+        *whole, rest = held.split(b"\n")
+        held = bytearray(rest)
+        if len(held) > LINE_LIMIT_BYTES:
+            return
+        for line in whole:
+            yield bytes(line)
+
+
+def _parsed(line: bytes) -> SessionMessage | Exception:
+    try:
+        return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
+    except ValueError as problem:
+        return problem

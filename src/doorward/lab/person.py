@@ -1,0 +1,222 @@
+"""The lab's person: sits at a pseudo-terminal, runs ``doorward consent``, reads the screen and nothing else.
+
+The person knows what the benign flow announced (which server, which prompt) and how the consent screen is drawn:
+words of others stand behind a bar, under a label of ours, and warnings begin with an exclamation mark. They approve
+exactly when every word of others belongs to what was announced and nothing warns, and refuse otherwise. They know no
+attack.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import anyio
+import msgspec
+
+from doorward.lab.scenario import Glance
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from anyio.abc import Process
+
+SEATED_LIMIT_SECONDS = 10.0
+"""How long ``doorward consent`` may take until it waits for questions."""
+
+ROWS, COLUMNS = 50, 120
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[0-Z\\-_=>])|\x07")
+_WAITING = "waiting for questions"
+_QUESTION = "approve? [y/N]"
+_NEXT_PAGE = re.compile(r"^page \d+ of \d+;.*$", re.MULTILINE)
+_BEGIN, _GO_ON, _SKIPPED = ("│ ", "| "), ("┆ ", ": "), ("⋮ ", "... ")
+_WARNING = "! "
+_RULES = ("━", "=")
+
+# What belongs to every message of the protocol and was not chosen to be read by anybody: label → what may stand there.
+BOOKKEEPING: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
+    (re.compile(label), re.compile(value))
+    for label, value in (
+        (r"method", r"sampling/createMessage"),
+        (r"also in the message: jsonrpc", r"2\.0"),
+        (r"also in the message: id( \(number\))?", r"[\w-]{1,64}"),
+        (r"also in the message: result\.resultType", r"input_required"),
+        (r"also in the message: result\.requestState", r"[\w.=~-]+"),
+        (r"also in the message: result\._meta\..*serverInfo\"\.(name|version)( \(empty\))?", r"[\w.-]*"),
+        (r"at most this many tokens \(number\)", r"\d{1,4}"),
+    )
+)
+
+# Makes the terminal ours before the program starts, since it may want to open /dev/tty.
+_SEAT = "import fcntl,os,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0);os.execv(sys.argv[1],sys.argv[1:])"
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A screen as a person takes it in: words of others, each with the label above it; warnings; who asks."""
+
+    foreign: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    server: str
+
+
+class Person:
+    """Someone who answers questions on one terminal. ``glances`` are the questions so far, each with its screen.
+
+    ``seated`` is set once the program waits for questions, ``left`` once it has ended.
+    """
+
+    def __init__(self, terminal: int, server: str, announced: tuple[str, ...]) -> None:
+        self.glances: list[Glance] = []
+        self.seated, self.left = anyio.Event(), anyio.Event()
+        self._terminal, self._server, self._announced = terminal, server, announced
+        self._screen = ""
+
+    async def attend(self) -> None:
+        """Read and answer until the terminal closes."""
+        while True:
+            await anyio.wait_readable(self._terminal)
+            try:
+                chunk = os.read(self._terminal, 65536)
+            except OSError:  # how a pseudo-terminal says that its other end is closed
+                chunk = b""
+            if not chunk:
+                self.left.set()
+                return
+            self._screen += chunk.decode("utf-8", "replace")
+            if _WAITING in self._screen:
+                self.seated.set()
+            self._look()
+
+    @property
+    def screen(self) -> str:
+        """What stands there now, since the last answer."""
+        return plain(self._screen)
+
+    async def seat(self) -> None:
+        """Wait until the program waits for questions, or has ended."""
+        async with anyio.create_task_group() as either:
+            for event in (self.seated, self.left):
+                either.start_soon(_first, event, either.cancel_scope)
+
+    def _look(self) -> None:
+        screen = plain(self._screen)
+        last = screen.rpartition("\n")[2]
+        if last.rstrip() == _QUESTION:
+            self._screen = ""
+            why = objection(read(screen), self._server, self._announced)
+            self.glances.append(Glance(screen, not why, why or "everything shown was announced"))
+            os.write(self._terminal, b"n\r" if why else b"y\r")
+        elif _NEXT_PAGE.fullmatch(last):
+            # What was read stays read; the prompt itself is not looked at twice.
+            self._screen = screen.removesuffix(last)
+            os.write(self._terminal, b" ")
+
+
+def plain(screen: str) -> str:
+    """What stands on the screen: no colours, no moves of the cursor, no bell."""
+    return _ESCAPES.sub("", screen).replace("\r\n", "\n").replace("\r", "")
+
+
+def read(screen: str) -> Reading:
+    """Sort the rows of a screen into words of others, under their labels, and what the screen itself says."""
+    foreign: list[list[str]] = []
+    warnings: list[str] = []
+    label = server = ""
+    under = ""
+    for row in screen.split("\n"):
+        if row.startswith(_BEGIN):
+            if under is label and foreign:
+                foreign[-1][1] += "\n" + row[2:]
+            else:
+                foreign.append([label, row[2:]])
+                under = label
+        elif row.startswith(_GO_ON) and foreign:
+            foreign[-1][1] += row[2:]
+        elif row.startswith(_SKIPPED) and foreign:
+            foreign[-1][1] += f"\n{row}"
+        elif row.startswith(_WARNING):
+            warnings.append(row.removeprefix(_WARNING))
+        elif row.strip() and not row.startswith(_RULES):
+            name, _, value = row.partition("  ")
+            server = value.strip() if name == "server" else server
+            label, under = row, ""
+    return Reading(tuple((above, text) for above, text in foreign), tuple(warnings), server)
+
+
+def objection(reading: Reading, server: str, announced: tuple[str, ...]) -> str:
+    """Why a person would not approve this; empty if they would."""
+    if reading.server.partition(",")[0] != server:
+        return f"it is asked by {reading.server!r}, not by {server!r}"
+    if reading.warnings:
+        return f"the screen warns: {reading.warnings[0]}"
+    if not reading.foreign:
+        return "nothing is shown"
+    for label, text in reading.foreign:
+        if text not in announced and not _is_bookkeeping(label, text):
+            return f"nobody announced what stands under {label!r}: {' '.join(text.split())[:80]!r}"
+    return ""
+
+
+def _is_bookkeeping(label: str, text: str) -> bool:
+    return any(known.fullmatch(label) and value.fullmatch(text) for known, value in BOOKKEEPING)
+
+
+async def _first(event: anyio.Event, others: anyio.CancelScope) -> None:
+    await event.wait()
+    others.cancel()
+
+
+@asynccontextmanager
+async def attending(
+    argv: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, server: str, announced: tuple[str, ...]
+) -> AsyncIterator[Person]:
+    """A person at a fresh terminal on which ``argv`` runs, gone after the block.
+
+    ``Person.seated`` says whether the program got as far as waiting for questions in time.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    try:
+        process = await anyio.open_process(
+            (sys.executable, "-I", "-S", "-c", _SEAT, *argv),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**env, "TERM": "xterm", "LC_ALL": "C.UTF-8"},
+            cwd=cwd,
+            start_new_session=True,
+        )
+    finally:
+        os.close(theirs)
+    person = Person(ours, server, announced)
+    try:
+        async with anyio.create_task_group() as life:
+            life.start_soon(person.attend)
+            with anyio.move_on_after(SEATED_LIMIT_SECONDS):
+                await person.seat()
+            yield person
+            life.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _dismiss(process)
+        os.close(ours)
+
+
+async def _dismiss(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    with anyio.move_on_after(2.0):
+        await process.wait()
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    await process.aclose()

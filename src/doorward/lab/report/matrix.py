@@ -1,0 +1,87 @@
+"""The rows of a demo as a matrix: one line per example and era, one column per protection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from doorward.lab.scenario import Exclusion, Kind, Protection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from doorward.lab.runner import Run
+
+COLUMNS = tuple(Protection)
+
+REASONS = {
+    Exclusion.ERA_NOT_SPOKEN: "target does not speak this era",
+    Exclusion.REGISTRY_UNREACHABLE: "published target not installed",
+    Exclusion.REMOTE_INTERNALS: "inside a remote server",
+}
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of the matrix. A protection that was not played has no run."""
+
+    id: str
+    example: str
+    era: str
+    runs: dict[Protection, Run]
+
+
+def lines(runs: Iterable[Run]) -> tuple[Line, ...]:
+    """The matrix, in the order of ``runs``."""
+    found: dict[tuple[str, str, str], dict[Protection, Run]] = {}
+    for run in runs:
+        found.setdefault((run.id, run.example, run.era), {})[protection_of(run)] = run
+    return tuple(Line(*key, cells) for key, cells in found.items())
+
+
+def protection_of(run: Run) -> Protection:
+    """Which column a row belongs to."""
+    if run.configured is None:
+        return Protection.NAIVE
+    return Protection.CONFIGURED if run.configured else Protection.SHIPPED
+
+
+def words(run: Run | None) -> str:
+    """One cell: the outcome, and the control or wall, or the reason."""
+    if run is None:
+        return "-"
+    if run.outcome is Kind.EXCLUDED and run.reason is not None:
+        return f"excluded: {REASONS[run.reason]}"
+    count = len(run.evidence.get("variants", ()))
+    if run.outcome is Kind.PREVENTED:
+        return f"prevented by {run.control}"
+    if run.outcome is Kind.SUCCEEDED:
+        hits = sum(1 for v in run.evidence["variants"] if v["outcome"] == Kind.SUCCEEDED)
+        return f"ATTACK SUCCEEDED {hits}/{count}"
+    return run.outcome.value
+
+
+def text(runs: Sequence[Run]) -> str:
+    """The matrix as aligned text. Equal lines of neighbouring examples are not folded: every run has its line."""
+    table = [("scenario", "target", "era", *(column.value for column in COLUMNS))]
+    table += [(line.id, line.example, line.era, *(words(line.runs.get(c)) for c in COLUMNS)) for line in lines(runs)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    drawn = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return "\n".join((drawn[0], "  ".join("-" * width for width in widths), *drawn[1:]))
+
+
+def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
+    """Everything that a reader must know beyond the matrix: what harmed behind protection, broke, or is unclear."""
+    found = []
+    for run in runs:
+        protection = protection_of(run)
+        expected = Kind.SUCCEEDED if protection is Protection.NAIVE else Kind.PREVENTED
+        if run.outcome in (expected, Kind.EXCLUDED):
+            continue
+        where = f"{run.id}, {run.example}, {run.era}, {protection.value}: {run.outcome.value}"
+        details = [run.evidence["note"]] if run.evidence.get("note") else []
+        details += [
+            f"{v['variant']}: {v['saw']}" for v in run.evidence.get("variants", ()) if v["outcome"] == run.outcome
+        ]
+        found.append("\n".join((where, *(f"  {detail}" for detail in details))))
+    return tuple(found)

@@ -1,0 +1,206 @@
+"""Plays the catalogue: every example in every era, bare, behind Doorward as shipped, and configured.
+
+Two stages run at a time, since a stage is two or three processes and the machine has two cores. Within one example the
+order is fixed: the bare target first, because what is not harmful there proves nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import msgspec
+
+from doorward.lab.ablated import WALLS
+from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
+from doorward.lab.scenario import (
+    BenignTwinBrokenError,
+    Era,
+    Example,
+    Exclusion,
+    Kind,
+    Outcome,
+    Protection,
+    Scenario,
+    Variant,
+)
+from doorward.lab.stage import Stage, Staging, configuration_of, raised
+from doorward.lab.trail import TrailUnreadableError, between
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STAGES_AT_ONCE = 2
+STAGE_LIMIT_SECONDS = 90.0
+"""A whole stage, all variants included; each answer inside has its own, shorter limit."""
+
+BENIGN_LIMIT_SECONDS = 15.0
+TOPOLOGY = "wrap"
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One example in one era: the unit that is played in order."""
+
+    scenario: Scenario
+    example: Example
+    era: Era
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One row of the result, as ``doorward demo --json`` writes it. ``configured`` is None for bare targets."""
+
+    id: str
+    example: str
+    era: str
+    topology: str
+    target: str
+    configured: bool | None
+    outcome: Kind
+    reason: Exclusion | None
+    control: str | None
+    evidence: dict[str, Any]
+
+
+class Listener(Protocol):
+    """Whoever wants to know how far the lab is."""
+
+    def started(self, cell: Cell, protection: Protection) -> None: ...
+
+    def finished(self, cell: Cell, run: Run) -> None: ...
+
+
+def cells(catalogue: Iterable[Scenario]) -> tuple[Cell, ...]:
+    """Every example in every era, whether it can be played there or not."""
+    return tuple(Cell(s, example, era) for s in catalogue for example in s.examples for era in Era)
+
+
+async def play_all(wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protect: bool = True) -> list[Run]:
+    """Play ``wanted`` and answer the rows in their order. With ``protect`` false only the bare targets are played."""
+    results: dict[int, list[Run]] = {}
+    places = anyio.CapacityLimiter(STAGES_AT_ONCE)
+
+    async def one(index: int, cell: Cell) -> None:
+        results[index] = await _cell(cell, listener, places, seed, protect)
+
+    async with anyio.create_task_group() as tasks:
+        for index, cell in enumerate(wanted):
+            tasks.start_soon(one, index, cell)
+    return [run for index in sorted(results) for run in results[index]]
+
+
+async def play(
+    scenario: Scenario, example: Example, staging: Staging, *, only: tuple[str, ...] | None = None
+) -> Played:
+    """Set one stage, play the variants (all, or ``only`` those), then the benign twin, and read the trail."""
+    traces: dict[str, Any] = {}
+    harms: dict[str, Any] = {}
+    benign = broken = ""
+    try:
+        with anyio.fail_after(STAGE_LIMIT_SECONDS):
+            async with raised(scenario, example, staging) as stage:
+                if stage.unreached:
+                    return Played(unreached=stage.unreached)
+                for variant in example.variants:
+                    if only is None or variant.id in only:
+                        traces[variant.id], harms[variant.id] = await _attack(scenario, stage, variant)
+                benign, broken = await _benign(scenario, stage)
+    except TrailUnreadableError as problem:
+        return Played(unreached=f"the audit log of this stage cannot be read: {problem}")
+    except TimeoutError:
+        return Played(unreached=f"the stage did not end within {STAGE_LIMIT_SECONDS:g} s")
+    seen = {
+        id: Seen(harms[id], between(stage.trail, trace.started, trace.ended), trace.glances)
+        for id, trace in traces.items()
+    }
+    return Played(seen, benign, broken)
+
+
+async def _attack(scenario: Scenario, stage: Stage, variant: Variant) -> tuple[Any, Any]:
+    mark = stage.mark()
+    await scenario.attack(stage, variant)
+    trace = stage.since(mark)
+    return trace, scenario.harmed(stage, variant, trace)
+
+
+async def _benign(scenario: Scenario, stage: Stage) -> tuple[str, str]:
+    try:
+        with anyio.fail_after(BENIGN_LIMIT_SECONDS):
+            return await scenario.benign(stage), ""
+    except BenignTwinBrokenError as problem:
+        return "", str(problem)
+    except Exception as problem:  # noqa: BLE001 - whatever the client raised, an honest user was not served
+        return "", f"{type(problem).__name__}: {problem}" + (f"; {said}" if (said := stage.stderr()) else "")
+
+
+async def _cell(cell: Cell, listener: Listener, places: anyio.CapacityLimiter, seed: int, protect: bool) -> list[Run]:
+    wanted = tuple(Protection) if protect else (Protection.NAIVE,)
+    excluded = _exclusion(cell)
+    runs: list[Run] = []
+    reachable = True
+    for protection in wanted:
+        if excluded is not None:
+            reason, why = excluded
+            run = _row(cell, protection, Outcome(Kind.EXCLUDED, reason), (), {"note": why})
+        else:
+            found, played = await _protected(cell, protection, listener, places, seed, reachable)
+            reachable = reachable and not played.unreached
+            run = _row(
+                cell, protection, Outcome(found.outcome), found.controls, _evidence(cell, protection, found, played)
+            )
+        runs.append(run)
+        listener.finished(cell, run)
+    return runs
+
+
+async def _protected(
+    cell: Cell, protection: Protection, listener: Listener, places: anyio.CapacityLimiter, seed: int, reachable: bool
+) -> tuple[Verdict, Played]:
+    staging = Staging(cell.era, protection, seed)
+    async with places:
+        listener.started(cell, protection)
+        played = await play(cell.scenario, cell.example, staging)
+    ablated: dict[str, Played] = {}
+    if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
+        for wall in WALLS:
+            async with places:
+                without = msgspec.structs.replace(staging, without=wall)
+                ablated[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
+    found = verdict(protection, played, cell.scenario.controls, reachable=reachable, ablated=ablated)
+    return found, played
+
+
+def _exclusion(cell: Cell) -> tuple[Exclusion, str] | None:
+    target = cell.example.target
+    if cell.era not in target.eras:
+        spoken = ", ".join(era.value for era in target.eras)
+        return Exclusion.ERA_NOT_SPOKEN, f"{target.title} speaks {spoken} only"
+    if missing := target.missing():
+        return Exclusion.REGISTRY_UNREACHABLE, f"{target.title} is {missing}"
+    return None
+
+
+def _row(
+    cell: Cell, protection: Protection, outcome: Outcome, controls: tuple[str, ...], evidence: dict[str, Any]
+) -> Run:
+    naive = protection is Protection.NAIVE
+    return Run(
+        id=cell.scenario.id,
+        example=cell.example.id,
+        era=cell.era.value,
+        topology=TOPOLOGY,
+        target="naive" if naive else "relayed",
+        configured=None if naive else protection is Protection.CONFIGURED,
+        outcome=outcome.kind,
+        reason=outcome.reason,
+        control=", ".join(controls) or None,
+        evidence=evidence,
+    )
+
+
+def _evidence(cell: Cell, protection: Protection, found: Verdict, played: Played) -> dict[str, Any]:
+    evidence: dict[str, Any] = {"benign": played.benign, "variants": msgspec.to_builtins(found.variants)}
+    if found.note:
+        evidence["note"] = found.note
+    if protection is Protection.CONFIGURED:
+        evidence["configuration"] = configuration_of(cell.example)
+    return evidence

@@ -1,0 +1,181 @@
+"""The words of the lab: what an attack is, on whom it is played, and how it may end.
+
+One attack is one file in ``lab/scenarios``: a subclass of :class:`Scenario` whose docstring stands under the headings
+of :data:`HEADINGS`. The attack is not the oracle: ``attack`` acts, ``harmed`` looks for what the stage planted, and
+``benign`` walks the same flow as an honest user, because a server that answers nobody is no defence.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from doorward.lab.stage import Stage
+
+HEADINGS = ("Goal", "Attacker", "Steps", "Impact", "Remedy")
+"""The docstring of every scenario has exactly these headings, in this order."""
+
+CONFIGURATION_LINES = 10
+"""As many lines as an operator of one server would still write (docs/threats.md)."""
+
+
+class Era(StrEnum):
+    """The two ways in which MCP peers speak; the value is the revision that the lab speaks."""
+
+    LEGACY = "2025-11-25"
+    MODERN = "2026-07-28"
+
+
+class Protection(StrEnum):
+    """What stands between the client and the target. ``ABLATED`` is ``SHIPPED`` or ``CONFIGURED`` less one defence."""
+
+    NAIVE = "naive"
+    SHIPPED = "as shipped"
+    CONFIGURED = "configured"
+
+
+class Kind(StrEnum):
+    """How a run ended (docs/threats.md)."""
+
+    SUCCEEDED = "SUCCEEDED"
+    """Harm was seen."""
+    PREVENTED = "PREVENTED"
+    """No harm, a control or wall is named for every variant, and the benign twin still works."""
+    OBSTRUCTED = "OBSTRUCTED"
+    """No harm, but the benign twin broke too."""
+    INCONCLUSIVE = "INCONCLUSIVE"
+    """The target was not reached, or nothing that could have prevented the harm can be named."""
+    EXCLUDED = "EXCLUDED"
+    """Not played, for a reason of :class:`Exclusion`."""
+
+
+class Exclusion(StrEnum):
+    """Why a run cannot be played. There is no other reason."""
+
+    REGISTRY_UNREACHABLE = "REGISTRY_UNREACHABLE"
+    """The published target is not installed and its registry did not answer."""
+    ERA_NOT_SPOKEN = "ERA_NOT_SPOKEN"
+    """The target does not speak this era of the protocol."""
+    REMOTE_INTERNALS = "REMOTE_INTERNALS"
+    """The harm happens inside a remote server, where no gateway can stand."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a run ended; ``reason`` only where it was excluded."""
+
+    kind: Kind
+    reason: Exclusion | None = None
+
+
+class Harm(msgspec.Struct, frozen=True):
+    """What an oracle saw of the harm that the stage planted the means to see."""
+
+    seen: str
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """Everything that reached the lab's side while one variant was played: the only thing that an oracle may read.
+
+    ``lines`` are the bytes that arrived at the client, ``prompts`` what its model was given, ``glances`` what the
+    person was shown and said. Times are microseconds since the epoch, UTC.
+    """
+
+    started: int
+    ended: int
+    lines: tuple[bytes, ...] = ()
+    prompts: tuple[str, ...] = ()
+    glances: tuple[Glance, ...] = ()
+
+
+class Glance(msgspec.Struct, frozen=True):
+    """One question that the lab's person answered: the screen as text, the answer, and what they made of it."""
+
+    screen: str
+    approved: bool
+    why: str
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One form of an attack. ``payload`` is what the scenario makes of it, with ``{…}`` for places of the stage."""
+
+    id: str
+    title: str
+    payload: Any
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A server that can be attacked.
+
+    ``command`` answers its argument vector for a stage, or None where it is not installed; ``furnish`` puts into the
+    stage what the server needs to be honest work (notes, scripts); ``configuration`` is what an operator of this server
+    would write into ``doorward.toml``, with ``{work}`` for its folder. ``tools`` are the names it lists, for the test
+    that no code outside the lab knows them.
+    """
+
+    id: str
+    title: str
+    command: Callable[[Stage], tuple[str, ...] | None]
+    furnish: Callable[[Path, str], None]
+    configuration: str
+    tools: tuple[str, ...]
+    eras: tuple[Era, ...] = (Era.LEGACY, Era.MODERN)
+    missing: Callable[[], str] = lambda: ""
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One attack run of a scenario: on whom, and in which variants.
+
+    All variants are played against one server process, one after the other, each with its own trace. ``asks`` says that
+    the flow leads to a question to a person; ``announced`` is what the benign flow tells that person to expect.
+    """
+
+    id: str
+    title: str
+    target: Target
+    variants: tuple[Variant, ...]
+    asks: bool = False
+    announced: tuple[str, ...] = ()
+
+
+class BenignTwinBrokenError(Exception):
+    """The honest use of the same flow did not work."""
+
+
+class Scenario(ABC):
+    """One attack of the catalogue. ``controls`` are those of ``doorward.controls`` that may stop it, and no others."""
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    attacker: ClassVar[str]
+    stride: ClassVar[str]
+    cwe: ClassVar[tuple[str, ...]]
+    owasp: ClassVar[str]
+    controls: ClassVar[tuple[str, ...]]
+    examples: ClassVar[tuple[Example, ...]]
+
+    @abstractmethod
+    async def attack(self, stage: Stage, variant: Variant, /) -> None:
+        """Do what the attacker does. Answers of any kind are fine; harm is for the oracle to find."""
+
+    @abstractmethod
+    def harmed(self, stage: Stage, variant: Variant, trace: Trace, /) -> Harm | None:
+        """Look for the planted harm, in the trace and in the stage's own places. Never for words such as ``error``."""
+
+    @abstractmethod
+    async def benign(self, stage: Stage, /) -> str:
+        """Use the same flow honestly and say what worked.
+
+        Raises:
+            BenignTwinBrokenError: when an honest user did not get what the naive target gives.
+        """
+
+    def sampler(self, _stage: Stage, /) -> Any:
+        """The client's sampling callback, for flows in which the server asks the client's model; else None."""
+        return None

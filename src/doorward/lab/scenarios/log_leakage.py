@@ -1,0 +1,108 @@
+"""``log-leakage``: a server logs a secret and sends its log to the client."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from doorward.lab import oracles
+from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Scenario, Target, Trace, Variant
+from doorward.lab.targets import python, script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from doorward.lab.stage import Stage
+
+LOG = "notifications/message"
+SETTINGS = "settings.json"
+USER = "user 1042"
+
+
+def furnish(work: Path, greeting: str) -> None:
+    """Nothing yet: the settings with the server's own key are written when the server is started."""
+
+
+def _command(stage: Stage) -> tuple[str, ...]:
+    settings = stage.layout.work / SETTINGS
+    settings.write_text(json.dumps({"key": stage.credential}), encoding="utf-8")
+    return (*python(), script("api_caller"), str(settings))
+
+
+CALLER = Target(
+    id="api-caller",
+    title="a naive server of ours that logs what it was called with",
+    command=_command,
+    furnish=furnish,
+    configuration="""\
+[log]
+floor = "info"
+""",
+    tools=("call_external_api", "look_up_user", "post_user_event", "refresh_user_cache"),
+)
+
+
+class LogLeakage(Scenario):
+    """Sensitive data leakage via logs.
+
+    Goal:
+        Get the key that a server uses with a third party.
+    Attacker:
+        Whoever reads the client's log: another client of the server, another user of the machine, a support ticket.
+    Steps:
+        1. An honest client calls a tool; the key is an argument, or the server has one of its own.
+        2. The server logs what it does, key included: as JSON, escaped inside a string, in a URL, as base64, in prose.
+        3. It sends the line as ``notifications/message``.
+    Impact:
+        The key is used at the server's expense and under its identity.
+    Remedy:
+        Mask by key name, by the shape of credentials and by taint before a log is sent or stored; a floor for levels.
+    """
+
+    id = "log-leakage"
+    title = "sensitive data leakage via logs"
+    attacker = "reader of a log"
+    stride = "information disclosure"
+    cwe = ("CWE-532", "CWE-200")
+    owasp = "MCP01:2025"
+    controls = ("log-masking", "log-floor")
+    examples = (
+        Example(
+            id="api-caller",
+            title="DEBUG: Calling tool 'call_external_api' with arguments …",
+            target=CALLER,
+            variants=(
+                Variant("as-json", "the document's own, and escaped in a second line", "call_external_api"),
+                Variant("in-url", "URL-encoded in a query", "look_up_user"),
+                Variant("base64", "base64 in a header, plain in structured data", "post_user_event"),
+                Variant("own-key", "the server's own key, in prose", "refresh_user_cache"),
+            ),
+        ),
+    )
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        from mcp import MCPError
+
+        arguments = {"user_data": USER}
+        if variant.id != "own-key":
+            arguments["apiKey"] = f"secret/key_value+{stage.canary}"
+        with suppress(MCPError):  # a refusal is an answer
+            await stage.client.call_tool(variant.payload, arguments)
+
+    def harmed(self, stage: Stage, variant: Variant, trace: Trace) -> Harm | None:
+        secret = stage.credential if variant.id == "own-key" else stage.canary
+        how = oracles.arrived(trace.lines, secret, method=LOG)
+        return Harm(f"the key reached the client in a log: {how}") if how else None
+
+    async def benign(self, stage: Stage) -> str:
+        mark = stage.mark()
+        result: Any = await stage.client.call_tool("look_up_user", {"user_data": USER})
+        if USER not in result.content[0].text:
+            raise BenignTwinBrokenError("the tool did not say whom it looked up")
+        if not oracles.arrived(stage.since(mark).lines, f"done for {USER}", method=LOG):
+            raise BenignTwinBrokenError("the harmless log line did not arrive")
+        return "a call without secrets worked, and its log line arrived"
+
+
+SCENARIO = LogLeakage()

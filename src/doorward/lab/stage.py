@@ -1,0 +1,308 @@
+"""A stage: one temporary folder, one target process, one client, and the planted means to see harm.
+
+What a server is given is ``work``. Everything that must stay out of reach lies beside it: a sibling whose name begins
+with the same letters, a secret behind a link, a place for marks that only an injected command makes. The user's own
+files, state and configuration are never touched: home and all XDG directories point into the stage.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+import zlib
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from doorward.lab import trail
+from doorward.lab.scenario import Era, Protection, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from mcp import Client
+
+    from doorward.lab.peer import Pipe
+    from doorward.lab.person import Person
+    from doorward.lab.scenario import Example, Scenario
+    from doorward.lab.trail import Fired
+
+RAISE_LIMIT_SECONDS = 20.0
+"""How long a target may take until it has listed its tools once. A busy machine needs three."""
+
+LONGEST_TEMPORARY = 40
+"""Of the 108 bytes of a socket's path, forty are the socket's name and some the stage's own folders."""
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Staging(msgspec.Struct, frozen=True):
+    """How a stage is set. ``without`` names a defence that is replaced by its stand-in (``lab.ablated``)."""
+
+    era: Era
+    protection: Protection
+    seed: int
+    without: str = ""
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """The places of a stage. Sockets live below ``run``, so the whole path stays far below the 108 bytes of Unix."""
+
+    root: Path
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def sibling(self) -> Path:
+        return self.root / "work-evil"
+
+    @property
+    def outside(self) -> Path:
+        return self.root / "outside"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def configuration(self) -> Path:
+        return self.root / "doorward.toml"
+
+    def build(self) -> None:
+        for place in (self.work, self.sibling, self.outside, self.state, self.run, self.home):
+            place.mkdir(mode=0o700)
+
+
+class Mark(NamedTuple):
+    """A moment on a stage."""
+
+    at: int
+    lines: int
+    prompts: int
+    glances: int
+
+
+class Stage:
+    """What a scenario may use while it plays: the client, the pipe, the places, the planted values.
+
+    ``canary`` must never reach the client, the model or a log; ``greeting`` is the honest value that the benign twin
+    must get; ``credential`` is a secret in the shape of a well-known token, checksum included. ``unreached`` says why
+    the target could not be reached; then nothing else here may be used.
+    """
+
+    def __init__(self, layout: Layout, staging: Staging, example: Example) -> None:
+        words = random.Random(f"{staging.seed}/{layout.root.name}")  # noqa: S311 - to be recognised, not to be secret
+        self.layout, self.staging, self.example = layout, staging, example
+        self.canary = "kestrel" + "".join(words.choices(_LETTERS, k=16))
+        self.greeting = "heron" + "".join(words.choices(_LETTERS, k=16))
+        self.credential = _token("".join(words.choices(_BASE62, k=30)))
+        self.model: list[str] = []
+        self.unreached = ""
+        self.person: Person | None = None
+        self.trail: tuple[Fired, ...] = ()
+        self.client: Client
+        self.pipe: Pipe
+
+    @property
+    def relayed(self) -> bool:
+        return self.staging.protection is not Protection.NAIVE
+
+    def filled(self, payload: Any) -> Any:
+        """``payload`` with the places of this stage where it says ``{work}``, ``{outside}``, ``{marker}``."""
+        if isinstance(payload, str):
+            for name, place in self._places():
+                payload = payload.replace("{" + name + "}", place)
+            return payload
+        if isinstance(payload, dict):
+            return {key: self.filled(value) for key, value in payload.items()}
+        return [self.filled(item) for item in payload] if isinstance(payload, list | tuple) else payload
+
+    def marker(self, variant: str) -> Path:
+        """The file that an injected command of this variant makes, where the server has no business."""
+        return self.layout.outside / f"mark-{variant}"
+
+    async def ask(self, method: str, params: Any) -> bytes | None:
+        """Send a crafted request past the SDK."""
+        return await self.pipe.ask(method, params)
+
+    def mark(self) -> Mark:
+        """Where we are now: hand it to :meth:`since` to get what happened after."""
+        glances = len(self.person.glances) if self.person else 0
+        return Mark(_now(), len(self.pipe.lines), len(self.model), glances)
+
+    def since(self, mark: Mark) -> Trace:
+        return Trace(
+            started=mark.at,
+            ended=_now(),
+            lines=tuple(self.pipe.lines[mark.lines :]),
+            prompts=tuple(self.model[mark.prompts :]),
+            glances=tuple(self.person.glances[mark.glances :]) if self.person else (),
+        )
+
+    def stderr(self) -> str:
+        """The last words of the started process, for people."""
+        path = self.layout.root / "stderr"
+        return path.read_text("utf-8", "replace")[-2000:].strip() if path.exists() else ""
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        yield "work", str(self.layout.work)
+        yield "outside", str(self.layout.outside)
+        yield "root", str(self.layout.root)
+
+
+@asynccontextmanager
+async def raised(scenario: Scenario, example: Example, staging: Staging) -> AsyncIterator[Stage]:
+    """A stage with its target running; everything that was started is ended and removed at the end.
+
+    Whether the target was reached stands in ``Stage.unreached``. ``trail`` is filled after the block, once the gateway
+    has ended and its log is complete.
+    """
+    layout = Layout(Path(tempfile.mkdtemp(prefix="dw-", dir=_short_directory())))
+    try:
+        layout.build()
+        stage = Stage(layout, staging, example)
+        _plant(stage)
+        async with AsyncExitStack() as open_things:
+            if stage.relayed and example.asks:
+                await _seat(stage, open_things)
+            if not stage.unreached:
+                await _connect(stage, scenario, open_things)
+            yield stage
+        if stage.relayed:
+            stage.trail = trail.read(layout.state)
+    finally:
+        shutil.rmtree(layout.root, ignore_errors=True)
+
+
+async def _seat(stage: Stage, open_things: AsyncExitStack) -> None:
+    from doorward.lab.person import attending
+
+    sitting = attending(
+        doorward("consent", stage),
+        env=environment(stage),
+        cwd=stage.layout.home,
+        server=stage.example.target.id,
+        announced=(*stage.example.announced, *target_command(stage)),
+    )
+    stage.person = await open_things.enter_async_context(sitting)
+    if not stage.person.seated.is_set():
+        stage.unreached = f"`doorward consent` does not wait for questions: {stage.person.screen[-500:]}"
+
+
+async def _connect(stage: Stage, scenario: Scenario, open_things: AsyncExitStack) -> None:
+    import anyio
+    from mcp import Client
+
+    from doorward.lab.peer import ANSWER_LIMIT_SECONDS, Pipe
+
+    layout = stage.layout
+    stage.pipe = Pipe(
+        command(stage), env=environment(stage), cwd=layout.work, stderr=layout.root / "stderr", era=stage.staging.era
+    )
+    client = Client(
+        stage.pipe.streams(),
+        mode="legacy" if stage.staging.era is Era.LEGACY else stage.staging.era.value,
+        read_timeout_seconds=ANSWER_LIMIT_SECONDS,
+        log_level="debug",
+        sampling_callback=scenario.sampler(stage),
+    )
+    try:
+        stage.client = await open_things.enter_async_context(client)
+        with anyio.fail_after(RAISE_LIMIT_SECONDS):
+            await stage.client.list_tools()
+    except Exception as problem:  # noqa: BLE001 - whatever the client raised, it did not get there
+        words = stage.stderr()
+        stage.unreached = f"{_first(problem)}" + (f"; it said: {words}" if words else "")
+
+
+def _first(problem: BaseException) -> str:
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return f"{type(problem).__name__}: {problem}"
+
+
+def target_command(stage: Stage) -> tuple[str, ...]:
+    """How the bare target is started on this stage. ``LookupError``: it is not installed; such cells are excluded."""
+    argv = stage.example.target.command(stage)
+    if argv is None:
+        raise LookupError(f"{stage.example.target.title} is {stage.example.target.missing()}")
+    return argv
+
+
+def command(stage: Stage) -> tuple[str, ...]:
+    """What the client starts: the target, or ``doorward wrap`` in front of the very same command."""
+    target = target_command(stage)
+    if not stage.relayed:
+        return target
+    return (*doorward("wrap", stage), "--name", stage.example.target.id, "--json", "--", *target)
+
+
+def doorward(verb: str, stage: Stage) -> tuple[str, ...]:
+    """A verb of the product for this stage's state; with a defence replaced, if the staging says so."""
+    layout = stage.layout
+    entry = ("doorward.lab.ablated", stage.staging.without) if stage.staging.without else ("doorward",)
+    configured = stage.staging.protection is Protection.CONFIGURED and verb != "audit"
+    policy = ("-c", str(layout.configuration)) if configured else ()
+    # -P: the working directory is the server's folder, and nothing is imported from there.
+    return (sys.executable, "-P", "-m", *entry, verb, "--state", str(layout.state), *policy)
+
+
+def environment(stage: Stage) -> dict[str, str]:
+    """Ours, with every place of the user's moved into the stage."""
+    layout = stage.layout
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("DOORWARD_", "XDG_"))}
+    env["HOME"] = str(layout.home)
+    env["XDG_RUNTIME_DIR"] = str(layout.run)
+    env["XDG_STATE_HOME"] = str(layout.home / "state")
+    env["XDG_CONFIG_HOME"] = str(layout.home / "config")
+    env["XDG_CACHE_HOME"] = str(layout.home / "cache")
+    return env
+
+
+def configuration_of(example: Example) -> str:
+    """The ``doorward.toml`` of the configured run, as the report prints it; ``{work}`` is the server's folder."""
+    return example.target.configuration
+
+
+def _short_directory() -> str | None:
+    """Where temporary folders go, unless sockets below would have too long a path."""
+    return None if len(tempfile.gettempdir()) <= LONGEST_TEMPORARY else "/tmp"  # noqa: S108 - a private folder in it
+
+
+def _plant(stage: Stage) -> None:
+    layout = stage.layout
+    for folder in (layout.sibling, layout.outside):
+        (folder / "secret.txt").write_text(f"not for this server: {stage.canary}\n", encoding="utf-8")
+    stage.example.target.furnish(layout.work, stage.greeting)
+    layout.configuration.touch(mode=0o600)
+    layout.configuration.write_text(stage.filled(configuration_of(stage.example)), encoding="utf-8")
+
+
+def _token(letters: str) -> str:
+    """A well-formed token: thirty random letters and their checksum, as its issuer would write it."""
+    rest, digits = zlib.crc32(letters.encode()), ""
+    while rest:
+        rest, digit = divmod(rest, 62)
+        digits = _BASE62[digit] + digits
+    return f"ghp_{letters}{digits.rjust(6, '0')}"
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

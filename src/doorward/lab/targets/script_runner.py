@@ -1,0 +1,67 @@
+"""A server that runs the scripts in one folder. Its mistake: it builds a line for the shell.
+
+It checks that nobody climbs out with ``..`` and thinks that this is enough. Start: ``python script_runner.py FOLDER``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+
+FOLDER = os.path.realpath(sys.argv[1])
+SCRIPT = {"type": "string", "description": "a script, relative to the folder of safe scripts"}
+
+
+def run(script_path: str) -> int:
+    if ".." in script_path:
+        raise ValueError("scripts outside the folder are not run")
+    line = f"{sys.executable} -I -S {FOLDER}/{script_path}"
+    return os.waitstatus_to_exitcode(os.system(line))  # noqa: S605 - this is the mistake
+
+
+async def list_tools(_ctx: object, _params: object) -> types.ListToolsResult:
+    job = {"type": "object", "properties": {"script_path": SCRIPT}, "required": ["script_path"]}
+    return types.ListToolsResult(
+        tools=[
+            types.Tool(name="execute_script", description="Run one script.", input_schema=job),
+            types.Tool(
+                name="execute_plan",
+                description="Run scripts one after the other, then a last one.",
+                input_schema={
+                    "type": "object",
+                    "properties": {"steps": {"type": "array", "items": SCRIPT}, "finally": job},
+                },
+            ),
+        ]
+    )
+
+
+def wanted(name: str, arguments: dict[str, Any]) -> list[str]:
+    if name == "execute_script":
+        return [arguments["script_path"]]
+    last = arguments.get("finally")
+    return [*arguments.get("steps", ()), *([last["script_path"]] if last else ())]
+
+
+async def call_tool(_ctx: object, params: types.CallToolRequestParams) -> types.CallToolResult:
+    try:
+        codes = [run(script) for script in wanted(params.name, params.arguments or {})]
+    except ValueError as problem:
+        return types.CallToolResult(content=[types.TextContent(text=str(problem))], is_error=True)
+    return types.CallToolResult(content=[types.TextContent(text=f"exit codes {codes}")], is_error=any(codes))
+
+
+async def serve() -> None:
+    server = Server("script-runner", on_list_tools=list_tools, on_call_tool=call_tool)
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

@@ -1,0 +1,55 @@
+"""`load`: a policy file to a `Policy`, or every problem in it at once.
+
+No file means the standard profile. A file that cannot be believed (`doorward.policy.trusted`), or that says something
+which is not known, means a refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from doorward.errors import PolicyError, Problem
+from doorward.policy.model import Policy, sealed
+from doorward.policy.profiles import STANDARD, values
+from doorward.policy.trusted import read_trusted
+
+if TYPE_CHECKING:
+    import datetime
+    from pathlib import Path
+
+
+def load(path: Path | None, *, today: datetime.date | None = None) -> Policy:
+    """The policy in ``path``; without a path the standard profile.
+
+    ``today`` is the day that ``unsafe_observe_until`` is measured against; the calendar is asked only if it is None
+    and the file names such a date.
+
+    Raises:
+        PolicyError: the file is missing, could have been written by somebody else, or has problems (all of them).
+    """
+    if path is None:
+        return sealed(Policy(STANDARD, values(STANDARD)))
+    try:
+        text = read_trusted(path)
+    except FileNotFoundError:
+        raise PolicyError((Problem(str(path), "there is no such file", "see examples/doorward.toml"),)) from None
+    # Imported here: with no file, the usual case, wrap starts without a parser.
+    from doorward.policy.positions import Positions
+    from doorward.policy.reader import Reader
+
+    return Reader(str(path), Positions(text), today).policy(_parse(str(path), text))
+
+
+def _parse(source: str, text: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        what, _, place = str(problem).partition(" (at ")
+        line = re.match(r"line (\d+)", place)
+        where = f"{source}:{line[1]}" if line else f"{source}:{text.count(chr(10)) + 1}"
+        raise PolicyError((Problem(where, f"is not TOML: {what[:1].lower()}{what[1:]}"),)) from None
+    except RecursionError:
+        raise PolicyError((Problem(source, "is nested too deeply"),)) from None

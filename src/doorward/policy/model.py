@@ -1,0 +1,157 @@
+"""The policy as everything else reads it: complete, with every default filled in, and frozen.
+
+`doorward.policy.load` makes it from a file, `doorward.policy.profiles` knows the defaults. Nothing here reads a file
+or a clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:  # a policy is built, never decoded: without a file, start-up does without the constraints
+    from doorward.content.arguments import Constraint
+
+EVERY_SERVER: Final = "*"
+HOLD_SECONDS: Final = 45  # clients give up after 60, and the answer must still reach them
+_DOMAIN: Final = b"doorward/policy/1\0"
+_T = TypeVar("_T")
+
+
+class Sizes(msgspec.Struct, frozen=True, gc=False):
+    """How large a message and its parts may be. Bytes are bytes of UTF-8; nodes are values of the JSON tree.
+
+    ``list_nodes`` takes the place of ``nodes`` for results that are lists (``tools/list`` and its kind); ``info_bytes``
+    holds for ``clientInfo`` and ``serverInfo`` each, ``headers_bytes`` for the header section of one HTTP message.
+    """
+
+    to_server_bytes: int
+    from_server_bytes: int
+    string_argument_bytes: int
+    depth: int
+    nodes: int
+    list_nodes: int
+    uri_bytes: int
+    id_bytes: int
+    info_bytes: int
+    headers_bytes: int
+
+
+class ProfileValues(msgspec.Struct, frozen=True):
+    """What a profile decides, as values that controls read. `doorward.policy.profiles` says why each is what it is.
+
+    ``ask_first_use``: the first use of a server asks, even a command that the operator wrote.
+    ``ask_every_tool_call``: each ``tools/call`` asks unless the policy says ``ask = false`` for that tool.
+    ``undeclared_always_refused``: an argument that the schema does not name is refused even where the schema is silent.
+    ``official_extensions_pass``: extensions of the specification pass where both sides declared them.
+    ``folders_from_arguments``: a server may touch the folders that its own command line names.
+    ``safe_environment_only``: a server gets the SDK's short list of variables and what the policy adds, nothing else.
+    ``log_floor``: the lowest level of log messages that reach the client.
+    """
+
+    sizes: Sizes
+    log_floor: str
+    ask_first_use: bool
+    ask_every_tool_call: bool
+    undeclared_always_refused: bool
+    official_extensions_pass: bool
+    folders_from_arguments: bool
+    safe_environment_only: bool
+
+
+class ToolPolicy(msgspec.Struct, frozen=True):
+    """What the operator says of one tool.
+
+    ``ask`` true asks before each call. False lifts only a profile's rule to ask for every call, never the question for
+    a tool whose definition says that it destroys. None says nothing. ``arguments`` maps an argument (its name, or a
+    JSON pointer in which ``*`` stands for any one step) to what must hold for its value.
+    """
+
+    ask: bool | None = None
+    arguments: dict[str, tuple[Constraint, ...]] = {}
+
+
+class ServerPolicy(msgspec.Struct, frozen=True):
+    """What the operator says of one server: folders it may read or write (absolute), variables it gets, its tools."""
+
+    name: str
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    tools: dict[str, ToolPolicy] = {}
+
+    def tool(self, name: str) -> ToolPolicy:
+        """What is said of the tool ``name``, exactly; nothing, if nothing is."""
+        return self.tools.get(name) or ToolPolicy()
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """The effective policy of this process.
+
+    ``values`` are those of ``profile`` after the overrides of the file. ``hold_seconds`` is how long a call waits for
+    a person before its client hears that it waits. ``claim_seconds`` is how long
+    an approval that came too late may still release one repeat. ``observe_until`` is an ISO date, or empty. ``digest``
+    is the hexadecimal SHA-256 over all of this except ``source``, the file it came from (empty: none).
+    """
+
+    profile: str
+    values: ProfileValues
+    hold_seconds: int = HOLD_SECONDS
+    claim_seconds: int = 300
+    servers: dict[str, ServerPolicy] = {}
+    observe_until: str = ""
+    source: str = ""
+    digest: str = ""
+
+    @property
+    def sizes(self) -> Sizes:
+        return self.values.sizes
+
+    @property
+    def log_floor(self) -> str:
+        return self.values.log_floor
+
+    def for_server(self, name: str) -> ServerPolicy:
+        """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds.
+
+        There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
+        tool, the exact table decides; constraints of both must hold.
+        """
+        every = self.servers.get(EVERY_SERVER, ServerPolicy(EVERY_SERVER))
+        exact = self.servers.get(name, ServerPolicy(name))
+        if name == EVERY_SERVER:
+            exact = ServerPolicy(name)
+        return ServerPolicy(
+            name,
+            read=_both(every.read, exact.read),
+            write=_both(every.write, exact.write),
+            env=_both(every.env, exact.env),
+            tools={tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools},
+        )
+
+    def observes(self, today: str) -> bool:
+        """Whether on ``today`` (an ISO date) controls that may soften only report. The date named is the last day."""
+        return bool(self.observe_until) and today <= self.observe_until
+
+
+def sealed(policy: Policy) -> Policy:
+    """``policy`` with the digest of what it says."""
+    said = msgspec.structs.replace(policy, source="", digest="")
+    encoded = msgspec.json.encode(said, order="sorted")
+    return msgspec.structs.replace(policy, digest=hashlib.sha256(_DOMAIN + encoded).hexdigest())
+
+
+def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
+    return ToolPolicy(
+        ask=every.ask if exact.ask is None else exact.ask,
+        arguments={
+            argument: _both(every.arguments.get(argument, ()), exact.arguments.get(argument, ()))
+            for argument in every.arguments | exact.arguments
+        },
+    )
+
+
+def _both(first: tuple[_T, ...], second: tuple[_T, ...]) -> tuple[_T, ...]:
+    return tuple(dict.fromkeys(first + second))

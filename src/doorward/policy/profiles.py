@@ -1,0 +1,230 @@
+"""The two profiles: every default of Doorward, what it is and which control enforces it.
+
+`ROWS` is what `doorward policy show` prints; its words are those of the table in ``docs/architecture.md`` §7, and a
+test holds the two together. `values` is what controls read. A number that stands in both is written once, in
+`values`, and rendered into the row.
+
+A row without a control promises nothing yet, and is printed so; ``not_yet`` names a part of a row that its control
+does not reach yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from doorward.errors import UsageError
+from doorward.policy.model import ProfileValues, Sizes
+
+STANDARD: Final = "standard"
+STRICT: Final = "strict"
+PROFILES: Final = (STANDARD, STRICT)
+
+_KIB: Final = 1024
+_MIB: Final = 1024 * 1024
+
+# Answers hold images and files, so they may be larger than questions. Nodes bound memory more than bytes (DESIGN §8):
+# 20,000 is a table of a thousand rows with twenty columns; lists carry whole schemas, hence five times that. 8 KiB is
+# what web servers take for a URI by default; 256 bytes hold any UUID, hash or counter that serves as an id.
+_STANDARD_SIZES: Final = Sizes(
+    to_server_bytes=4 * _MIB,
+    from_server_bytes=16 * _MIB,
+    string_argument_bytes=1 * _MIB,
+    depth=64,
+    nodes=20_000,
+    list_nodes=100_000,
+    uri_bytes=8 * _KIB,
+    id_bytes=256,
+    info_bytes=16 * _KIB,
+    headers_bytes=32 * _KIB,
+)
+_QUARTER: Final = Sizes(**{name: size // 4 for name, size in msgspec.structs.asdict(_STANDARD_SIZES).items()})
+
+_VALUES: Final = {
+    STANDARD: ProfileValues(
+        sizes=_STANDARD_SIZES,
+        log_floor="info",
+        ask_first_use=False,
+        ask_every_tool_call=False,
+        undeclared_always_refused=False,
+        official_extensions_pass=True,
+        folders_from_arguments=True,
+        safe_environment_only=False,
+    ),
+    STRICT: ProfileValues(
+        sizes=_QUARTER,
+        log_floor="warning",
+        ask_first_use=True,
+        ask_every_tool_call=True,
+        undeclared_always_refused=True,
+        official_extensions_pass=False,
+        folders_from_arguments=False,
+        safe_environment_only=True,
+    ),
+}
+
+
+def values(profile: str) -> ProfileValues:
+    """What ``profile`` decides.
+
+    Raises:
+        UsageError: there is no such profile.
+    """
+    if profile not in _VALUES:
+        raise UsageError(f"no profile is called {profile!r}", hint=f"the profiles are {' and '.join(PROFILES)}")
+    return _VALUES[profile]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One default. ``standard`` and ``strict`` are the words of DESIGN §7.
+
+    ``strict_in_full`` stands where the words for strict only make sense beside those for standard. ``controls`` are ids
+    of `doorward.controls.CONTROLS`; none means that nothing enforces this row yet.
+    """
+
+    id: str
+    title: str
+    standard: str
+    strict: str
+    controls: tuple[str, ...] = ()
+    strict_in_full: str = ""
+    not_yet: str = ""
+
+    def words(self, profile: str) -> str:
+        """What holds under ``profile``, to be read alone."""
+        return self.standard if profile == STANDARD else self.strict_in_full or self.strict
+
+
+def describe_sizes(sizes: Sizes) -> str:
+    """All limits of ``sizes`` in one line."""
+    return (
+        f"to server {_size(sizes.to_server_bytes)}, from server {_size(sizes.from_server_bytes)}, "
+        f"string argument {_size(sizes.string_argument_bytes)}, depth {sizes.depth}, nodes {sizes.nodes:,} "
+        f"(lists {sizes.list_nodes:,}), URI {_size(sizes.uri_bytes)}, id {_size(sizes.id_bytes)}, "
+        f"client/serverInfo {_size(sizes.info_bytes)}, headers {_size(sizes.headers_bytes)}"
+    )
+
+
+def _size(count: int) -> str:
+    for unit, name in ((_MIB, "MiB"), (_KIB, "KiB")):
+        if count >= unit and count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count} B"
+
+
+_SAME: Final = "same"
+_ASK_OR_REFUSE: Final = "ask; no channel: refuse (elicitation: decline)"
+_IN_FLIGHT: Final = "256 MiB, then 503 + Retry-After"
+_RATES: Final = "1,000/s burst 2,000, 64 concurrent, 32 sessions, 16 child processes"
+_MASKED: Final = "credential shapes and Doorward's own secrets masked, visibly; an argument carrying a mask is refused"
+
+ROWS: Final[tuple[Row, ...]] = (
+    Row(
+        "first-use-command",
+        "first use, command the operator wrote",
+        "recorded, said on stderr; a near-miss of a known name asks",
+        "ask",
+        ("first-use",),
+    ),
+    Row(
+        "first-use-url",
+        "first use, URL",
+        "loopback URL the operator wrote: as a command (identity: the OS user owning the listening socket; another "
+        "user's: ask). Any other: ask; no channel: refuse, the hint prints the exact doorward pin accept …",
+        "ask; no channel: refuse",
+    ),
+    Row(
+        "definitions-first",
+        "definitions at first use",
+        "accepted with the server as one set; poisoning signals ask",
+        "ask, shown whole",
+    ),
+    Row(
+        "definitions-changed",
+        "definitions added or changed later",
+        "that item is quarantined, the rest works",
+        "server refused until accepted",
+    ),
+    Row(
+        "server-asks",
+        "sampling, elicitation, roots, their input_required forms",
+        _ASK_OR_REFUSE,
+        _SAME,
+        ("input-consent",),
+        strict_in_full=_ASK_OR_REFUSE,
+    ),
+    Row(
+        "tool-calls",
+        "tools/call",
+        "ask if the recorded definition says destructiveHint: true (an absent hint is not a yes) or policy says so; "
+        "no channel: refuse (\N{MINUS SIGN}31002, hint); else pass, recorded",
+        "ask unless policy says otherwise; never excused by readOnlyHint alone",
+        ("destructive-consent",),
+    ),
+    Row(
+        "unknown",
+        "unknown method; extension, experimental capability",
+        "refuse; official extensions listed in versions.py pass when both sides declared them, others need a grant",
+        "refuse; each needs a grant",
+        ("known-methods", "capability-grants"),
+    ),
+    Row(
+        "undeclared-argument",
+        "undeclared argument",
+        "refused if the schema gives properties and does not itself allow others",
+        "always refused",
+        ("definition-arguments",),
+    ),
+    Row(
+        "sizes",
+        "sizes",
+        describe_sizes(_STANDARD_SIZES),
+        "a quarter",
+        ("frame-limits", "part-limits"),
+        strict_in_full=describe_sizes(_QUARTER),
+        not_yet="headers (there is no HTTP yet)",
+    ),
+    Row("in-flight", "bytes in flight, whole process", _IN_FLIGHT, _SAME, strict_in_full=_IN_FLIGHT),
+    Row("rates", "per principal", _RATES, "a tenth", strict_in_full=f"a tenth of: {_RATES}"),
+    Row(
+        "child-files",
+        "child: files",
+        "reads system libraries, of /etc only ssl, ca-certificates, ld.so.cache, resolv.conf, hosts, nsswitch.conf, "
+        "localtime, and its own installation (interpreter's prefix, script's folder, package root). Folders: every "
+        "argument (or its part after =) naming an existing directory: read and write; an existing file: read, and its "
+        "folder where the argument follows an option; --read/--write. /, a home, or an ancestor of state or "
+        "configuration is refused with a hint. Its own temp. Rest of home unreadable (bubblewrap: empty)",
+        "folders only by --read/--write",
+        ("confine-files",),
+        strict_in_full="as standard, but folders only by --read/--write",
+        not_yet="bubblewrap",
+    ),
+    Row(
+        "child-network",
+        "child: network",
+        "public addresses through a filtering proxy (checked after resolution, at connect); loopback, private, "
+        "metadata only by --network HOST:PORT",
+        "none",
+    ),
+    Row(
+        "child-environment",
+        "child: environment",
+        "what Doorward got, less handles to the user's agents and session (ssh, gpg, D-Bus, display, keyring) and "
+        "credential-like variables that were merely inherited: same name and value in the environment of the nearest "
+        "ancestor that is not a launcher (sh, env, uv, uvx, pipx, npx, npm); unreadable counts as inherited. Withheld "
+        "names are said once, with --env NAME",
+        "the SDK's safe list plus --env",
+        ("confine-environment",),
+    ),
+    Row(
+        "results",
+        "results",
+        _MASKED,
+        "also personal data",
+        ("result-masking",),
+        strict_in_full=f"{_MASKED}; also personal data",
+        not_yet="personal data (strict)",
+    ),
+    Row("log-floor", "log floor to clients", _VALUES[STANDARD].log_floor, _VALUES[STRICT].log_floor, ("log-floor",)),
+)

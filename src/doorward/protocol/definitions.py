@@ -1,0 +1,92 @@
+"""What a server says it offers: recorded as it said it, and fingerprinted.
+
+Definitions are part of a server's identity (threat ``server-imitation``). Here they are only recorded, so that calls can
+be judged against the schema that the server itself listed; quarantine of changes is a later control.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+
+_MAX_SAFE_INTEGER: Final = 2**53 - 1
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """One tool as listed. ``schema`` is our encoding of its inputSchema; ``fingerprint`` covers the whole definition."""
+
+    name: str
+    schema: bytes
+    destructive: bool
+    read_only: bool
+    fingerprint: str
+
+
+class Definitions(msgspec.Struct, frozen=True):
+    """The tools that a server has listed. ``complete`` once a whole list was seen: from its start to its last page.
+
+    A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it.
+    """
+
+    tools: dict[str, Tool] = {}
+    complete: bool = False
+    repeated: tuple[str, ...] = ()
+
+    def fingerprint_of(self, name: str) -> str:
+        tool = self.tools.get(name)
+        return tool.fingerprint if tool is not None else ""
+
+
+NOTHING: Final = Definitions()
+
+
+def record(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool, last: bool) -> Definitions:
+    """``known`` with one more page of tools. ``first`` starts the list anew, ``last`` completes it.
+
+    An item without a name or with a schema that is not an object is not recorded: a tool that cannot be judged cannot
+    be called.
+    """
+    tools = {} if first else dict(known.tools)
+    repeated = [] if first else list(known.repeated)
+    for item in items:
+        name, schema = item.get("name"), item.get("inputSchema")
+        if not isinstance(name, str) or not isinstance(schema, dict):
+            continue
+        if name in tools:
+            repeated.append(name)
+        tools[name] = _tool(name, schema, item)
+    return Definitions(tools, complete=last, repeated=tuple(repeated))
+
+
+def _tool(name: str, schema: dict[str, Any], item: dict[str, Any]) -> Tool:
+    annotations = item.get("annotations")
+    hints = annotations if isinstance(annotations, dict) else {}
+    return Tool(
+        name,
+        msgspec.json.encode(schema),
+        hints.get("destructiveHint") is True,
+        hints.get("readOnlyHint") is True,
+        fingerprint(item),
+    )
+
+
+def fingerprint(definition: dict[str, Any]) -> str:
+    """SHA-256 of the RFC 8785 form of a definition, in hex.
+
+    Integers that RFC 8785 refuses are written as tagged decimal strings (DESIGN §4), so every definition has one.
+    """
+    import rfc8785  # 10 ms, needed only when a list passes
+
+    return hashlib.sha256(b"doorward definition v1\n" + rfc8785.dumps(_tagged(definition))).hexdigest()
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tagged(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_tagged(item) for item in value]
+    if type(value) is int and abs(value) > _MAX_SAFE_INTEGER:
+        return f"doorward:integer:{value}"
+    return value

@@ -1,0 +1,1 @@
+"""The decision machine: events in, commands out. No I/O, clock, randomness or logging."""

@@ -1,0 +1,90 @@
+"""Step 1 of the path: everything a control may look at, gathered around one message."""
+
+from __future__ import annotations
+
+from doorward.judge.vocabulary import Context, Facts, Open, SealedState, Side
+from doorward.protocol import stateless
+from doorward.relay import routes, seal
+from doorward.relay.state import State
+from doorward.wire.jsonrpc import Decoded, Message, Request, Response, key_of
+
+
+def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Facts, now: int) -> Context:
+    """The context of an arrived message."""
+    message = frame.message
+    answers = _answered_by(state, message, sender)
+    era = _era(state, message, answers)
+    return Context(
+        link=state.link,
+        sender=sender,
+        exchange=exchange,
+        era=era,
+        facts=facts,
+        now=now,
+        policy=state.settings.policy,
+        server=state.server_policy,
+        definitions=state.definitions,
+        folders=state.settings.folders,
+        opened=state.opened,
+        body=frame.body,
+        nodes=frame.nodes,
+        owed=len(state.owed),
+        answers=answers,
+        seal=_opened_seal(state, message, facts, now) if era == "modern" else None,
+        masker=state.settings.pipeline.masker,
+    )
+
+
+def of_link(state: State, facts: Facts, now: int, sender: Side = "client") -> Context:
+    """The context of something that is no message: the link begins, ends, or a person answered."""
+    return Context(
+        link=state.link,
+        sender=sender,
+        exchange=0,
+        era=state.link.era,
+        facts=facts,
+        now=now,
+        policy=state.settings.policy,
+        server=state.server_policy,
+        definitions=state.definitions,
+        folders=state.settings.folders,
+        opened=state.opened,
+        body=b"",
+        masker=state.settings.pipeline.masker,
+    )
+
+
+def _answered_by(state: State, message: Message, sender: Side) -> Open | None:
+    """The request that a response answers: only one that was sent, once, and by the other side."""
+    if not isinstance(message, Response) or message.id is None:
+        return None
+    answered = state.opened.get((routes.other(sender), key_of(message.id)))
+    return answered if answered is not None and answered.state == "SENT" else None
+
+
+def _era(state: State, message: Message, answers: Open | None) -> str:
+    """The era in which a message speaks: a request by its envelope, a response by its request, the rest by the link."""
+    if isinstance(message, Response):
+        return answers.era if answers is not None else "legacy"
+    if isinstance(message, Request):
+        return "modern" if stateless.is_modern(message) else "legacy"
+    if state.link.era == "" and state.link.phase == "new":
+        return "modern" if any(asked.era == "modern" for asked in state.opened.values()) else "legacy"
+    return state.link.era or "legacy"
+
+
+def _opened_seal(state: State, message: Message, facts: Facts, now: int) -> SealedState | str | None:
+    if not isinstance(message, Request) or message.params is None or "requestState" not in message.params:
+        return None
+    token = message.params["requestState"]
+    if not isinstance(token, str):
+        return "not a string"
+    return seal.open_seal(
+        state.settings.seal_key,
+        token,
+        now=now,
+        principal=facts.principal.id,
+        server=facts.server.fingerprint,
+        method=message.method,
+        params=seal.params_digest(message.params),
+    )

@@ -1,0 +1,190 @@
+"""What goes wrong: a frame that cannot be read, a side that leaves, a record that cannot be written, time that runs out.
+
+Nobody waits for ever: whoever asked is told, once, what is known. What is not known is said to be unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from doorward.judge.vocabulary import Context, Decision, Effect, Facts, Finding, Open, Peer
+from doorward.protocol import handshake
+from doorward.relay import asking, errands, passing, records, replies
+from doorward.relay import context as contexts
+from doorward.relay.commands import Closed, Command, NotRecorded, Record, Send, Undelivered, Unreadable
+from doorward.relay.state import State
+
+_ID: Final = re.compile(rb'"id"\s{0,4}:\s{0,4}("[^"\\]{1,200}"|-?\d{1,18})')
+
+
+def unreadable(state: State, event: Unreadable, now: int) -> list[Command]:
+    """Bytes that are no message. A client is told; of a server's, the request that they probably answer is ended."""
+    context = contexts.of_link(state, event.facts, now, event.sender)
+    finding = Finding("frame-limits" if event.problem.rule.startswith("frame-") else "strict-decode", Effect.DENY, str(event.problem))
+    decision = Decision(Effect.DENY, (finding,), context.policy.digest)
+    kind = (event.sender, finding.control, event.problem.rule)
+    own, reference = state.refusals.first(kind, event.sample, now, records.reference(event.facts))
+    commands: list[Command] = []
+    if own:
+        sample = state.settings.pipeline.masker.mask_text(event.sample[:256].decode("utf-8", "replace"))[0]
+        detail = {"rule": event.problem.rule, "begins": sample}
+        commands.append(records.note("refusal", context, decision, reference=reference, detail=detail))
+    if event.sender == "client":
+        request_id = event.problem.request_id
+        told = Peer(event.problem.rpc_code, str(event.problem), {"reference": reference})
+        return [*commands, Send("client", event.exchange, replies.error(request_id, told))]
+    opened = _probably_answered(state, event)
+    if opened is None:
+        return commands
+    return [*commands, *_withhold(state, opened, decision, context, reference)]
+
+
+def _probably_answered(state: State, event: Unreadable) -> Open | None:
+    """The request behind an unreadable answer, by an id that can be seen in it, else the only one that is open. A hostile
+    server gains nothing here: it may fail any request of its client by an honest error as well."""
+    for found in _ID.findall(event.sample):
+        opened = state.opened.get(("client", found.decode("utf-8", "replace")))
+        if opened is not None and opened.state == "SENT":
+            return opened
+    sent = [opened for (asker, _), opened in state.opened.items() if asker == "client" and opened.state == "SENT"]
+    return sent[0] if len(sent) == 1 else None
+
+
+def _withhold(state: State, opened: Open, decision: Decision, context: Context, reference: str) -> list[Command]:
+    if opened.ours:
+        return errands.fail(state, "the server's answer could not be read", context)
+    state.close(opened)
+    record = _outcome(opened, context, "unreadable", decision, reference)
+    return [record, Send(opened.asker, opened.exchange, replies.answer(opened, replies.refused(reference)))]
+
+
+def _outcome(opened: Open, context: Context, outcome: str, decision: Decision | None = None, reference: str = "") -> Record:
+    executed = opened.state == "SENT"
+    told = Send(opened.asker, opened.exchange, replies.not_recorded(replies.id_of(opened.key), executed=executed))
+    record = records.note(
+        "outcome", context, decision, grade="durable", sender="doorward", method=opened.method, subject=opened.subject,
+        request=opened.key, outcome=outcome, reference=reference, duration_us=context.now - opened.at,
+    )
+    return msgspec.structs.replace(record, otherwise=told)
+
+
+def closed(state: State, event: Closed, now: int) -> list[Command]:
+    """One side is gone. The server: every open call ends, unknown if it was sent. The client: what was held is void; a
+    disconnect cancels nothing that was sent (legacy)."""
+    context = contexts.of_link(state, event.facts, now, event.side)
+    commands: list[Command] = []
+    reference = records.reference(event.facts)
+    for opened in list(state.opened.values()):
+        if event.side == "server":
+            commands += _server_gone(state, opened, context, reference)
+        elif opened.asker == "server" or opened.state != "SENT":
+            commands += _client_gone(state, opened, context, reference)
+    if event.side == "server":
+        state.errand = None
+    record = records.note("closed", context, grade="durable", detail={"side": event.side, "cause": event.cause})
+    return [*commands, *close_windows(state, event.facts, now, all_of_them=True), *state.pay(), record]
+
+
+def _server_gone(state: State, opened: Open, context: Context, reference: str) -> list[Command]:
+    state.close(opened)
+    withdrawn = asking.void(state, opened, "the server ended")
+    if opened.ours or opened.asker == "server":
+        return withdrawn
+    outcome = "unknown" if opened.state == "SENT" else "not executed"
+    record = _outcome(opened, context, outcome, reference=reference)
+    reply = replies.server_ended(opened, reference)
+    return [*withdrawn, *passing.end_progress(state, opened, context), record, Send(opened.asker, opened.exchange, reply)]
+
+
+def _client_gone(state: State, opened: Open, context: Context, reference: str) -> list[Command]:
+    if opened.state == "FETCHING":
+        return []  # nobody was asked yet; it is judged and sent as if the client still listened
+    state.close(opened)
+    withdrawn = asking.void(state, opened, "the client left")
+    record = _outcome(opened, context, "client left", reference=reference)
+    if opened.asker == "client":
+        return [*withdrawn, msgspec.structs.replace(record, otherwise=None)]
+    return [*withdrawn, record, Send(opened.asker, opened.exchange, replies.answer(opened, replies.refused(reference)))]
+
+
+def not_recorded(state: State, event: NotRecorded) -> list[Command]:
+    """Nothing of the unit was sent. Requests are closed again, outcomes are owed, and each asker is told fixed bytes."""
+    commands: list[Command] = []
+    for record in event.records:
+        entry = record.entry
+        if record.owed:
+            state.owed.append(record)
+            continue
+        if entry.kind == "outcome":
+            state.owed.append(msgspec.structs.replace(record, owed=True, otherwise=None))
+        elif entry.kind in ("intent", "ask"):
+            commands += _take_back(state, record)
+        if record.otherwise is not None:
+            commands.append(record.otherwise)
+    return commands
+
+
+def _take_back(state: State, record: Record) -> list[Command]:
+    entry = record.entry
+    if entry.sender == "doorward":
+        return _take_back_errand(state)
+    for key, opened in list(state.opened.items()):
+        if opened.key == entry.request and opened.method == entry.method:
+            del state.opened[key]
+    if entry.method == "initialize":
+        state.link = handshake.failed(state.link)
+    return _voided(state, entry.ticket)
+
+
+def _voided(state: State, ticket: str) -> list[Command]:
+    held = state.held.get(ticket)
+    return asking.void(state, held.opened, "it could not be recorded") if held is not None else []
+
+
+def _take_back_errand(state: State) -> list[Command]:
+    state.errand = None
+    commands: list[Command] = []
+    for opened in list(state.opened.values()):
+        if opened.ours or opened.state == "FETCHING":
+            state.close(opened)
+        if opened.state == "FETCHING":
+            body = replies.not_recorded(replies.id_of(opened.key), executed=False)
+            commands.append(Send(opened.asker, opened.exchange, body))
+    return commands
+
+
+def undelivered(state: State, event: Undelivered, now: int) -> list[Command]:
+    """A recorded message did not reach its peer: the archive says so."""
+    context = contexts.of_link(state, event.facts, now)
+    detail = {"to": event.send.to, "why": event.why}
+    return [records.note("notice", context, outcome="undelivered", detail=detail, body_size=len(event.send.body))]
+
+
+def tick(state: State, facts: Facts, now: int) -> list[Command]:
+    commands = [*asking.expire(state, facts, now), *close_windows(state, facts, now)]
+    due = errands.deadline(state)
+    if due is not None and now >= due:
+        commands += errands.fail(state, "the server did not answer in time", contexts.of_link(state, facts, now))
+    return commands
+
+
+def close_windows(state: State, facts: Facts, now: int, *, all_of_them: bool = False) -> list[Command]:
+    """The closing entries of what was counted instead of recorded singly."""
+    context = contexts.of_link(state, facts, now)
+    commands: list[Command] = []
+    for (sender, control, method), run in state.refusals.closed(now, all_of_them=all_of_them):
+        commands.append(_counted(context, sender, method, run.count, run.running, {"control": control}, run.reference))
+    for token, run in state.progress.closed(now):
+        commands.append(_counted(context, "server", run.method, run.folded, run.running, {"token": token[:64]}, ""))
+    return commands
+
+
+def _counted(
+    context: Context, sender: str, method: str, count: int, running: str, detail: dict[str, str], reference: str
+) -> Record:
+    return records.note(
+        "run", context, sender=sender, method=method, count=count, running=running, detail=detail, reference=reference
+    )

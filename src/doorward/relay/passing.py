@@ -1,0 +1,124 @@
+"""Step 7, allowed: the message goes on, recorded first, and the link learns what it said."""
+
+from __future__ import annotations
+
+import msgspec
+
+from doorward.judge.vocabulary import Context, Decision, Open
+from doorward.protocol import actions, definitions, handshake, stateless
+from doorward.relay import records
+from doorward.relay.commands import Command, Record, Send, Withdraw
+from doorward.relay.state import State
+from doorward.wire.jsonrpc import Notification, Request, Response, encode
+
+Actions = tuple[actions.Action, ...]
+
+
+def pass_request(state: State, message: Request, acts: Actions, context: Context, decision: Decision) -> list[Command]:
+    """A request is recorded durably, takes its place in the table, and goes on."""
+    body = encode(message)
+    state.open(message, context, body)
+    declared = next((act for act in acts if isinstance(act, actions.DeclareCapabilities)), None)
+    if message.method == "initialize" and declared is not None:
+        state.link = handshake.asked(state.link, declared.version, declared.capabilities, declared.info)
+    elif context.era == "modern" and context.sender == "client" and message.method != "server/discover":
+        state.link = stateless.settle(state.link)
+    record = state.describe("intent", message, context, decision, body, "durable")
+    return [*state.pay(), record, state.send_on(message, context, body)]
+
+
+def pass_notification(
+    state: State, message: Notification, acts: Actions, context: Context, decision: Decision
+) -> list[Command]:
+    body = encode(message)
+    (act,) = acts
+    if isinstance(act, actions.Cancel):
+        return _cancel(state, message, act, context, decision, body)
+    if isinstance(act, actions.ReportProgress):
+        return _progress(state, message, act, context, decision, body)
+    if isinstance(act, actions.Announce):
+        _heed(state, act)
+    grade = "written" if isinstance(act, actions.EmitLog) else "durable"
+    record = state.describe("notice", message, context, decision, body, grade)
+    return [record, state.send_on(message, context, body)]
+
+
+def _heed(state: State, act: actions.Announce) -> None:
+    if act.what == "notifications/initialized":
+        state.link = handshake.initialized(state.link)
+    elif act.what == "notifications/tools/list_changed":
+        # The next call waits until the tools were listed anew.
+        state.definitions = msgspec.structs.replace(state.definitions, complete=False)
+
+
+def _cancel(
+    state: State, message: Notification, act: actions.Cancel, context: Context, decision: Decision, body: bytes
+) -> list[Command]:
+    """A request is taken back by whoever asked. Only one that was sent is worth telling the other side about; a ticket
+    for it is void."""
+    opened = state.opened[(context.sender, act.request)]
+    send = state.send_on(message, context, body)
+    record = state.describe("notice", message, context, decision, body, "durable", outcome="cancelled", request=act.request)
+    ending = end_progress(state, opened, context)
+    state.close(opened)
+    if opened.state == "SENT":
+        return [*ending, record, send]
+    withdrawn: list[Command] = []
+    if opened.ticket and state.held.pop(opened.ticket, None) is not None:
+        withdrawn = [Withdraw(opened.ticket, "the request was cancelled")]
+    return [*ending, record, *withdrawn]
+
+
+def _progress(
+    state: State, message: Notification, act: actions.ReportProgress, context: Context, decision: Decision, body: bytes
+) -> list[Command]:
+    single, opens = state.progress.single(act.token, body, context.now)
+    send = state.send_on(message, context, body)
+    if not single:
+        return [send]
+    return [state.describe("run" if opens else "notice", message, context, decision, body, "written"), send]
+
+
+def end_progress(state: State, opened: Open, context: Context) -> list[Command]:
+    """The closing entry of a run of progress, when its request ends."""
+    return [
+        records.note(
+            "run", context, method=run.method, request=opened.key, count=run.folded, running=run.running, sender="server"
+        )
+        for _, run in state.progress.closed(context.now, opened.progress)
+        if opened.progress
+    ]
+
+
+def pass_response(
+    state: State, message: Response, acts: Actions, context: Context, answered: Open, decision: Decision
+) -> list[Command]:
+    """An answer goes back to whoever asked. Doorward's own questions are answered to nobody else."""
+    state.close(answered)
+    _learn(state, acts, message, answered)
+    body = encode(message)
+    outcome = "error" if message.error is not None else "ok"
+    grade = "durable" if answered.asker == "server" else "written"
+    record: Record = state.describe("outcome", message, context, decision, body, grade, outcome=outcome)
+    ending = end_progress(state, answered, context)
+    if answered.ours:
+        return [*ending, record]
+    return [*ending, record, Send(answered.asker, answered.exchange, body)]
+
+
+def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:
+    """What an answer says of the server: its era, its declaration, its tools."""
+    for act in acts:
+        if isinstance(act, actions.DeclareServer) and answered.method == "initialize":
+            state.link = handshake.answered(state.link, act.versions[0], act.capabilities, act.info)
+        elif isinstance(act, actions.DeclareServer):
+            state.link = stateless.discovered(state.link, act.capabilities, act.info)
+        elif isinstance(act, actions.Advertise) and act.what == "tools/list":
+            last = not act.cursor
+            state.definitions = definitions.record(state.definitions, act.items, first=not answered.subject, last=last)
+    if message.error is None:
+        return
+    if answered.method == "initialize":
+        state.link = handshake.failed(state.link)
+    elif answered.method == "server/discover" and state.link.upstream == "":
+        state.link = msgspec.structs.replace(state.link, upstream="legacy")

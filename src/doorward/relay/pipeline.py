@@ -1,0 +1,83 @@
+"""The run order of the controls that act in the relay. The table of all controls is ``doorward.controls``.
+
+Gates refuse in this order, first finding wins. Rewrites run in this order and are then done: nothing changes a message
+after it was judged. Checks all run; ``decide`` takes the worst of what they found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from doorward.content.redaction import Masker
+from doorward.judge.checks.argument_constraints import require_constraints
+from doorward.judge.checks.argument_schema import ValidateArguments
+from doorward.judge.checks.input_consent import require_declared_input, require_input_consent
+from doorward.judge.checks.log_floor import keep_log_floor
+from doorward.judge.checks.masked_arguments import refuse_masked_arguments
+from doorward.judge.checks.paths import confine_paths
+from doorward.judge.checks.recognised import require_recognised
+from doorward.judge.checks.tool_consent import require_tool_consent
+from doorward.judge.checks.version import require_known_version
+from doorward.judge.gates.envelope import require_envelope
+from doorward.judge.gates.lifecycle import require_lifecycle
+from doorward.judge.gates.methods import require_known_method
+from doorward.judge.gates.owed import require_written_outcomes
+from doorward.judge.gates.parts import require_bounded_parts
+from doorward.judge.gates.sealed import require_intact_seal
+from doorward.judge.gates.solicited import require_solicited
+from doorward.judge.rewrites.answers import keep_asked_answers
+from doorward.judge.rewrites.capabilities import narrow_capabilities
+from doorward.judge.rewrites.log_masking import mask_logs
+from doorward.judge.rewrites.result_masking import mask_results
+from doorward.judge.vocabulary import Context, Finding
+from doorward.protocol.actions import Action
+from doorward.wire.jsonrpc import Message
+
+Gate = Callable[[Message, Context], Finding | None]
+Rewrite = Callable[[Message, Context], tuple[Message, Finding | None]]
+Check = Callable[[Action, Context], Finding | None]
+
+
+class Pipeline(msgspec.Struct, frozen=True):
+    """Every armed control of the relay, in order. ``masker`` is what rewrites and the archive mask with."""
+
+    gates: tuple[Gate, ...]
+    rewrites: tuple[Rewrite, ...]
+    checks: tuple[Check, ...]
+    masker: Masker
+
+
+def build(masker: Masker) -> Pipeline:
+    """All of them. There is no argument to leave one out: what policy may soften, it softens by its findings."""
+    return Pipeline(
+        gates=(
+            require_solicited,
+            require_envelope,
+            require_known_method,
+            require_lifecycle,
+            require_bounded_parts,
+            require_intact_seal,
+            require_written_outcomes,
+        ),
+        rewrites=(
+            keep_asked_answers,
+            narrow_capabilities,
+            mask_logs,
+            mask_results,
+        ),
+        checks=(
+            require_recognised,
+            require_known_version,
+            refuse_masked_arguments,
+            ValidateArguments(),
+            require_constraints,
+            confine_paths,
+            require_declared_input,
+            require_input_consent,
+            require_tool_consent,
+            keep_log_floor,
+        ),
+        masker=masker,
+    )

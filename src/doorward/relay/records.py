@@ -1,0 +1,134 @@
+"""What is written about a message: masked, committed to, and complete.
+
+The body is stored masked; beside it stands a salted commitment to the original, so that whoever holds the original and the
+salt can prove it later without the log having held the secret. Results store their digest and size (DESIGN §4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from doorward.audit.entry import INLINE_BODY_BYTES, Entry, FindingRecord, Kind, commit
+from doorward.content.redaction import Masker
+from doorward.judge.vocabulary import Context, Decision, Facts, Finding
+from doorward.protocol import actions, stateless
+from doorward.relay.commands import Grade, Record
+from doorward.wire.jsonrpc import Message, Notification, Response, decode_value, encode_value, key_of
+
+
+def fresh(facts: Facts, label: bytes) -> bytes:
+    """32 bytes for one purpose, out of the randomness that came with the event."""
+    return hashlib.sha256(facts.fresh + label).digest()
+
+
+def reference(facts: Facts) -> str:
+    """What a refused peer is told: 48 random bits, enough to find one entry and to guess none."""
+    return fresh(facts, b"reference").hex()[:12]
+
+
+def identity_line(context: Context) -> str:
+    server = context.facts.server
+    return f"{server.name} ({server.kind}, {server.fingerprint[:16]})"
+
+
+def describe(
+    kind: Kind,
+    message: Message,
+    context: Context,
+    decision: Decision | None,
+    *,
+    original: bytes,
+    grade: Grade,
+    masker: Masker,
+    outcome: str = "",
+    **more: Any,
+) -> Record:
+    """The record of one message. ``original`` are the bytes that are committed to: those that would be sent."""
+    fields = _fields(message, context, decision, masker)
+    salt = fresh(context.facts, b"salt")[:16]
+    fields.update(commitment=commit(salt, original), outcome=outcome)
+    fields.update(more)
+    body = b""
+    if isinstance(message, Response) and message.result is not None and context.sender == "server":
+        fields.update(body_digest=hashlib.sha256(original).hexdigest(), body_size=len(original))
+    else:
+        masked = mask_body(original, masker)
+        fields.update(body_digest=hashlib.sha256(masked).hexdigest(), body_size=len(masked))
+        if len(masked) > INLINE_BODY_BYTES:
+            body = masked
+        else:
+            fields["body"] = masked.decode()
+    return Record(Entry(kind=kind, **fields), grade, salt, body)
+
+
+def note(
+    kind: Kind, context: Context, decision: Decision | None = None, *, grade: Grade = "written", **more: Any
+) -> Record:
+    """A record about the link itself, or about something that is no message."""
+    fields = _who(context)
+    if decision is not None:
+        fields.update(decision=decision.word, findings=findings(decision.findings, context.masker))
+    fields.update(more)
+    return Record(Entry(kind=kind, **fields), grade)
+
+
+def mask_body(body: bytes, masker: Masker) -> bytes:
+    """``body`` as it may be stored and shown to operators."""
+    if not masker.maybe_sensitive(body):
+        return body
+    masked, _ = masker.mask_tree(decode_value(body))
+    return encode_value(masked)
+
+
+def _who(context: Context) -> dict[str, Any]:
+    return {
+        "at": context.now,
+        "link": context.link.id,
+        "exchange": context.exchange,
+        "principal": context.facts.principal.id,
+        "server": identity_line(context),
+        "sender": context.sender,
+        "policy": context.policy.digest,
+    }
+
+
+def _fields(message: Message, context: Context, decision: Decision | None, masker: Masker) -> dict[str, Any]:
+    fields = _who(context)
+    if decision is not None:
+        fields.update(decision=decision.word, findings=findings(decision.findings, masker))
+    if isinstance(message, Response):
+        answered = context.answers
+        fields["request"] = key_of(message.id) if message.id is not None else ""
+        if answered is not None:
+            fields.update(method=answered.method, subject=answered.subject, duration_us=context.now - answered.at)
+        return fields
+    fields.update(method=message.method, subject=subject_of(message), trace=_trace(message.params))
+    if not isinstance(message, Notification):
+        fields["request"] = key_of(message.id)
+    return fields
+
+
+def subject_of(message: Message) -> str:
+    """The tool, prompt, URI or cursor that a request is about."""
+    if isinstance(message, Response):
+        return ""
+    params = message.params or {}
+    for name in ("name", "uri", "cursor", "taskId"):
+        value = params.get(name)
+        if isinstance(value, str):
+            return value[:1024]
+    return ""
+
+
+def _trace(params: dict[str, Any] | None) -> str:
+    trace = stateless.meta_of(params).get("traceparent")
+    return trace[:64] if isinstance(trace, str) else ""
+
+
+def findings(found: tuple[Finding, ...], masker: Masker | None) -> tuple[FindingRecord, ...]:
+    return tuple(
+        FindingRecord(f.control, f.effect.name, f.reason, masker.mask_text(f.evidence)[0] if masker else f.evidence)
+        for f in found
+    )
+

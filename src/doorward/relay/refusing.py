@@ -1,0 +1,66 @@
+"""Step 7, denied: nothing goes on, the asker is told as little as helps, and the archive is told everything."""
+
+from __future__ import annotations
+
+from doorward.judge.vocabulary import Context, Decision, Effect, Finding
+from doorward.protocol import handshake
+from doorward.relay import records, replies
+from doorward.relay.commands import Command, Send
+from doorward.relay.state import State
+from doorward.wire.jsonrpc import Message, Notification, Request, Response, encode, key_of
+
+
+def turn_away(state: State, message: Message, context: Context, finding: Finding) -> list[Command]:
+    """A gate refused. The first refusal of a kind in a window is recorded, the others are counted; each is answered."""
+    decision = Decision(Effect.DENY, (finding,), context.policy.digest)
+    if isinstance(message, Response) and context.answers is not None:
+        return refuse(state, message, context, decision)
+    method = "" if isinstance(message, Response) else message.method
+    kind = (context.sender, finding.control, method)
+    own, reference = state.refusals.first(kind, context.body, context.now, records.reference(context.facts))
+    commands: list[Command] = []
+    if own:
+        record = state.describe("refusal", message, context, decision, context.body, "written", reference=reference)
+        commands.append(record)
+    if isinstance(message, Request):
+        told = replies.peer_for((finding,), reference)
+        if (context.sender, key_of(message.id)) in state.opened:
+            # A second use of an id must not look like the answer to its first use.
+            body = replies.error(None, told)
+        else:
+            body = replies.refusal(message.id, message.method, context.era, context.sender, told)
+        commands.append(Send(context.sender, context.exchange, body))
+    return commands
+
+
+def refuse(state: State, message: Message, context: Context, decision: Decision) -> list[Command]:
+    """Judgment refused."""
+    reference = records.reference(context.facts)
+    body = encode(message)
+    if isinstance(message, Response):
+        return _refuse_answer(state, message, context, decision, body, reference)
+    record = state.describe("refusal", message, context, decision, body, "written", reference=reference)
+    if isinstance(message, Notification):
+        return [record]
+    denied = tuple(finding for finding in decision.findings if finding.effect is Effect.DENY)
+    told = replies.peer_for(denied, reference)
+    reply = replies.refusal(message.id, message.method, context.era, context.sender, told)
+    return [record, Send(context.sender, context.exchange, reply)]
+
+
+def _refuse_answer(
+    state: State, message: Response, context: Context, decision: Decision, body: bytes, reference: str
+) -> list[Command]:
+    """An answer that may not pass: it was executed, and whoever asked learns that its answer is withheld."""
+    record = state.describe(
+        "outcome", message, context, decision, body, "durable", outcome="refused", reference=reference
+    )
+    answered = context.answers
+    if answered is None:
+        return [record]
+    state.close(answered)
+    if answered.method == "initialize":
+        state.link = handshake.failed(state.link)
+    if answered.ours:
+        return [record]
+    return [record, Send(answered.asker, answered.exchange, replies.answer(answered, replies.refused(reference)))]

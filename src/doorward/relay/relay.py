@@ -1,0 +1,227 @@
+"""The one path of a message.
+
+    1 context   2 admit   3 rewrite   4 interpret   5 judge   6 decide   7 enact
+
+The numbers stand in the code. Nothing below knows a socket, a clock or a disk: the doors bring facts and the time, and
+perform what comes out. Whatever is not understood, not known, not recorded or not answered is refused; a control that
+crashes has refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doorward.judge.vocabulary import (
+    Context,
+    Decision,
+    Effect,
+    Facts,
+    Finding,
+    Open,
+    RealPath,
+    SealedState,
+    Side,
+    decide,
+)
+from doorward.protocol import actions
+from doorward.relay import asking, ends, errands, passing, records, refusing, seal
+from doorward.relay import context as contexts
+from doorward.relay.commands import (
+    Answered,
+    Arrived,
+    Closed,
+    Command,
+    Event,
+    NotRecorded,
+    Tick,
+    Undelivered,
+    Unreadable,
+)
+from doorward.relay.questions import questions
+from doorward.relay.state import Settings, State
+from doorward.wire.jsonrpc import Decoded, Message, Notification, Request, Response
+
+
+class Relay:
+    """Judges every message of one link. Not thread-safe: one task calls it, synchronously."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.state = State(settings)
+
+    def start(self, facts: Facts, now: int) -> list[Command]:
+        """The link begins: its first record names who and what."""
+        detail = {"authenticated": facts.principal.how, **dict(facts.server.evidence)}
+        return [
+            records.note("opened", contexts.of_link(self.state, facts, now), grade="durable", sender="doorward", detail=detail)
+        ]
+
+    def handle(self, event: Event, now: int) -> list[Command]:
+        """One event in, its commands out. ``now``: microseconds since the epoch, never going back."""
+        match event:
+            case Arrived():
+                return self._arrived(event, now)
+            case Unreadable():
+                return ends.unreadable(self.state, event, now)
+            case Answered():
+                return asking.answered(self.state, event, now)
+            case Tick():
+                return ends.tick(self.state, event.facts, now)
+            case Closed():
+                return ends.closed(self.state, event, now)
+            case NotRecorded():
+                return ends.not_recorded(self.state, event)
+            case Undelivered():
+                return ends.undelivered(self.state, event, now)
+
+    def foresee(self, frame: Decoded, sender: Side) -> tuple[RealPath, ...]:
+        """What the doors must find out before ``handle``, because it depends on the body."""
+        if sender != "client":
+            return ()
+        return questions(frame.message, self.state.settings.folders, self.state.server_policy)
+
+    @property
+    def deadline(self) -> int | None:
+        """When a Tick matters next."""
+        state = self.state
+        known = (
+            asking.deadline(state),
+            errands.deadline(state),
+            state.refusals.deadline,
+            state.progress.deadline,
+        )
+        return min((at for at in known if at is not None), default=None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request that was sent is still unanswered."""
+        return any(opened.state == "SENT" for opened in self.state.opened.values())
+
+    @property
+    def fetching(self) -> bool:
+        """Whether a request still waits for an answer to a question of ours."""
+        return any(opened.state == "FETCHING" for opened in self.state.opened.values())
+
+    # -- the path -----------------------------------------------------------------------------------------------------
+
+    def _arrived(self, event: Arrived, now: int) -> list[Command]:
+        context = contexts.around(  # 1 context
+            self.state, event.frame, event.sender, event.exchange, event.facts, now
+        )
+        return self._travel(event.frame.message, context)
+
+    def _travel(self, message: Message, context: Context) -> list[Command]:
+        finding = self._admit(message, context)  # 2 admit
+        if finding is not None:
+            commands = refusing.turn_away(self.state, message, context, finding)
+            return commands + self._errand_lost(context)
+        if isinstance(message, Request):
+            method = errands.needed(message, context)
+            if method is not None:
+                return errands.wait(self.state, method, message, context)
+        rewritten, notes = self._rewrite(message, context)  # 3 rewrite
+        acts = self._interpret(rewritten, context)  # 4 interpret
+        findings = (*notes, *self._check(acts, context))  # 5 judge
+        decision = decide(findings, context.policy.digest)  # 6 decide
+        return self._enact(rewritten, acts, context, decision)  # 7 enact
+
+    def _admit(self, message: Message, context: Context) -> Finding | None:
+        for gate in self.state.settings.pipeline.gates:
+            try:
+                finding = gate(message, context)
+            except Exception as crash:
+                return _crashed(gate, crash)
+            if finding is not None:
+                return finding
+        return None
+
+    def _rewrite(self, message: Message, context: Context) -> tuple[Message, list[Finding]]:
+        notes: list[Finding] = []
+        for rewrite in self.state.settings.pipeline.rewrites:
+            try:
+                message, noted = rewrite(message, context)
+            except Exception as crash:
+                noted = _crashed(rewrite, crash)
+            if noted is not None:
+                notes.append(noted)
+        if isinstance(message, Response):
+            message = self._seal(message, context)
+        return message, notes
+
+    def _seal(self, message: Response, context: Context) -> Response:
+        """An ``input_required`` result: its state is sealed to this request before anybody judges or sees it."""
+        answers, result = context.answers, message.result or {}
+        if answers is None or answers.era != "modern" or result.get("resultType") != "input_required":
+            return message
+        lifetime_s = context.policy.claim_seconds + context.policy.hold_seconds
+        sealed = seal.around(
+            result,
+            ticket=asking.ticket_id(context.facts),
+            principal=context.facts.principal.id,
+            server=context.facts.server.fingerprint,
+            method=answers.method,
+            params=answers.params_digest,
+            expires=context.now + lifetime_s * 1_000_000,
+        )
+        token = seal.close_seal(self.state.settings.seal_key, sealed)
+        return Response(message.id, result={**result, "requestState": token})
+
+    def _interpret(self, message: Message, context: Context) -> tuple[actions.Action, ...]:
+        method = context.answers.method if context.answers is not None else ""
+        asked: tuple[tuple[str, str], ...] = ()
+        if isinstance(context.seal, SealedState):
+            asked = tuple((key, asked_method) for key, asked_method, _ in context.seal.asked)
+        return actions.interpret(message, context.era, method, asked)
+
+    def _check(self, acts: tuple[actions.Action, ...], context: Context) -> list[Finding]:
+        findings: list[Finding] = []
+        for check in self.state.settings.pipeline.checks:
+            for act in acts:
+                try:
+                    finding = check(act, context)
+                except Exception as crash:
+                    finding = _crashed(check, crash)
+                if finding is not None:
+                    findings.append(finding)
+        return findings
+
+    def _enact(
+        self, message: Message, acts: tuple[actions.Action, ...], context: Context, decision: Decision
+    ) -> list[Command]:
+        if decision.effect is Effect.DENY:
+            return refusing.refuse(self.state, message, context, decision) + self._errand_lost(context)
+        if decision.effect is Effect.ASK:
+            return asking.ask(self.state, message, context, decision)
+        if isinstance(message, Request):
+            return passing.pass_request(self.state, message, acts, context, decision)
+        if isinstance(message, Notification):
+            return passing.pass_notification(self.state, message, acts, context, decision)
+        answered = context.answers
+        assert answered is not None, "a gate lets no answer pass that nobody asked for"
+        commands = passing.pass_response(self.state, message, acts, context, answered, decision)
+        return commands + self._errand_done(acts, context, answered)
+
+    # -- what waited for an answer of ours ----------------------------------------------------------------------------
+
+    def _errand_done(
+        self, acts: tuple[actions.Action, ...], context: Context, answered: Open
+    ) -> list[Command]:
+        if not answered.ours:
+            return []
+        commands, waiting, why = errands.answered(self.state, acts, context)
+        for opened in waiting:
+            if why is not None:
+                commands += errands.refuse_waiting(self.state, opened, why, context)
+            else:
+                commands += self._travel(*errands.revive(self.state, opened, context))
+        return commands
+
+    def _errand_lost(self, context: Context) -> list[Command]:
+        if context.answers is None or not context.answers.ours:
+            return []
+        return errands.fail(self.state, "the server's answer was refused", context)
+
+
+def _crashed(control: Any, crash: Exception) -> Finding:
+    """A control that fails has refused; which and how stands in the archive."""
+    name = getattr(control, "__name__", type(control).__name__)
+    return Finding("crash", Effect.DENY, f"the control {name} failed", f"{type(crash).__name__}: {crash}"[:400])

@@ -1,0 +1,103 @@
+"""What a peer is told when its message does not pass (the table of DESIGN §5).
+
+A refusal says nothing of the policy: a code, a fixed sentence, and a reference that ``doorward audit show`` explains to
+the operator. Only the protocol and the server's own published schema are spoken of freely.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from doorward.judge.vocabulary import Finding, Open, Peer
+from doorward.wire.jsonrpc import Id, Response, decode_value, encode
+
+REFUSED: Final = -31001
+CONSENT: Final = -31002
+CAPACITY: Final = -31003
+SERVER_ENDED: Final = -32603
+_SAMPLING_REFUSED: Final = -1  # MCP "Sampling": user rejected
+
+CONSENT_HINT: Final = "run `doorward consent` in another terminal, then try again"
+
+
+def refused(reference: str) -> Peer:
+    return Peer(REFUSED, "refused by the gateway", {"reference": reference})
+
+
+def no_person(reference: str) -> Peer:
+    return Peer(CONSENT, f"this needs a person's consent and none can be asked: {CONSENT_HINT}", {"reference": reference})
+
+
+def person_refused(reference: str) -> Peer:
+    return Peer(CONSENT, "a person was asked and did not agree", {"reference": reference})
+
+
+def peer_for(findings: tuple[Finding, ...], reference: str) -> Peer:
+    """What the refused side is told. The first finding that speaks for itself decides; else the general refusal."""
+    for finding in findings:
+        if finding.peer is not None:
+            data = {**finding.peer.data, "reference": reference}
+            return Peer(finding.peer.code, finding.peer.message, data)
+    return refused(reference)
+
+
+def error(request_id: Id | None, peer: Peer) -> bytes:
+    told: dict[str, Any] = {"code": peer.code, "message": peer.message}
+    if peer.data:
+        told["data"] = peer.data
+    return encode(Response(request_id, error=told))
+
+
+def tool_error(request_id: Id, text: str, era: str) -> bytes:
+    """A tool result that says what was wrong, so that a model can correct itself or tell its user."""
+    result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
+    if era == "modern":
+        result["resultType"] = "complete"
+    return encode(Response(request_id, result=result))
+
+
+def answer(opened: Open, peer: Peer) -> bytes:
+    """The refusal of an open request, in the form that its method has for it."""
+    return refusal(id_of(opened.key), opened.method, opened.era, opened.asker, peer)
+
+
+def refusal(request_id: Id, method: str, era: str, asker: str, peer: Peer) -> bytes:
+    if asker == "server" and method == "sampling/createMessage":
+        return error(request_id, Peer(_SAMPLING_REFUSED, "sampling was not agreed to", {}))
+    if asker == "server" and method == "elicitation/create":
+        return encode(Response(request_id, result={"action": "decline"}))
+    if peer.code == 0 and method == "tools/call":
+        return tool_error(request_id, peer.message, era)
+    if peer.code == 0:
+        return error(request_id, Peer(-32602, peer.message, peer.data))
+    return error(request_id, peer)
+
+
+def expired(opened: Open, hold_seconds: int, reference: str) -> bytes:
+    """Nobody answered a ticket in time."""
+    text = f"nobody answered within {hold_seconds} s whether this may be done; {CONSENT_HINT} (reference {reference})"
+    if opened.method == "tools/call" and opened.asker == "client" and opened.state == "HELD":
+        return tool_error(id_of(opened.key), text, opened.era)
+    peer = refused(reference) if opened.state == "ANSWER_HELD" else Peer(CONSENT, text, {"reference": reference})
+    return answer(opened, peer)
+
+
+def not_recorded(request_id: Id, *, executed: bool) -> bytes:
+    """Fixed and free of content: the only answers that leave without a record."""
+    message = "done, but its outcome could not be recorded" if executed else "not done, because it could not be recorded"
+    return error(request_id, Peer(CAPACITY, message, {"executed": executed, "recorded": False}))
+
+
+def server_ended(opened: Open, reference: str) -> bytes:
+    """The server is gone. Whether it acted is not known once the request was sent; it was not when it was still held."""
+    if opened.state == "SENT":
+        told = {"outcome": "unknown", "retry": "not safe", "reference": reference}
+        return error(id_of(opened.key), Peer(SERVER_ENDED, "the server ended before it answered", told))
+    told = {"outcome": "not executed", "retry": "safe", "reference": reference}
+    return error(id_of(opened.key), Peer(SERVER_ENDED, "the server ended before it was asked", told))
+
+
+def id_of(key: str) -> Id:
+    """The id behind its JSON text."""
+    value: Id = decode_value(key.encode())
+    return value

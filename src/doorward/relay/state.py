@@ -1,0 +1,134 @@
+"""What a relay knows of its one link between two events. Everything that decides over it stands in the files beside this
+one; here are the tables and the few moves that all of them share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from doorward.audit.entry import Kind
+from doorward.judge.vocabulary import Context, Decision, Open, Side, Ticket
+from doorward.policy.model import Policy
+from doorward.protocol import definitions
+from doorward.protocol.link import Link
+from doorward.relay import records, replies, routes, seal
+from doorward.relay.commands import Grade, Record, Send
+from doorward.relay.pipeline import Pipeline
+from doorward.relay.runs import Progress, Refusals
+from doorward.wire.jsonrpc import Message, Request, Response, key_of
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a relay is made of: the policy, the armed controls, and what belongs to this one link.
+
+    ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may touch.
+    """
+
+    policy: Policy
+    server: str
+    pipeline: Pipeline
+    link: str
+    session: str
+    seal_key: bytes
+    folders: tuple[str, ...] = ()
+
+
+class Held(msgspec.Struct):
+    """A ticket that waits for a person: its open request, what it was judged in, and when a sign of life is due."""
+
+    ticket: Ticket
+    opened: Open
+    context: Context
+    onward: int  # the exchange on which an approval sends it on
+    alive_at: int
+    signs: int = 0
+
+
+class Errand(msgspec.Struct):
+    """A question of Doorward's own that is under way (``relay.errands``)."""
+
+    method: str
+    era: str
+    version: str
+    since: int
+    pages: int = 0
+    tools: int = 0
+
+
+class State:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.server_policy = settings.policy.for_server(settings.server)
+        self.link = Link(id=settings.link, session=settings.session)
+        self.definitions = definitions.NOTHING
+        self.opened: dict[tuple[Side, str], Open] = {}
+        self.held: dict[str, Held] = {}
+        self.errand: Errand | None = None
+        self.refusals = Refusals()
+        self.progress = Progress()
+        self.owed: list[Record] = []
+
+    def open(self, message: Request, context: Context, body: bytes) -> Open:
+        """A request takes its place in the table. It counts as open only if its record succeeds (``ends.not_recorded``)."""
+        meta = (message.params or {}).get("_meta")
+        meta = meta if isinstance(meta, dict) else {}
+        token = meta.get("progressToken")
+        opened = Open(
+            asker=context.sender,
+            key=key_of(message.id),
+            method=message.method,
+            exchange=context.exchange,
+            body=body,
+            era=context.era,
+            state="SENT",
+            at=context.now,
+            subject=records.subject_of(message),
+            params_digest=seal.params_digest(message.params) if context.era == "modern" else "",
+            progress=key_of(token) if type(token) is str or type(token) is int else "",
+            declared=meta.get("io.modelcontextprotocol/clientCapabilities", {}),
+        )
+        self.opened[(opened.asker, opened.key)] = opened
+        return opened
+
+    def close(self, opened: Open) -> None:
+        self.opened.pop((opened.asker, opened.key), None)
+
+    def is_open(self, opened: Open) -> bool:
+        return self.opened.get((opened.asker, opened.key)) is opened
+
+    def onward(self, message: Message, context: Context) -> int:
+        return routes.exchange_for(message, context.sender, context.exchange, context.era, self.opened)
+
+    def send_on(self, message: Message, context: Context, body: bytes) -> Send:
+        return Send(routes.other(context.sender), self.onward(message, context), body)
+
+    def describe(
+        self,
+        kind: Kind,
+        message: Message,
+        context: Context,
+        decision: Decision | None,
+        body: bytes,
+        grade: Grade,
+        **more: Any,
+    ) -> Record:
+        """The record of a message, and what its asker is told if it cannot be written."""
+        record = records.describe(
+            kind, message, context, decision, original=body, grade=grade, masker=self.settings.pipeline.masker, **more
+        )
+        return msgspec.structs.replace(record, otherwise=self._otherwise(message, context))
+
+    def _otherwise(self, message: Message, context: Context) -> Send | None:
+        if isinstance(message, Request):
+            return Send(context.sender, context.exchange, replies.not_recorded(message.id, executed=False))
+        if isinstance(message, Response) and context.answers is not None and not context.answers.ours:
+            asked = context.answers
+            return Send(asked.asker, asked.exchange, replies.not_recorded(message.id, executed=True))
+        return None
+
+    def pay(self) -> list[Record]:
+        """The outcomes owed, to be written before or with the next intent. They come back if that fails, too."""
+        owed, self.owed = self.owed, []
+        return owed
+

@@ -1,0 +1,365 @@
+"""A canary in the place of a server tries to get out; the same canary without walls is the proof that it could."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from tests.confine.conftest import World
+
+from doorward.confine import landlock, process
+from doorward.confine.probe import landlock_abi, probe
+from doorward.errors import ConfinementError
+
+CANARY = r"""
+import ctypes, json, os, socket, sys
+plan = json.loads(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+def check(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    return result
+def peek(pid):
+    here, there = ctypes.create_string_buffer(8), plan["address"]
+    class Vector(ctypes.Structure):
+        _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+    mine, theirs = Vector(ctypes.addressof(here), 8), Vector(there, 8)
+    check(libc.process_vm_readv(pid, ctypes.byref(mine), 1, ctypes.byref(theirs), 1, 0))
+    return here.raw.hex()
+def attach(pid):
+    check(libc.ptrace(16, pid, None, None))
+    os.waitpid(pid, 0)
+    check(libc.ptrace(17, pid, None, None))
+def steal(pid):
+    pidfd = os.pidfd_open(pid)
+    return os.fdopen(check(libc.syscall(438, pidfd, plan["descriptor"], 0))).read()
+def connect(name):
+    socket.socket(socket.AF_UNIX).connect(name)
+def read(path):
+    with open(path) as f:
+        return f.read()
+def write(path):
+    with open(path, "w") as f:
+        f.write("written")
+attempts = {
+    "read outside": lambda: read(plan["canary"]),
+    "list outside": lambda: os.listdir(os.path.dirname(plan["canary"])),
+    "read the key": lambda: read(plan["key"]),
+    "read through a link": lambda: read(plan["folder"] + "/link"),
+    "read through the gateway's root": lambda: read("/proc/%d/root%s" % (plan["gateway"], plan["canary"])),
+    "read the gateway's environment": lambda: read("/proc/%d/environ" % plan["gateway"]),
+    "read another's arguments": lambda: read("/proc/%d/cmdline" % plan["gateway"]),
+    "open the gateway's descriptor": lambda: read("/proc/%d/fd/%d" % (plan["gateway"], plan["descriptor"])),
+    "take the gateway's descriptor": lambda: steal(plan["gateway"]),
+    "read the gateway's memory": lambda: peek(plan["gateway"]),
+    "trace the gateway": lambda: attach(plan["victim"]),
+    "signal the gateway": lambda: os.kill(plan["gateway"], 0),
+    "signal the supervisor": lambda: os.kill(os.getppid(), 0),
+    "write outside": lambda: write(os.path.dirname(plan["canary"]) + "/new"),
+    "truncate outside": lambda: os.truncate(plan["victim file"], 0),
+    "link the canary into the folder": lambda: (os.link(plan["canary"], plan["folder"] + "/hard"),
+                                                read(plan["folder"] + "/hard")),
+    "move the canary into the folder": lambda: os.rename(plan["victim file"], plan["folder"] + "/moved"),
+    "reach an abstract socket": lambda: connect("\0" + plan["socket"]),
+    "list the home": lambda: os.listdir(plan["home"]),
+    "read the users": lambda: read("/etc/passwd"),
+    "write the folder": lambda: write(plan["folder"] + "/new"),
+    "rename in the folder": lambda: (os.mkdir(plan["folder"] + "/sub"),
+                                     os.rename(plan["folder"] + "/new", plan["folder"] + "/sub/newer")),
+    "read the folder": lambda: read(plan["folder"] + "/sub/newer"),
+    "write its temp": lambda: write(os.environ["TMPDIR"] + "/x"),
+    "write its cache": lambda: (os.makedirs(os.environ["npm_config_cache"]),
+                                write(os.environ["npm_config_cache"] + "/x")),
+    "list the system": lambda: os.listdir("/usr/bin"),
+    "write /dev/null": lambda: write("/dev/null"),
+    "read /proc/self": lambda: read("/proc/self/status"),
+}
+results = {}
+for name in plan["attempts"] or attempts:
+    try:
+        results[name] = attempts[name]() or True
+    except OSError:
+        results[name] = False
+results["no_new_privs"] = libc.prctl(39, 0, 0, 0, 0) == 1
+print(json.dumps(results, default=str))
+"""
+
+OUT = (
+    *("read outside", "list outside", "read the key", "read through a link", "read through the gateway's root"),
+    *("read the gateway's environment", "read another's arguments", "open the gateway's descriptor"),
+    *("take the gateway's descriptor", "read the gateway's memory", "trace the gateway", "signal the gateway"),
+    *("signal the supervisor", "write outside", "truncate outside", "link the canary into the folder"),
+    *("move the canary into the folder", "reach an abstract socket", "list the home", "read the users"),
+)
+ALLOWED = (
+    *("write the folder", "rename in the folder", "read the folder", "write its temp", "write its cache"),
+    *("list the system", "write /dev/null", "read /proc/self"),
+)
+
+
+def run_canary(world: World, *, unsafe_no_sandbox: bool) -> dict[str, object]:
+    (world.folder / "link").symlink_to(world.canary)
+    script = world.server / "canary.py"
+    script.write_text(CANARY)
+    victim_file = world.outside / "victim.txt"
+    victim_file.write_text("keep me")
+    memory = ctypes.create_string_buffer(b"gateways", 8)
+    name = f"doorward-{os.urandom(8).hex()}"
+    victim = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE)
+    with socket.socket(socket.AF_UNIX) as listener, world.key.open() as held:
+        os.set_inheritable(held.fileno(), True)
+        listener.bind("\0" + name)
+        listener.listen()
+        plan = {
+            "canary": str(world.canary),
+            "victim file": str(victim_file),
+            "key": str(world.key),
+            "folder": str(world.folder),
+            "home": str(world.home),
+            "gateway": os.getpid(),
+            "victim": victim.pid,
+            "descriptor": held.fileno(),
+            "address": ctypes.addressof(memory),
+            "socket": name,
+            "attempts": None,
+        }
+        argv = [sys.executable, str(script), json.dumps(plan)]
+        try:
+            status, out, err = world.run(argv, unsafe_no_sandbox=unsafe_no_sandbox, write=[str(world.folder)])
+        finally:
+            victim.communicate()
+    assert (status, err) == (0, "")
+    results: dict[str, object] = json.loads(out)
+    return results
+
+
+def test_a_confined_server_finds_every_way_out_closed_and_its_own_places_open(world: World) -> None:
+    results = run_canary(world, unsafe_no_sandbox=False)
+    assert {name: results[name] for name in OUT} == dict.fromkeys(OUT, False)
+    assert {name for name in ALLOWED if results[name] is False} == set()
+    assert results["no_new_privs"] is True
+    assert world.canary.read_text() == "the canary sings"
+    assert (world.outside / "victim.txt").read_text() == "keep me"
+
+
+def test_the_same_canary_without_walls_gets_out_everywhere(world: World) -> None:
+    results = run_canary(world, unsafe_no_sandbox=True)
+    # The supervisor cannot be dumped, but may be signalled; root may do all of this to a process of its own.
+    assert {name for name in OUT if results[name] is False} == set()
+    assert results["read outside"] == "the canary sings"
+    assert results["read the key"] == "the key"
+    assert results["no_new_privs"] is False
+
+
+@pytest.mark.parametrize("unsafe_no_sandbox", [False, True])
+def test_no_descriptor_of_the_gateway_reaches_the_server_even_an_inheritable_one(
+    world: World, unsafe_no_sandbox: bool
+) -> None:
+    code = "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))"
+    with world.key.open() as held:
+        os.set_inheritable(held.fileno(), True)
+        high = os.dup2(held.fileno(), 900, inheritable=True)
+        try:
+            answer = world.run([sys.executable, "-c", code], unsafe_no_sandbox=unsafe_no_sandbox)
+        finally:
+            os.close(high)
+    assert answer == (0, "[0, 1, 2, 3]\n", "")  # 3 is the listing itself
+
+
+def test_a_single_file_is_readable_and_nothing_beside_it(world: World) -> None:
+    (world.outside / "beside.txt").write_text("beside")
+    argv = ["/bin/sh", "-c", 'cat "$1"; cat "$2"', "sh", str(world.canary), str(world.outside) + "//beside.txt"]
+    profile = world.profile(argv[:5])
+    assert [(f.path, f.write, f.is_file) for f in profile.folders] == [(str(world.canary), False, True)]
+    child = process.start(argv, profile)
+    os.close(child.stdin)
+    with child, open(child.stdout) as out, open(child.stderr):
+        assert out.read() == "the canary sings"
+        assert child.wait(20) == 1
+
+
+def test_a_read_folder_cannot_be_written(world: World) -> None:
+    argv = ["/bin/sh", "-c", 'cat "$0/canary.txt" && echo x > "$0/new"', str(world.outside)]
+    status, out, _ = world.run(argv, profile="strict", read=[str(world.outside)])
+    assert (status != 0, out) == (True, "the canary sings")
+    assert not (world.outside / "new").exists()
+
+
+def test_node_starts_and_sees_the_machine(world: World) -> None:
+    code = "console.log(require('os').cpus().length > 0 && process.memoryUsage().rss > 0)"
+    assert world.run(["node", "-e", code]) == (0, "true\n", "")
+
+
+def test_a_node_package_with_a_hoisted_dependency_runs_through_several_processes(world: World) -> None:
+    dependency = world.server / "node_modules" / "dep"
+    package = world.server / "packages" / "tool"
+    for place, name in ((dependency, "dep"), (package, "tool")):
+        place.mkdir(parents=True)
+        (place / "package.json").write_text(json.dumps({"name": name, "main": "index.js", "type": "commonjs"}))
+    (dependency / "index.js").write_text("module.exports = 'hoisted'")
+    (package / "lib").mkdir()
+    (package / "lib" / "part.js").write_text("module.exports = require('dep')")
+    (package / "bin").mkdir()
+    script = package / "bin" / "tool.js"
+    script.write_text(
+        "const {spawnSync} = require('child_process');"
+        "if (process.argv[2] === 'inner') console.log(require('../lib/part.js'));"
+        "else process.stdout.write(spawnSync('/bin/sh', ['-c', `exec \"${process.execPath}\" \"${__filename}\" inner`]).stdout)"
+    )
+    assert world.run(["node", str(script)]) == (0, "hoisted\n", "")
+
+
+def test_python_in_a_virtual_environment_imports_what_is_installed_there_and_starts_itself_again(world: World) -> None:
+    code = (
+        "import msgspec, ssl, mimetypes, subprocess, sys, tempfile\n"
+        "mimetypes.guess_type('a.txt'); ssl.create_default_context()\n"
+        "tempfile.TemporaryFile().close()\n"
+        "print(subprocess.run([sys.executable, '-c', 'print(6 * 7)'], capture_output=True, text=True).stdout, end='')\n"
+    )
+    assert world.run([sys.executable, "-c", code]) == (0, "42\n", "")
+
+
+def test_git_works_although_it_may_not_see_the_settings_in_the_home(world: World) -> None:
+    (world.home / ".gitconfig").write_text("[user]\n\tname = Hidden\n")
+    environ = {"PATH": os.environ["PATH"], "HOME": str(world.home)}
+    script = 'git init -q -b main "$0" && git -C "$0" config --get user.name; git -C "$0" branch --show-current'
+    status, out, err = world.run(["/bin/sh", "-c", script, str(world.folder)], environ=environ)
+    assert (status, out, err) == (0, "main\n", "")
+
+
+def test_the_probe_finds_all_ways_out_closed_that_this_abi_closes() -> None:
+    holds = probe()
+    assert holds.abi == landlock_abi()
+    promised = {"read", "list", "write", "memory"}
+    promised |= {"truncate"} if holds.abi >= 3 else set()
+    promised |= {"signal", "abstract-socket"} if holds.abi >= 6 else set()
+    assert set(holds.closed) >= promised
+
+
+WITHOUT_LANDLOCK = """
+import ctypes, struct, sys
+from doorward.confine import landlock, process
+from doorward.confine.profile import derive
+from doorward.errors import ConfinementError
+instructions = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x00050000 | 38), (0x06, 0, 0, 0x7FFF0000)]
+code = b"".join(struct.pack("=HBBI", *i) for i in instructions)
+buffer = ctypes.create_string_buffer(code)
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+program = Program(len(instructions), ctypes.addressof(buffer))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(program)) == 0
+top = sys.argv[1]
+argv = ["/bin/sh", "-c", "echo ran > " + top + "/ran-$0", sys.argv[2]]
+profile = derive(argv, environ={"PATH": "/usr/bin"}, cwd=top, home=top + "/home", state=top + "/state",
+                 config=top + "/config", server="s")
+child = process.start(argv, profile, unsafe_no_sandbox=sys.argv[2] == "unsafe")
+try:
+    child.started(20)
+    print(child.abi, child.wait(20))
+except ConfinementError as error:
+    print(landlock.detect_abi(), error, "|", error.hint)
+"""
+
+
+@pytest.mark.parametrize("choice", ["confined", "unsafe"])
+def test_where_landlock_is_missing_nothing_runs_unless_the_operator_wrote_so(world: World, choice: str) -> None:
+    command = [sys.executable, "-c", WITHOUT_LANDLOCK, str(world.top), choice]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    if choice == "confined":
+        assert "no landlock" in said
+        assert "--unsafe-no-sandbox" in said
+    else:
+        assert said == "0 0\n"
+    assert (world.top / f"ran-{choice}").exists() == (choice == "unsafe")
+
+
+def test_a_seventeenth_wall_cannot_be_built_and_so_nothing_runs(world: World) -> None:
+    code = (
+        "import sys; from doorward.confine import landlock\n"
+        "landlock.prctl(landlock.PR_SET_NO_NEW_PRIVS, 1)\n"
+        "for _ in range(16): landlock.restrict([], ['/'])\n"
+        "try: landlock.restrict([], ['/'])\n"
+        "except OSError as error: print(error.errno)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "7\n"
+
+
+UNPRIVILEGED = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from doorward.confine import landlock, process
+from doorward.confine.profile import derive
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+top = sys.argv[2]
+sys.executable = sys.argv[3]
+for name in ("state", "home", "config", "folder"):
+    os.mkdir(f"{top}/{name}")
+with open(f"{top}/state/consent.key", "w", opener=lambda p, f: os.open(p, f, 0o600)) as key:
+    key.write("key")
+script = '''
+cat "$1/canary"; cat "$1/state/consent.key"; ls "$1"; kill -0 "$2"; cat "/proc/$2/environ"; cat "/proc/$2/cmdline"
+echo x > "$1/new"; echo kept > "$1/folder/x"; cat "$1/folder/x"; echo t > "$TMPDIR/t"; cat "$TMPDIR/t"
+(setsid sleep 1000 &) ; grep NoNewPrivs /proc/$$/status
+'''
+argv = ["/bin/sh", "-c", script, "sh", "", str(os.getpid())]
+argv[4] = top
+profile = derive(argv, environ={"PATH": "/usr/bin:/bin"}, cwd=top, home=top + "/home", state=top + "/state",
+                 config=top + "/config", server="s", profile="strict", write=[top + "/folder"])
+process.become_subreaper()
+child = process.start(argv, profile)
+os.close(child.stdin)
+child.started(20)
+print(json.dumps([os.getuid(), child.wait(20), os.read(child.stdout, 65536).decode(), os.path.exists(child.temp)]))
+try:
+    os.waitpid(-1, os.WNOHANG)
+    print("something is left")
+except ChildProcessError:
+    print("nothing is left")
+"""
+
+
+def test_an_unprivileged_user_is_confined_and_supervised_just_so() -> None:
+    with tempfile.TemporaryDirectory() as top:
+        # Whatever root's interpreter lies in may be closed to others: the launcher needs one that is not.
+        python = shutil.which("python3", path="/usr/bin:/usr/local/bin") if os.getuid() == 0 else sys.executable
+        assert python is not None
+        package = Path(top, "lib", "doorward")
+        shutil.copytree(
+            Path(landlock.__file__).parent, package / "confine", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        for name in ("__init__.py", "errors.py"):
+            shutil.copy(Path(landlock.__file__).parent.parent / name, package / name)
+        world = Path(top, "world")
+        world.mkdir()
+        (world / "canary").write_text("the canary sings")
+        for place in (Path(top), world):
+            place.chmod(0o777)
+        command = [sys.executable, "-c", UNPRIVILEGED, str(package.parent), str(world), python]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr == ""
+        answer, rest = done.stdout.splitlines()
+    uid, status, said, temp_left = json.loads(answer)
+    assert uid != 0 or os.getuid() != 0
+    assert (status, temp_left, rest) == (0, False, "nothing is left")
+    assert said.split() == ["kept", "t", "NoNewPrivs:", "1"]
+
+
+def test_a_server_is_only_started_from_the_main_thread(world: World) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    argv = ["/bin/true"]
+    profile = world.profile(argv)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ConfinementError, match="main thread"):
+        pool.submit(process.start, argv, profile).result()

@@ -1,0 +1,110 @@
+"""What every room's tests share: real peers, and the rule that nothing is skipped silently."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from doorward.lab.targets.published import Installed
+
+TESTS = Path(__file__).parent
+PEERS = TESTS / "peers"
+
+# As the Makefile has it, for whoever runs pytest by hand.
+os.environ.setdefault("DOORWARD_TARGETS", str(TESTS.parent / ".cache" / "targets"))
+
+# Time is bounded by pytest-timeout: a deadline per example fails on a busy machine and proves nothing.
+hypothesis.settings.register_profile(
+    "doorward", deadline=None, database=DirectoryBasedExampleDatabase(TESTS.parent / ".cache" / "hypothesis")
+)
+hypothesis.settings.load_profile("doorward")
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """The node that runs the real servers written for it."""
+    from doorward.lab.targets.published import find_node
+
+    found = find_node()
+    assert found is not None, "node is not installed: run `make setup`"
+    return found
+
+
+@pytest.fixture(scope="session")
+def peers() -> Callable[[str], Installed]:
+    """How to start a real server by the name of its lock, below tests/peers or among the published targets.
+
+    A peer that is not installed is a failure and never a skip: `make setup` brings all of them.
+    """
+    from doorward.lab.targets.published import LOCKS, NotInstalled, find, names
+
+    def start(name: str) -> Installed:
+        found = find(name, locks=LOCKS if name in names() else PEERS)
+        assert not isinstance(found, NotInstalled), f"{name}: {found.reason}: run `make setup`"
+        return found
+
+    return start
+
+
+class SkipLedger:
+    """Compares the tests that were skipped with the ones that skips.toml lists.
+
+    A skip is a hole in what a green run means, so each has an entry with a reason that people can read. Unlisted ones
+    fail the run where CI is set, and are named everywhere. An expected failure counts as a skip. An entry that matched
+    nothing is named too, in a run of all tests; it does not fail, since it may be needed on another machine.
+    """
+
+    def __init__(self, listed: dict[str, str]) -> None:
+        self.listed = listed
+        self.used: set[str] = set()
+        self.unlisted: list[tuple[str, str]] = []
+
+    def _note(self, nodeid: str, reason: str) -> None:
+        for entry in self.listed:
+            if nodeid == entry or nodeid.startswith((f"{entry}[", f"{entry}::")):
+                self.used.add(entry)
+                return
+        self.unlisted.append((nodeid, reason))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped:
+            self._note(report.nodeid, _reason(report.longrepr))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self._note(report.nodeid, _reason(report.longrepr))
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unlisted and os.environ.get("CI") and session.exitstatus in (pytest.ExitCode.OK, 5):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        if self.unlisted:
+            terminalreporter.section("skipped without an entry in tests/skips.toml")
+            for nodeid, reason in self.unlisted:
+                terminalreporter.line(f"{nodeid}: {reason}")
+        idle = sorted(set(self.listed) - self.used)
+        if idle and config.args == config.getini("testpaths"):
+            terminalreporter.section("listed in tests/skips.toml, but not skipped here")
+            for nodeid in idle:
+                terminalreporter.line(f"{nodeid}: {self.listed[nodeid]}")
+
+
+def _reason(longrepr: object) -> str:
+    return str(longrepr[2]) if isinstance(longrepr, tuple) else "expected to fail"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # a worker of xdist; the process that hears of all tests keeps the ledger
+    entries = tomllib.loads((TESTS / "skips.toml").read_text()).get("skip", [])
+    config.pluginmanager.register(SkipLedger({e["test"]: e["reason"] for e in entries}), "skip-ledger")

@@ -1,0 +1,94 @@
+"""The contract that every scenario keeps."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import doorward
+from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.scenario import CONFIGURATION_LINES, HEADINGS, Example, Scenario
+from doorward.policy.load import load
+
+SOURCE = Path(doorward.__file__).parent
+THREATS = SOURCE.parents[1] / "docs" / "threats.md"
+EXAMPLES = [(scenario, example) for scenario in CATALOGUE for example in scenario.examples]
+
+every_scenario = pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
+every_example = pytest.mark.parametrize(("scenario", "example"), EXAMPLES, ids=[f"{s.id}-{e.id}" for s, e in EXAMPLES])
+
+PAYLOADS = ("legit_script", "work-evil", "attacker.example", "trusted.com", "kestrel", "Summarize the previous email")
+
+
+def payload_words() -> list[str]:
+    tools = {tool for _, example in EXAMPLES for tool in example.target.tools}
+    targets = {example.target.id for _, example in EXAMPLES} - {"filesystem"}  # a word of everybody's
+    return sorted(tools | targets | set(PAYLOADS))
+
+
+@every_scenario
+def test_a_scenario_tells_its_story_under_the_fixed_headings(scenario: Scenario) -> None:
+    text = type(scenario).__doc__ or ""
+    found = re.findall(r"^ {4}(\w+):$", text, re.MULTILINE)
+    assert tuple(found) == HEADINGS
+    for section in re.split(r"^ {4}\w+:$", text, flags=re.MULTILINE)[1:]:
+        assert len(section.split()) >= 3
+
+
+@every_scenario
+def test_a_scenario_is_an_entry_of_the_threat_document(scenario: Scenario) -> None:
+    assert re.search(rf"^\*\*`{re.escape(scenario.id)}`:", THREATS.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@every_scenario
+def test_a_scenario_is_classified(scenario: Scenario) -> None:
+    assert all(re.fullmatch(r"CWE-\d+", cwe) for cwe in scenario.cwe)
+    assert scenario.cwe
+    assert re.fullmatch(r"MCP(0[1-9]|10):2025", scenario.owasp)
+    assert scenario.controls
+    assert scenario.attacker
+
+
+def test_ids_are_unique() -> None:
+    ids = [scenario.id for scenario in CATALOGUE]
+    assert len(set(ids)) == len(ids)
+    for scenario in CATALOGUE:
+        assert len({example.id for example in scenario.examples}) == len(scenario.examples)
+        for example in scenario.examples:
+            assert len({variant.id for variant in example.variants}) == len(example.variants) > 0
+
+
+@every_example
+def test_a_configuration_is_short_and_one_that_the_product_takes(
+    scenario: Scenario, example: Example, tmp_path: Path
+) -> None:
+    text = example.target.configuration.replace("{work}", str(tmp_path))
+    assert 0 < len(text.splitlines()) <= CONFIGURATION_LINES
+    tomllib.loads(text)
+    file = tmp_path / "doorward.toml"
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+    policy = load(file)
+    named = set(policy.servers)
+    assert named <= {example.target.id}
+    assert all(set(policy.servers[name].tools) <= set(example.target.tools) for name in named)
+    assert not policy.observe_until
+
+
+def test_no_code_outside_the_lab_knows_a_target() -> None:
+    pattern = re.compile(r"\b(" + "|".join(re.escape(word) for word in payload_words()) + r")\b")
+    found = [
+        f"{path.relative_to(SOURCE)}: {match.group()}"
+        for path in sorted(SOURCE.rglob("*"))
+        if path.suffix in {".py", ".toml", ".json"} and "lab" not in path.relative_to(SOURCE).parts
+        for match in pattern.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("script", sorted((SOURCE / "lab" / "targets").glob("*.py")), ids=lambda p: p.name)
+def test_our_targets_import_nothing_of_doorward(script: Path) -> None:
+    assert not re.search(r"^\s*(from|import) doorward", script.read_text(encoding="utf-8"), re.MULTILINE)
