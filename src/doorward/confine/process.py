@@ -152,6 +152,8 @@ class Child:
             shutil.rmtree(self.temp, ignore_errors=True)
 
     def _receive_until(self, done: Callable[[], bool], timeout_seconds: float | None) -> None:
+        if done():
+            return
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         readable = select.poll()
         readable.register(self.control, select.POLLIN)

@@ -317,7 +317,7 @@ def _path_of(text: str) -> str:
         raise _RefusedError("a file URI in disguise")
     if scheme_of(text) != "file":
         return text
-    found = _FILE_URI.fullmatch(text.strip())
+    found = _FILE_URI.fullmatch(text.lstrip())
     if found is None:
         raise _RefusedError("not a file URI")
     host, path = found[1] or "", found[2]

@@ -1,0 +1,76 @@
+"""Rows as people see them."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
+import pytest
+
+from doorward.lab.report import matrix, page
+from doorward.lab.runner import Run
+from doorward.lab.scenario import Exclusion, Kind
+
+EVIL = "<script>alert('x')</script>&\""
+
+
+def row(outcome: Kind, *, configured: bool | None = None, **more: Any) -> Run:
+    variants = [{"variant": "dot-dot", "outcome": outcome.value, "control": "", "saw": more.pop("saw", "the secret")}]
+    evidence = {"benign": "read a note", "variants": variants, **more.pop("evidence", {})}
+    fields: dict[str, Any] = {"id": "path-traversal", "example": "notes", "era": "2025-11-25", "topology": "wrap"}
+    fields |= {"reason": None, "control": None} | more
+    target = "naive" if configured is None else "relayed"
+    return Run(outcome=outcome, target=target, configured=configured, evidence=evidence, **fields)
+
+
+FULL = [
+    row(Kind.SUCCEEDED),
+    row(Kind.PREVENTED, configured=False, control="confine-files"),
+    row(Kind.PREVENTED, configured=True, control="path-confinement", evidence={"configuration": "[servers.notes]\n"}),
+]
+
+
+def test_the_matrix_has_one_line_per_example_and_era_and_names_what_stopped_the_attack() -> None:
+    head, _, line = matrix.text(FULL).splitlines()
+    assert head.split()[:3] == ["scenario", "target", "era"]
+    assert "ATTACK SUCCEEDED 1/1" in line
+    assert "prevented by confine-files" in line
+    assert "prevented by path-confinement" in line
+
+
+def test_harm_behind_protection_is_a_trouble_with_its_evidence_and_harm_without_is_not() -> None:
+    assert matrix.troubles(FULL) == ()
+    (trouble,) = matrix.troubles([*FULL, row(Kind.SUCCEEDED, configured=True, saw="the key arrived")])
+    assert "configured: SUCCEEDED" in trouble
+    assert "dot-dot: the key arrived" in trouble
+
+
+@pytest.mark.parametrize("reason", Exclusion)
+def test_every_exclusion_is_said_in_words(reason: Exclusion) -> None:
+    run = row(Kind.EXCLUDED, configured=False, reason=reason)
+    assert matrix.words(run) == f"excluded: {matrix.REASONS[reason]}"
+    assert matrix.troubles([run]) == ()
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, list[tuple[str, str | None]]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, attrs))
+
+
+def test_nothing_from_a_run_becomes_markup_and_the_page_fetches_nothing() -> None:
+    evil = [msgspec.structs.replace(run, example=EVIL, control=EVIL, era=EVIL, id=EVIL) for run in FULL]
+    evil.append(row(Kind.SUCCEEDED, configured=True, saw=EVIL, evidence={"note": EVIL, "configuration": EVIL}))
+    text = page.html(evil, version=EVIL, seconds=1.0)
+    parser = Tags()
+    parser.feed(text)
+    tags = {tag for tag, _ in parser.seen}
+    assert "script" not in tags
+    assert tags.isdisjoint({"img", "link", "iframe", "object"})
+    assert not any(name in ("src", "href") or name.startswith("on") for _, attrs in parser.seen for name, _ in attrs)
+    assert "url(" not in text
+    assert "alert(&#x27;x&#x27;)" in text
