@@ -1,12 +1,11 @@
 """THE TABLE: every control that Doorward has, whatever its mechanism.
-
-A control that is not here does not exist; one that stands here is armed by ``gateway.defences`` (all mechanisms) and, if it
-acts on messages, ordered by ``relay.pipeline``. A test holds the three against each other and against the documentation.
-
-``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite" and "check" act in the relay;
-"relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the server's process;
-"channel" guards a way in; "archive" acts around all of it. ``softens``: whether ``unsafe_observe_until`` may turn its
-refusals into notes.
+ A control that is not here does not exist; one that stands here is armed by ``gateway.defences`` (all mechanisms)
+and, if it acts on messages, ordered by ``relay.pipeline``. A test holds the three against each other and against
+the documentation.
+ ``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite" and "check" act in
+the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
+server's process; "channel" guards a way in; "archive" acts around all of it. ``softens``: whether
+``unsafe_observe_until`` may turn its refusals into notes.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from typing import Final, NamedTuple
 
 
 class Control(NamedTuple):
+    """One control: its permanent id, what it does, the threats it answers, how it acts and where it stands."""
+
     id: str
     title: str
     threats: tuple[str, ...]
@@ -24,38 +25,221 @@ class Control(NamedTuple):
 
 
 _TABLE: Final = (
-    Control("frame-limits", "bytes, depth and values are counted before anything is built", ("oversized-payload",), "limit", "doorward.wire.jsonrpc"),
-    Control("strict-decode", "one reading of every message: strict UTF-8 and JSON-RPC, no duplicate members, our own encoding goes on", ("message-tampering",), "limit", "doorward.wire.jsonrpc"),
-    Control("solicited-only", "only answers that somebody asked for, one use of an id at a time", ("capability-forgery", "consent-bypass"), "gate", "doorward.judge.gates.solicited"),
-    Control("envelope", "one era per link, and its whole envelope on each modern request", ("capability-forgery",), "gate", "doorward.judge.gates.envelope"),
-    Control("known-methods", "only methods that the revision names, in the direction it gives them", ("capability-forgery",), "gate", "doorward.judge.gates.methods"),
-    Control("lifecycle", "nothing before initialize, no server request where none may be", ("capability-forgery",), "gate", "doorward.judge.gates.lifecycle"),
-    Control("part-limits", "ids, URIs, names, peer information and string arguments are bounded", ("oversized-payload",), "gate", "doorward.judge.gates.parts"),
-    Control("sealed-state", "a retried request carries the state that was sealed for exactly it", ("consent-bypass",), "gate", "doorward.judge.gates.sealed"),
-    Control("record-first", "nothing is sent that was not recorded; outcomes owed are bounded", ("disputed-execution",), "gate", "doorward.judge.gates.owed"),
-    Control("asked-answers", "answers that nobody asked for are dropped from a retried request", ("consent-bypass",), "rewrite", "doorward.judge.rewrites.answers"),
-    Control("capability-grants", "experimental and foreign capabilities do not pass without a grant", ("capability-forgery",), "rewrite", "doorward.judge.rewrites.capabilities"),
-    Control("log-masking", "secrets in log messages are masked", ("log-leakage",), "rewrite", "doorward.judge.rewrites.log_masking"),
-    Control("result-masking", "credentials in results and errors are masked", ("log-leakage",), "rewrite", "doorward.judge.rewrites.result_masking"),
-    Control("recognised", "what is not understood does not pass", ("capability-forgery",), "check", "doorward.judge.checks.recognised"),
-    Control("known-version", "a server may agree only on a revision that can be judged", ("capability-forgery",), "check", "doorward.judge.checks.version"),
-    Control("masked-arguments", "an argument that carries a mask is refused", ("log-leakage",), "check", "doorward.judge.checks.masked_arguments"),
-    Control("definition-arguments", "arguments fit the schema that the server listed, and name nothing else", ("argument-injection",), "check", "doorward.judge.checks.argument_schema"),
-    Control("argument-constraints", "what the operator demands of an argument holds", ("argument-injection", "path-traversal", "privileged-tool"), "check", "doorward.judge.checks.argument_constraints", softens=True),
-    Control("path-confinement", "every path that is named lies below a folder of the server", ("path-traversal",), "check", "doorward.judge.checks.paths"),
-    Control("declared-inputs", "a server asks only for what the client declared", ("capability-forgery", "consent-bypass"), "check", "doorward.judge.checks.input_consent"),
-    Control("input-consent", "sampling, elicitation and roots pass only after a person saw all of it", ("consent-bypass",), "check", "doorward.judge.checks.input_consent"),
-    Control("destructive-consent", "a tool that says it destroys, or that policy names, is called only after a person agreed", ("disputed-execution",), "check", "doorward.judge.checks.tool_consent"),
-    Control("log-floor", "log messages below the floor do not reach the client", ("log-leakage",), "check", "doorward.judge.checks.log_floor"),
-    Control("ticket", "an approval is bound to bytes, single use, expiring, and checked again when used", ("consent-bypass", "disputed-execution"), "relay", "doorward.relay.asking"),
+    Control(
+        "frame-limits",
+        "bytes, depth and values are counted before anything is built",
+        ("oversized-payload",),
+        "limit",
+        "doorward.wire.jsonrpc",
+    ),
+    Control(
+        "strict-decode",
+        "one reading of every message: strict UTF-8 and JSON-RPC, no duplicate members, our own encoding goes on",
+        ("message-tampering",),
+        "limit",
+        "doorward.wire.jsonrpc",
+    ),
+    Control(
+        "solicited-only",
+        "only answers that somebody asked for, one use of an id at a time",
+        ("capability-forgery", "consent-bypass"),
+        "gate",
+        "doorward.judge.gates.solicited",
+    ),
+    Control(
+        "envelope",
+        "one era per link, and its whole envelope on each modern request",
+        ("capability-forgery",),
+        "gate",
+        "doorward.judge.gates.envelope",
+    ),
+    Control(
+        "known-methods",
+        "only methods that the revision names, in the direction it gives them",
+        ("capability-forgery",),
+        "gate",
+        "doorward.judge.gates.methods",
+    ),
+    Control(
+        "lifecycle",
+        "nothing before initialize, no server request where none may be",
+        ("capability-forgery",),
+        "gate",
+        "doorward.judge.gates.lifecycle",
+    ),
+    Control(
+        "part-limits",
+        "ids, URIs, names, peer information and string arguments are bounded",
+        ("oversized-payload",),
+        "gate",
+        "doorward.judge.gates.parts",
+    ),
+    Control(
+        "sealed-state",
+        "a retried request carries the state that was sealed for exactly it",
+        ("consent-bypass",),
+        "gate",
+        "doorward.judge.gates.sealed",
+    ),
+    Control(
+        "record-first",
+        "nothing is sent that was not recorded; outcomes owed are bounded",
+        ("disputed-execution",),
+        "gate",
+        "doorward.judge.gates.owed",
+    ),
+    Control(
+        "asked-answers",
+        "answers that nobody asked for are dropped from a retried request",
+        ("consent-bypass",),
+        "rewrite",
+        "doorward.judge.rewrites.answers",
+    ),
+    Control(
+        "capability-grants",
+        "experimental and foreign capabilities do not pass without a grant",
+        ("capability-forgery",),
+        "rewrite",
+        "doorward.judge.rewrites.capabilities",
+    ),
+    Control(
+        "log-masking",
+        "secrets in log messages are masked",
+        ("log-leakage",),
+        "rewrite",
+        "doorward.judge.rewrites.log_masking",
+    ),
+    Control(
+        "result-masking",
+        "credentials in results and errors are masked",
+        ("log-leakage",),
+        "rewrite",
+        "doorward.judge.rewrites.result_masking",
+    ),
+    Control(
+        "recognised",
+        "what is not understood does not pass",
+        ("capability-forgery",),
+        "check",
+        "doorward.judge.checks.recognised",
+    ),
+    Control(
+        "known-version",
+        "a server may agree only on a revision that can be judged",
+        ("capability-forgery",),
+        "check",
+        "doorward.judge.checks.version",
+    ),
+    Control(
+        "masked-arguments",
+        "an argument that carries a mask is refused",
+        ("log-leakage",),
+        "check",
+        "doorward.judge.checks.masked_arguments",
+    ),
+    Control(
+        "definition-arguments",
+        "arguments fit the schema that the server listed, and name nothing else",
+        ("argument-injection",),
+        "check",
+        "doorward.judge.checks.argument_schema",
+    ),
+    Control(
+        "argument-constraints",
+        "what the operator demands of an argument holds",
+        ("argument-injection", "path-traversal", "privileged-tool"),
+        "check",
+        "doorward.judge.checks.argument_constraints",
+        softens=True,
+    ),
+    Control(
+        "path-confinement",
+        "every path that is named lies below a folder of the server",
+        ("path-traversal",),
+        "check",
+        "doorward.judge.checks.paths",
+    ),
+    Control(
+        "declared-inputs",
+        "a server asks only for what the client declared",
+        ("capability-forgery", "consent-bypass"),
+        "check",
+        "doorward.judge.checks.input_consent",
+    ),
+    Control(
+        "input-consent",
+        "sampling, elicitation and roots pass only after a person saw all of it",
+        ("consent-bypass",),
+        "check",
+        "doorward.judge.checks.input_consent",
+    ),
+    Control(
+        "destructive-consent",
+        "a tool that says it destroys, or that policy names, is called only after a person agreed",
+        ("disputed-execution",),
+        "check",
+        "doorward.judge.checks.tool_consent",
+    ),
+    Control(
+        "log-floor",
+        "log messages below the floor do not reach the client",
+        ("log-leakage",),
+        "check",
+        "doorward.judge.checks.log_floor",
+    ),
+    Control(
+        "ticket",
+        "an approval is bound to bytes, single use, expiring, and checked again when used",
+        ("consent-bypass", "disputed-execution"),
+        "relay",
+        "doorward.relay.asking",
+    ),
     Control("crash", "a control that fails has refused", (), "relay", "doorward.relay.relay"),
-    Control("consent-channel", "only a program that can read the consent key is shown a question or believed", ("consent-bypass",), "channel", "doorward.gateway.consent.channel"),
-    Control("first-use", "a server is what it was pinned as, before its first MCP byte is believed", ("server-imitation",), "pin", "doorward.gateway.identity.command"),
-    Control("confine-files", "a server reads and writes its own folders and nothing else of the user's", ("path-traversal", "argument-injection", "privileged-tool"), "sandbox", "doorward.confine.landlock"),
-    Control("confine-environment", "a server does not inherit the user's agents and credentials", ("privileged-tool", "log-leakage"), "sandbox", "doorward.confine.environment"),
-    Control("no-orphans", "a server and all that it started end with its link", (), "sandbox", "doorward.confine.supervise"),
-    Control("child-output", "a server's stderr and junk lines pass masking and limits", ("log-leakage",), "channel", "doorward.gateway.stdio"),
-    Control("archive", "every message is recorded before its effect in a tamper-evident log", ("disputed-execution",), "archive", "doorward.audit.stores.sqlite"),
-)  # fmt: skip
+    Control(
+        "consent-channel",
+        "only a program that can read the consent key is shown a question or believed",
+        ("consent-bypass",),
+        "channel",
+        "doorward.gateway.consent.channel",
+    ),
+    Control(
+        "first-use",
+        "a server is what it was pinned as, before its first MCP byte is believed",
+        ("server-imitation",),
+        "pin",
+        "doorward.gateway.identity.command",
+    ),
+    Control(
+        "confine-files",
+        "a server reads and writes its own folders and nothing else of the user's",
+        ("path-traversal", "argument-injection", "privileged-tool"),
+        "sandbox",
+        "doorward.confine.landlock",
+    ),
+    Control(
+        "confine-environment",
+        "a server does not inherit the user's agents and credentials",
+        ("privileged-tool", "log-leakage"),
+        "sandbox",
+        "doorward.confine.environment",
+    ),
+    Control(
+        "no-orphans", "a server and all that it started end with its link", (), "sandbox", "doorward.confine.supervise"
+    ),
+    Control(
+        "child-output",
+        "a server's stderr and junk lines pass masking and limits",
+        ("log-leakage",),
+        "channel",
+        "doorward.gateway.stdio",
+    ),
+    Control(
+        "archive",
+        "every message is recorded before its effect in a tamper-evident log",
+        ("disputed-execution",),
+        "archive",
+        "doorward.audit.stores.sqlite",
+    ),
+)
 
 CONTROLS: Final = {control.id: control for control in _TABLE}

@@ -114,7 +114,7 @@ def test_a_process_killed_before_it_had_a_log_leaves_nothing(state: Path, log: S
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE entries SET leaf = replace(leaf, 'link-1', 'link-9') WHERE idx = 1",
+        "UPDATE entries SET leaf = CAST(replace(leaf, 'link-1', 'link-9') AS BLOB) WHERE idx = 1",
         "UPDATE entries SET leaf = CAST('nonsense' AS BLOB) WHERE idx = 1",
         "DELETE FROM entries WHERE idx = 1",
         "DELETE FROM entries WHERE idx >= 1",

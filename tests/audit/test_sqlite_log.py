@@ -207,8 +207,10 @@ def test_a_database_that_is_full_refuses_and_later_recovers(log: SqliteLog, item
     assert verify_log(log.path, public_key(state)).size == 4
 
 
-def test_no_mode_depends_on_the_umask(state: Path, item: Make) -> None:
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_no_mode_depends_on_the_umask(state: Path, item: Make, umask: int) -> None:
+    state.mkdir(mode=0o700)
+    before = os.umask(umask)
     try:
         log = SqliteLog.open(state, now_us=NOW_US, label="wrap test")
         log.append([item(1)], durable=True)

@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ class World:
         self.key.write_text("the key")
         self.key.chmod(0o600)
 
-    def profile(self, argv: Sequence[str], environ: dict[str, str] | None = None, **options: object) -> SandboxProfile:
+    def profile(self, argv: Sequence[str], environ: dict[str, str] | None = None, **options: Any) -> SandboxProfile:
         return derive(
             argv,
             environ={"PATH": os.environ["PATH"]} if environ is None else environ,
@@ -41,10 +42,10 @@ class World:
             state=str(self.state),
             config=str(self.config),
             server="test",
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
-    def run(self, argv: Sequence[str], *, unsafe_no_sandbox: bool = False, **options: object) -> tuple[int, str, str]:
+    def run(self, argv: Sequence[str], *, unsafe_no_sandbox: bool = False, **options: Any) -> tuple[int, str, str]:
         """Start, give no input, wait for the end; returns the status, stdout and stderr."""
         child = start(argv, self.profile(argv, **options), unsafe_no_sandbox=unsafe_no_sandbox)
         return finish(child)
@@ -61,7 +62,7 @@ def finish(child: Child) -> tuple[int, str, str]:
 
 
 def read_to_end(descriptors: Iterable[int]) -> tuple[str, str]:
-    received = {descriptor: b"" for descriptor in descriptors}
+    received = dict.fromkeys(descriptors, b"")
     waiting = set(received)
     while waiting:
         readable, _, _ = select.select(list(waiting), [], [], BOUND_SECONDS)

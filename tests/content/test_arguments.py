@@ -54,7 +54,9 @@ def test_what_a_shell_or_a_normalising_server_would_act_on_is_refused(text: str)
     assert violates(SHELL, text)
 
 
-@pytest.mark.parametrize("text", ["", "script.py", "a b c", "src/main.py", "caf\u00e9", "日本語", "a=b", "x@y.z", "50%", "1,2:3+4", "…"])
+@pytest.mark.parametrize(
+    "text", ["", "script.py", "a b c", "src/main.py", "caf\u00e9", "日本語", "a=b", "x@y.z", "50%", "1,2:3+4", "…"]
+)
 def test_plain_text_holds_no_shell_metacharacter(text: str) -> None:
     assert violates(SHELL, text) is None
 
@@ -68,7 +70,20 @@ def test_what_passes_cannot_end_its_word_except_by_a_space(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["-x", "--upload-pack=x", " -x", "\t--x", '"-x"', "\u2013x", "\u2212x", "\uff0dx", "\u200b-x", "\ufeff--x", "\u00a0-x"]
+    "text",
+    [
+        "-x",
+        "--upload-pack=x",
+        " -x",
+        "\t--x",
+        '"-x"',
+        "\u2013x",
+        "\u2212x",
+        "\uff0dx",
+        "\u200b-x",
+        "\ufeff--x",
+        "\u00a0-x",
+    ],
 )
 def test_what_may_be_taken_for_an_option_is_refused(text: str) -> None:
     assert violates(DASH, text)

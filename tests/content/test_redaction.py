@@ -98,9 +98,9 @@ IN_PAIR: dict[str, Callable[[str, str], str]] = {
     "ini": lambda k, v: f"[main]\n{k} = {v}\nother = x",
     "yaml": lambda k, v: f"main:\n  {k}: {v}\n  other: x",
     "query": lambda k, v: f"GET /x?{k}={v}&page=2 HTTP/1.1",
-    "option": lambda k, v: f"run --{k.lower()} {v} --verbose",
-    "option=": lambda k, v: f"run --{k.lower()}={v} --verbose",
-    "argv": lambda k, v: repr(["run", f"--{k.lower()}", v]),
+    "option": lambda k, v: f"run --{k} {v} --verbose",
+    "option=": lambda k, v: f"run --{k}={v} --verbose",
+    "argv": lambda k, v: repr(["run", f"--{k}", v]),
     "xml": lambda k, v: f"<c><{k}>{v}</{k}></c>",
     "connection": lambda k, v: f"Server=x;{k}={v};Timeout=5",
     "call": lambda k, v: f"Client(host='h', {k}='{v}')",
@@ -137,7 +137,11 @@ def test_no_value_under_a_sensitive_name_survives_in_any_notation(name: str, val
     assert hits
 
 
-@given(NAMES, st.text(st.characters(codec="utf-8"), min_size=1, max_size=40), st.sampled_from(["json", "python", "json in json"]))
+@given(
+    NAMES,
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=40),
+    st.sampled_from(["json", "python", "json in json"]),
+)
 def test_a_quoted_value_is_masked_whatever_it_holds(name: str, value: str, notation: str) -> None:
     assume(len(value.strip()) > 2 and not value.lstrip().startswith("\u2039"))
     text = IN_PAIR[notation](name, value)
@@ -174,7 +178,7 @@ def test_the_example_of_the_threat_document_is_masked() -> None:
         ("Authorization: Bearer abc.def-123", "abc.def-123"),
         ("authorization: Token 9944b09199c62bcf", "9944b09199c62bcf"),
         ("curl -H 'Authorization: Basic dXNlcjpwYXNz' https://h", "dXNlcjpwYXNz"),
-        ("Authorization: Digest username=\"x\", response=\"6629fae49393a05397450978507c4ef1\"", "6629fae4"),
+        ('Authorization: Digest username="x", response="6629fae49393a05397450978507c4ef1"', "6629fae4"),
         ("got Bearer mF_9.B5f-4.1JqM back", "mF_9.B5f-4.1JqM"),
         ("sent Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
         ("Cookie: sid=31d4d96e407aad42; lang=en", "31d4d96e407aad42"),
@@ -194,7 +198,10 @@ def test_the_example_of_the_threat_document_is_masked() -> None:
         ("Your API key: abcdef", "abcdef"),
         ("//registry.example/:_authToken=abcdef", "abcdef"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk", "b3BlbnNzaC1rZXk"),
-        ('{"type":"service_account","private_key":"-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n"}', "MIIE"),
+        (
+            '{"type":"service_account","private_key":"-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n"}',
+            "MIIE",
+        ),
     ],
 )
 def test_a_credential_in_its_usual_surroundings_is_masked(text: str, secret: str) -> None:
@@ -229,9 +236,41 @@ MESSY = st.lists(
         NAMES,
         VALUES,
         st.sampled_from(
-            [": ", "=", " = ", '"', "'", "\\", '\\"', "{", "}", "[", "]", ",", ";", "&", "\n", " ", "--", "://", "@", ">",
-             "<", "`", "Bearer ", "Basic ", "Authorization: ", "Cookie: a=", "\u2039", "\u203a", "=>", "(",
-             "\u2039masked:token:0123456789\u203a", "password", "is "]
+            [
+                ": ",
+                "=",
+                " = ",
+                '"',
+                "'",
+                "\\",
+                '\\"',
+                "{",
+                "}",
+                "[",
+                "]",
+                ",",
+                ";",
+                "&",
+                "\n",
+                " ",
+                "--",
+                "://",
+                "@",
+                ">",
+                "<",
+                "`",
+                "Bearer ",
+                "Basic ",
+                "Authorization: ",
+                "Cookie: a=",
+                "\u2039",
+                "\u203a",
+                "=>",
+                "(",
+                "\u2039masked:token:0123456789\u203a",
+                "password",
+                "is ",
+            ]
         ),
     ),
     max_size=14,
@@ -244,7 +283,11 @@ def test_masking_twice_changes_nothing(text: str) -> None:
     assert MASKER.mask_text(once) == (once, ())
 
 
-@given(st.recursive(MESSY | st.integers() | st.none(), lambda v: st.lists(v) | st.dictionaries(NAMES | MESSY, v), max_leaves=8))
+@given(
+    st.recursive(
+        MESSY | st.integers() | st.none(), lambda v: st.lists(v) | st.dictionaries(NAMES | MESSY, v), max_leaves=8
+    )
+)
 def test_masking_a_tree_twice_changes_nothing_and_its_input_stays(tree: Any) -> None:
     before = msgspec.json.encode(tree)
     once, hits = MASKER.mask_tree(tree)
@@ -267,7 +310,10 @@ def test_the_quick_look_sees_a_sensitive_member_of_an_encoded_message(name: str,
 
 
 UUID = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
-SHA1, SHA256 = "da39a3ee5e6b4b0d3255bfef95601890afd80709", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+SHA1, SHA256 = (
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+)
 BENIGN = [
     UUID,
     f"commit {SHA1}",
@@ -290,7 +336,7 @@ BENIGN = [
     "const apiKey = process.env.API_KEY;\nconst token = await getToken();",
     "api_key = os.environ['API_KEY']",
     'password = ""\ntoken = None\nsecret = null',
-    'if token == expected:\n    return token',
+    "if token == expected:\n    return token",
     "tokens.map(token => token.text)",
     "def login(user: str, password: str, token: Optional[str] = None) -> None:",
     "password=${DB_PASSWORD} token=$TOKEN api_key={{ api_key }} secret=<your secret>",
@@ -308,7 +354,7 @@ BENIGN = [
     ".sk-loading-spinner-container-wide-screen { color: red }",
     "task-force disk-usage risk-assessment-of-the-whole-department",
     "ASIA AND AFRICA, AKIA MOTORS, SKILL, TASK, DESK",
-    "INFO: 127.0.0.1:52044 - \"POST /mcp HTTP/1.1\" 200 OK",
+    'INFO: 127.0.0.1:52044 - "POST /mcp HTTP/1.1" 200 OK',
     "2026-11-22 10:00:00,123 DEBUG asyncio selector.py:54 Using selector: EpollSelector",
     "Traceback (most recent call last):\n  File \"x.py\", line 3, in f\nKeyError: 'token'",
     "Invalid token: signature mismatch at position 12",
@@ -354,7 +400,12 @@ def test_containers_under_a_sensitive_name_are_masked_inside() -> None:
         "credentials": {"user": "M", "list": ["M", True, None, "M"]},
         "secrets": ["M"],
     }
-    assert [hit.where for hit in hits] == ["/credentials/user", "/credentials/list/0", "/credentials/list/3", "/secrets/0"]
+    assert [hit.where for hit in hits] == [
+        "/credentials/user",
+        "/credentials/list/0",
+        "/credentials/list/3",
+        "/secrets/0",
+    ]
 
 
 def test_a_credential_as_a_member_name_is_masked() -> None:
@@ -410,7 +461,8 @@ def test_a_name_is_judged_by_its_last_words(name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "name",
     "tokens max_tokens token_count tokenizer keyboard author monkey primaryKey publicKey key keys secret_name "
-    "password_length cookieName has_password progressToken nextPageToken authority compass bypass session_id pin".split() + [""],
+    "password_length cookieName has_password progressToken nextPageToken authority compass bypass session_id pin".split()
+    + [""],
 )
 def test_a_name_that_only_contains_a_sensitive_word_is_not_sensitive(name: str) -> None:
     assert sensitive_kind(name) is None
@@ -426,19 +478,18 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_size_and_not_with_its_square(unit: str) -> None:
-    # Four times the text may take eight times as long, where a square would take sixteen; the best of several runs, and
-    # a floor below which the clock says nothing.
+    # Sixteen times the text: linear work takes sixteen times as long, a square 256 times. Processor time of this thread,
+    # the best of three, and a floor below which caches and the clock say more than the algorithm.
     def seconds(size: int) -> float:
         text = "secret: 1 " + (unit * size)[:size]
-        best = float("inf")
+        spent: list[float] = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.thread_time()
             MASKER.mask_text(text)
-            best = min(best, time.perf_counter() - start)
-        return best
+            spent.append(time.thread_time() - start)
+        return min(spent)
 
-    small, large = seconds(16_000), seconds(64_000)
-    assert large < max(10 * small, 0.05)
+    assert seconds(64_000) < max(64 * seconds(4_000), 0.05)
 
 
 def test_percent_encoded_json_keeps_its_shape_when_a_token_in_it_is_masked() -> None:

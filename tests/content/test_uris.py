@@ -72,11 +72,18 @@ def test_a_path_is_found_at_any_depth_and_with_its_pointer() -> None:
 
 
 def test_member_names_under_a_path_name_are_paths_unless_they_are_plain_words() -> None:
-    assert list(walk_path_arguments({"files": {"../../x": "content", "encoding": "utf-8"}})) == [("/files/..~1..~1x", "../../x")]
+    assert list(walk_path_arguments({"files": {"../../x": "content", "encoding": "utf-8"}})) == [
+        ("/files/..~1..~1x", "../../x")
+    ]
 
 
 def test_an_address_under_a_uri_name_is_no_path_but_a_file_uri_under_a_url_name_is() -> None:
-    arguments = {"uri": "https://host/x", "url": "file:///etc/passwd", "href": "https://host", "root_uri": "git+file:///x"}
+    arguments = {
+        "uri": "https://host/x",
+        "url": "file:///etc/passwd",
+        "href": "https://host",
+        "root_uri": "git+file:///x",
+    }
     assert dict(walk_path_arguments(arguments)) == {"/url": "file:///etc/passwd", "/root_uri": "git+file:///x"}
 
 
@@ -222,7 +229,9 @@ def test_a_path_that_no_kernel_answers_is_below_nothing(path: str) -> None:
     assert not is_below("/ws/x", path)
 
 
-@pytest.mark.parametrize("uri", ["file:///ws/a.txt", "file:///ws/a%20b.txt", "file:///ws/%C3%A9", "file:///ws/dir/", "file:///"])
+@pytest.mark.parametrize(
+    "uri", ["file:///ws/a.txt", "file:///ws/a%20b.txt", "file:///ws/%C3%A9", "file:///ws/dir/", "file:///"]
+)
 def test_an_ordinary_file_uri_is_canonical(uri: str) -> None:
     found = canonical(uri)
     assert not found.changed
@@ -257,8 +266,36 @@ def test_a_file_uri_in_another_form_is_changed_or_a_problem(uri: str) -> None:
 
 FRAGMENTS = st.lists(
     st.sampled_from(
-        ["..", ".", "/", "\\", "%2e", "%2f", "%5c", "%252e", "%252f", "%25", "a", "b", "ws", "link", "~", "$", " ", "%",
-         "\uff0e", "\uff0f", "\u2025", "file:", "//", "%c0%ae", "\u00e9", "?", "#", ":"]
+        [
+            "..",
+            ".",
+            "/",
+            "\\",
+            "%2e",
+            "%2f",
+            "%5c",
+            "%252e",
+            "%252f",
+            "%25",
+            "a",
+            "b",
+            "ws",
+            "link",
+            "~",
+            "$",
+            " ",
+            "%",
+            "\uff0e",
+            "\uff0f",
+            "\u2025",
+            "file:",
+            "//",
+            "%c0%ae",
+            "\u00e9",
+            "?",
+            "#",
+            ":",
+        ]
     ),
     max_size=12,
 ).map("".join)
@@ -299,7 +336,12 @@ def test_readings_are_total_bounded_absolute_and_exclusive_of_a_problem(text: st
     assert all(path.startswith("/") for path in found.paths)
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="/\\\x00", exclude_categories=("Cc",)), min_size=1), min_size=1))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="/\\\x00", exclude_categories=("Cc",)), min_size=1),
+        min_size=1,
+    )
+)
 def test_a_quoted_name_is_read_back(parts: list[str]) -> None:
     path = "/" + "/".join(parts)
     found = readings(f"file://{quote(path)}", "")

@@ -20,7 +20,7 @@ from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.judgment import Played, verdict
 from doorward.lab.runner import Cell, Run
 from doorward.lab.scenario import Era, Exclusion, Harm, Kind, Protection, Scenario, Target
-from doorward.lab.stage import Stage, Staging, raised
+from doorward.lab.stage import Staging, raised
 from doorward.lab.targets.published import Installed
 
 CELLS = runner.cells(CATALOGUE)
@@ -103,11 +103,7 @@ SENTINELS = {
 
 
 def sentinel(target: Target, program: str) -> Target:
-    def command(stage: Stage) -> tuple[str, ...]:
-        target.furnish(stage.layout.work, stage.greeting)
-        return (sys.executable, "-I", "-S", "-c", program)
-
-    return msgspec.structs.replace(target, command=command)
+    return msgspec.structs.replace(target, command=lambda _: (sys.executable, "-I", "-S", "-c", program))
 
 
 @pytest.mark.parametrize("kind", SENTINELS)

@@ -25,6 +25,7 @@ exits with the server's code (128+n for a signal), or 2 when doorward could not 
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """Add the verb to the command line."""
     parser = verbs.add_parser(
         "wrap",
         parents=[common],
@@ -34,17 +35,17 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--name", default="", metavar="NAME", help="what you call this server, in policy, pins and log")
-    parser.add_argument("--read", action="append", default=[], metavar="PATH", help="a folder or file that it may read")
-    parser.add_argument("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
-    parser.add_argument("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
-    parser.add_argument(
-        "--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then read and write all that you can"
-    )
+    add = parser.add_argument
+    add("--name", default="", metavar="NAME", help="what you call this server, in policy, pins and log")
+    add("--read", action="append", default=[], metavar="PATH", help="a folder or file that it may read")
+    add("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
+    add("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
+    add("--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then do all that you can")
     parser.set_defaults(run=run, takes_command=True)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run the server until its client or it ends; its exit code."""
     if not args.command:
         raise UsageError("no command to wrap", hint="doorward wrap -- COMMAND [ARGUMENT…]")
     from doorward.gateway import app

@@ -82,9 +82,7 @@ def probe(timeout_seconds: float = 10.0) -> Holds:
 def _profile(argv: tuple[str, ...], place: str) -> SandboxProfile:
     home, state, config = (os.path.join(place, name) for name in ("home", "state", "config"))
     # Strict: the canary's arguments name what it must not get.
-    return derive(
-        argv, environ={}, cwd=place, home=home, state=state, config=config, server="probe", profile="strict"
-    )
+    return derive(argv, environ={}, cwd=place, home=home, state=state, config=config, server="probe", profile="strict")
 
 
 def _run(argv: tuple[str, ...], profile: SandboxProfile, timeout_seconds: float) -> list[str]:

@@ -240,7 +240,7 @@ def _encode_plan(
     argv: Sequence[str], profile: SandboxProfile, temp: str, *, confined: bool, umask: int | None
 ) -> bytes:
     if umask is None:
-        umask = os.umask(0)
+        umask = os.umask(0o077)  # it can only be read by setting it; nothing another thread makes now is too open
         os.umask(umask)
     variables = dict(profile.env) | {"TMPDIR": temp, "TMP": temp, "TEMP": temp}
     records: list[tuple[str, Iterable[str]]] = [

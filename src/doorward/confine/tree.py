@@ -32,7 +32,7 @@ def children(pid: int) -> list[int]:
                 found += map(int, listing.read().split())
         except OSError:
             if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
-                return _children_by_search(pid)
+                return children_by_search(pid)
     return found
 
 
@@ -76,7 +76,8 @@ def parent(pid: int) -> int | None:
         return None
 
 
-def _children_by_search(pid: int) -> list[int]:
+def children_by_search(pid: int) -> list[int]:
+    """The same by a walk over all processes, for kernels built without the list."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent(int(name)) == pid]
 
 

@@ -21,7 +21,8 @@ import msgspec
 
 _KINDS: dict[str, str] = {}
 for _kind, _words in {
-    "password": "password passwords passwd passwds pwd passphrase passphrases passcode passcodes otp totp",
+    "password": "password passwords passwd passwds passphrase passphrases passcode passcodes otp totp",
+    "pwd": "pwd",  # a kind of its own: a path under it is a working directory
     "pass": "pass",  # a kind of its own: a number under it counts tests that passed
     "secret": "secret secrets connectionstring connectionstrings mfacode recoverycodes backupcodes",
     "token": "token jwt bearer",
@@ -46,10 +47,15 @@ _GLUED = (
     "secretkey",
     "privatekey",
     "accesstoken",
+    "refreshtoken",
     "authtoken",
     "clientsecret",
 )
-_GLUED_KINDS = {**_KINDS, "accesstoken": "token", "authtoken": "token", "clientsecret": "secret"}
+_GLUED_KINDS = {
+    **_KINDS,
+    **dict.fromkeys(("accesstoken", "refreshtoken", "authtoken"), "token"),
+    "clientsecret": "secret",
+}
 _SEGMENT = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 # A secret's own value, under one more word.
 _TRAILERS = frozenset("value values string text plaintext pem base data raw".split())
@@ -69,9 +75,11 @@ def sensitive_kind(name: str) -> str | None:
     much that tools hand back and forth (GPIO pins, browser sessions), and a masked value cannot be handed back.
     """
     words = _words_of(name)
-    while len(words) > 1 and words[-1] in _TRAILERS:
+    kind = _kind_of(words)
+    while kind is None and len(words) > 1 and words[-1] in _TRAILERS:
         words.pop()
-    return _kind_of(words)
+        kind = _kind_of(words)
+    return kind
 
 
 def names_kind(word: str, kind: str) -> bool:
@@ -103,6 +111,17 @@ def _kind_of(words: list[str]) -> str | None:
 
 # Values that say something about a secret instead of being one.
 NOT_A_SECRET = frozenset(("", "true", "false", "null", "none", "yes", "no", "on", "off", "undefined"))
+
+
+def is_excused(value: str, kind: str) -> bool:
+    """Whether ``value`` is plainly none, though it stands under a name of ``kind``: a yes or no, a count, a folder."""
+    if kind == "pass" and value.isdigit():
+        return True
+    if kind == "pwd" and value.startswith(("/", "~", ".")):
+        return True
+    return value.lower() in NOT_A_SECRET
+
+
 AUTH_SCHEME = re.compile(
     r"(?i:bearer|basic|token|digest|negotiate|ntlm|apikey|api-key|aws4-hmac-sha256|hawk|dpop|hoba|mutual|scram-sha-256)\s+"
 )
@@ -169,14 +188,14 @@ SHAPES: tuple[Shape, ...] = (
     _shape(
         "discord-webhook", "/api/webhooks/", r"discord(?:app)?\.com/api/webhooks/(\d{15,22}/[A-Za-z0-9_\-]{40,120})"
     ),
-    _shape("stripe-key", "k_", _EDGE + r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,247}"),
+    _shape("stripe-key", "k_", r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,247}"),
     _shape("stripe-key", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,100}"),
     _shape("anthropic-key", "sk-ant-", r"sk-ant-[A-Za-z0-9_\-]{20,200}", _has_digit),
-    _shape("openai-key", "sk-", _EDGE + r"sk-[A-Za-z0-9_\-]{20,250}", _mixed),
+    _shape("openai-key", "sk-", _EDGE + r"sk-[A-Za-z0-9_\-]{20,}+", _mixed),
     _shape("google-api-key", "AIza", r"AIza[A-Za-z0-9_\-]{35}"),
     _shape("google-token", "ya29.", r"ya29\.[A-Za-z0-9_\-]{20,1024}"),
-    _shape("huggingface-token", "hf_", _EDGE + r"hf_[A-Za-z0-9]{30,64}"),
-    _shape("npm-token", "npm_", _EDGE + r"npm_[A-Za-z0-9]{36,64}"),
+    _shape("huggingface-token", "hf_", r"hf_[A-Za-z0-9]{30,64}"),
+    _shape("npm-token", "npm_", r"npm_[A-Za-z0-9]{36,64}"),
     _shape("pypi-token", "pypi-", r"pypi-[A-Za-z0-9_\-]{50,1024}"),
     _shape(
         "jwt",
@@ -184,17 +203,17 @@ SHAPES: tuple[Shape, ...] = (
         _RUN_EDGE + r"eyJ[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){2,4}",
         lambda value: len(value) > _LONG_HEX,
     ),
-    _shape("sendgrid-key", "SG.", _EDGE + r"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,64}"),
-    _shape("twilio-key", "SK", _EDGE + r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
-    _shape("telegram-token", ":AA", _EDGE + r"\d{8,12}:AA[A-Za-z0-9_\-]{32,36}"),
+    _shape("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,64}"),
+    _shape("twilio-key", "SK", r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
+    _shape("telegram-token", ":AA", r"\d{8,12}:AA[A-Za-z0-9_\-]{32,36}"),
     _shape("digitalocean-token", "_v1_", r"do[opr]_v1_[0-9a-f]{64}"),
-    _shape("groq-key", "gsk_", _EDGE + r"gsk_[A-Za-z0-9]{40,64}"),
-    _shape("xai-key", "xai-", _EDGE + r"xai-[A-Za-z0-9]{60,100}"),
+    _shape("groq-key", "gsk_", r"gsk_[A-Za-z0-9]{40,64}"),
+    _shape("xai-key", "xai-", r"xai-[A-Za-z0-9]{60,100}"),
     _shape("shopify-token", "shp", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
     _shape("docker-token", "dckr_", r"dckr_[po]at_[A-Za-z0-9_\-]{27,64}"),
     _shape("grafana-token", "glsa_", r"glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}"),
     _shape("linear-key", "lin_api_", r"lin_api_[A-Za-z0-9]{32,64}"),
-    _shape("vault-token", "hvs.", _EDGE + r"hvs\.[A-Za-z0-9_\-]{24,256}"),
+    _shape("vault-token", "hvs.", r"hvs\.[A-Za-z0-9_\-]{24,256}"),
     _shape("azure-sas", "sig=", r"(?<![A-Za-z])sig=([A-Za-z0-9%+/]{40,128}=?)"),
     _shape("signed-url", "ignature=", r"X-(?:Amz|Goog)-Signature=([0-9a-fA-F]{64,1024})"),
     _shape("age-key", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),

@@ -11,7 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from doorward.content.credentials import AUTH_SCHEME, NOT_A_SECRET, names_kind, reads_as_identifier, sensitive_kind
+from doorward.content.credentials import (
+    AUTH_SCHEME,
+    NOT_A_SECRET,
+    is_excused,
+    names_kind,
+    reads_as_identifier,
+    sensitive_kind,
+)
 
 # Where a name in running text may end. Each starts with a literal, which the engine finds fast.
 _NAME_ENDS = tuple(
@@ -88,7 +95,7 @@ _DOUBLE = re.compile(r"(?:[^\"\\]++|\\.)*+\"", re.DOTALL)
 _SINGLE = re.compile(r"(?:[^'\\]++|\\.)*+'", re.DOTALL)
 _LINE = re.compile(r"[^\r\n]*+")
 _XML_VALUE = re.compile(r"[^<>\u2039\u203a]++(?=</)")
-_HEADER_VALUE = re.compile(r"[^\r\n\"'\\\u2039\u203a]++")
+_COOKIES = re.compile(r"[\w!#$%&*+.^|~\-]{1,128}=[^\r\n\"'\\\u2039\u203a]++")
 _PARAMETERS = re.compile(r"(?i:digest|aws4-hmac-sha256|hawk|scram-sha-256)\s+([^\r\n\u2039\u203a]++)")
 _ITEM = re.compile(r"[\s,]*+")
 # A word of anything but blanks and quotes. Separators end it only where something else visibly begins.
@@ -138,7 +145,9 @@ def _values_after(text: str, start: int, end: int, kind: str) -> Iterator[tuple[
     if opener:
         # In "Password: " + x the quote closes what stands before it.
         if separator["quoted"] or not _closes(text, opener.end()):
-            yield _quoted(text, opener, kind)
+            first, last = _quoted(text, opener, kind)
+            if not is_excused(text[first:last], kind):
+                yield first, last
     elif text.startswith("[", at):
         yield from _listed(text, at + 1)
     elif kind in ("authorization", "cookie") and ":" in separator["sign"]:
@@ -195,8 +204,8 @@ def _option_value(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
 
 def _header(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
     if kind == "cookie":
-        value = _HEADER_VALUE.match(text, at)
-        if value and "=" in value[0]:
+        value = _COOKIES.match(text, at)
+        if value:
             yield value.start(), value.start() + len(value[0].rstrip())
         return
     parameters = _PARAMETERS.match(text, at)
@@ -218,11 +227,10 @@ def _bare(text: str, at: int, sign: str, kind: str) -> Iterator[tuple[int, int]]
     if (
         len(value) < _SHORTEST_VALUE
         or value.lower() in _WORDS
+        or is_excused(value, kind)
         or _PLACEHOLDER.match(value)
         or _is_name_of_one(value, kind)
     ):
-        return
-    if kind == "pass" and value.isdigit():
         return
     spaced = sign[-1:].isspace()
     if spaced and (_reads_on(text, found) if ":" in sign else _reads_as_code(value, kind)):

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from doorward.content.credentials import AUTH_SCHEME, NOT_A_SECRET, maybe_sensitive, sensitive_kind, shapes_in
+from doorward.content.credentials import AUTH_SCHEME, is_excused, maybe_sensitive, sensitive_kind, shapes_in
 from doorward.content.pairs import named_values
 from doorward.content.pointers import join
 
@@ -36,6 +36,7 @@ _SHORTEST_SHAPE = 20
 _SHORTEST_SECRET = 6
 _SHORTEST_KEY = 16
 _DEEPEST = 200
+_MOST_ROUNDS = 4
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -110,21 +111,14 @@ class Masker:
         """``text`` with everything sensitive masked, and what that was; the very same object when nothing was."""
         if not self.maybe_sensitive(text.encode("utf-8", "surrogatepass")):
             return text, ()
-        # A mask must not be taken for a name with a value; the same number of opening brackets is in no pattern.
-        hushed = MASK.sub(lambda mask: _OPEN * len(mask[0]), text) if _OPEN in text else text
-        spans = _merge(self._spans(hushed), hushed)
-        if not spans:
-            return text, ()
-        parts: list[str] = []
         hits: list[Hit] = []
-        done = 0
-        for start, end, kind in spans:
-            mask, hit = self._mask(text[start:end], kind, where)
-            parts += (text[done:start], mask)
-            hits.append(hit)
-            done = end
-        parts.append(text[done:])
-        return "".join(parts), tuple(hits)
+        # A mask is an edge where there was none, beside which something more may be seen: hence more than one round.
+        for _ in range(_MOST_ROUNDS):
+            text, found = self._mask_once(text, where)
+            hits += found
+            if not found:
+                break
+        return text, tuple(hits)
 
     def mask_tree(self, value: Any) -> tuple[Any, tuple[Hit, ...]]:
         """``value`` (decoded JSON) with everything sensitive masked, and what that was.
@@ -135,6 +129,19 @@ class Masker:
         """
         hits: list[Hit] = []
         return self._tree(value, "", None, 0, hits), tuple(hits)
+
+    def _mask_once(self, text: str, where: str) -> tuple[str, list[Hit]]:
+        # A mask must not be taken for a name with a value; as many opening brackets are in no pattern.
+        hushed = MASK.sub(lambda mask: _OPEN * len(mask[0]), text) if _OPEN in text else text
+        parts: list[str] = []
+        hits: list[Hit] = []
+        done = 0
+        for start, end, kind in _merge(self._spans(hushed), hushed):
+            mask, hit = self._mask(text[start:end], kind, where)
+            parts += (text[done:start], mask)
+            hits.append(hit)
+            done = end
+        return ("".join((*parts, text[done:])) if hits else text), hits
 
     def _mask(self, value: str, kind: str, where: str) -> tuple[str, Hit]:
         fingerprint = self.fingerprint(value)
@@ -183,7 +190,7 @@ class Masker:
             masked, found = self.mask_text(text, where=where)
             hits.extend(found)
             return masked
-        if text.lower() in NOT_A_SECRET or _is_masked(text):
+        if is_excused(text, kind) or _is_masked(text):
             return text
         scheme = AUTH_SCHEME.match(text) if kind == "authorization" else None
         kept = scheme[0] if scheme else ""

@@ -1,5 +1,6 @@
 """Puts one gateway together. The order is the start-up budget's: verify what is pinned, start the child, and import the
-rest while the child boots (DESIGN §6)."""
+rest while the child boots (DESIGN §6).
+"""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ def wrap(options: WrapOptions, policy: Policy, places: Places) -> int:
     """
     clock = Clock()
     armed = defences.arm(policy)
-    identity = identify(options.command, path=os.environ.get("PATH", os.defpath), cwd=str(Path.cwd()), name=options.name)
+    identity = identify(
+        options.command, path=os.environ.get("PATH", os.defpath), cwd=str(Path.cwd()), name=options.name
+    )
     verdict = judgment.judge(identity, lock.read(places.lock), policy.profile)
     walls = _walls(options, identity, policy, places)
     session = _Session(options, policy, places, identity, clock, armed, walls)
@@ -71,9 +74,7 @@ def wrap(options: WrapOptions, policy: Policy, places: Places) -> int:
             os.close(descriptor)
 
 
-def _walls(
-    options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places
-) -> profile.SandboxProfile:
+def _walls(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> profile.SandboxProfile:
     said = policy.for_server(identity.name)
     return profile.derive(
         options.command,
@@ -150,18 +151,29 @@ class _Session:
             policy=self._policy,
             why=why,
             command=self._identity.pin(first_seen="", accepted_by="").argv,
-            folders=tuple(f"{folder.path} ({'read and write' if folder.write else 'read'})" for folder in self._walls.folders),
+            folders=tuple(
+                f"{folder.path} ({'read and write' if folder.write else 'read'})" for folder in self._walls.folders
+            ),
             hint=judgment.accept_hint(self._identity),
         )
         try:
             answer = asyncio.run(
-                first_use.ask(asked, runtime=self._places.runtime, state=self._places.state, archive=archive, clock=self._clock.now)
+                first_use.ask(
+                    asked,
+                    runtime=self._places.runtime,
+                    state=self._places.state,
+                    archive=archive,
+                    clock=self._clock.now,
+                )
             )
         except DoorwardError:
             archive.close()
             raise
         at = _iso(self._clock.now())
-        lock.update(self._places.lock, lambda pins: pins | {self._identity.name: self._identity.pin(first_seen=at, accepted_by=answer.by)})
+        lock.update(
+            self._places.lock,
+            lambda pins: pins | {self._identity.name: self._identity.pin(first_seen=at, accepted_by=answer.by)},
+        )
         reporter.say(f"{self._identity.name} was accepted by {answer.by}")
 
     def run(self, child: process.Child, *, first_use: bool) -> int:
@@ -231,7 +243,7 @@ class _Session:
             runtime=self._places.runtime,
             state=self._places.state,
             label=self._identity.name,
-            on_answer=lambda answer: performers[0].answered(answer),
+            on_answer=lambda answer: performers[0].answered(answer),  # noqa: PLW0108 - it is not there yet
             on_notice=reporter.say,
         )
         await consent.open()
@@ -275,4 +287,3 @@ def _iso(now_us: int) -> str:
     import datetime
 
     return datetime.datetime.fromtimestamp(now_us // 1_000_000, datetime.UTC).isoformat().replace("+00:00", "Z")
-

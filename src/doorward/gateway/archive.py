@@ -1,11 +1,11 @@
 """The writer of the archive: one thread that owns the log, so that a slow disk never stops the event loop.
-
-It commits what it is given in order, signs a checkpoint each second in which something was written, and recovers the logs
-of processes that died before any traffic passes.
+ It commits what it is given in order, signs a checkpoint each second in which something was written, and recovers
+the logs of processes that died before any traffic passes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -25,9 +25,10 @@ Done = Callable[[StorageError | None], None]
 
 
 class Archive:
-    """``append`` from the event loop; ``done`` is called from the writer's thread when it is decided.
+    """``write`` from the event loop.
 
-    ``clock`` gives microseconds since the epoch; ``report`` gets one line for the operator when the log cannot be signed.
+    ``clock`` gives microseconds since the epoch; ``report`` gets one line for the operator when the log cannot be
+    signed.
     """
 
     def __init__(self, state: Path, *, label: str, clock: Callable[[], int], report: Callable[[str], None]) -> None:
@@ -42,6 +43,7 @@ class Archive:
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
 
     def start(self) -> None:
+        """Begin to open the log, in the thread."""
         self._thread.start()
 
     def wait_open(self) -> None:
@@ -50,8 +52,16 @@ class Archive:
         if self._problem is not None:
             raise self._problem
 
-    def append(self, records: Sequence[Record], done: Done) -> None:
-        self._work.put((records, done))
+    async def write(self, records: Sequence[Record]) -> StorageError | None:
+        """Commit ``records`` together, after all that was given before; why that was not possible, or None."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[StorageError | None] = loop.create_future()
+
+        def tell(problem: StorageError | None) -> None:
+            loop.call_soon_threadsafe(done.set_result, problem)
+
+        self._work.put((records, tell))
+        return await done
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what waits, sign a last checkpoint, and end."""
@@ -61,7 +71,7 @@ class Archive:
     def _run(self) -> None:
         try:
             log = self._open()
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it was, `wait_open` raises it where it is handled
             self._problem = problem
             self._opened.set()
             return

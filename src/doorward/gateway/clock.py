@@ -10,6 +10,8 @@ import time
 
 
 class Clock:
+    """The clock of one process; every door of it uses the same one."""
+
     def __init__(self) -> None:
         self._epoch_us = time.time_ns() // 1000
         self._started_ns = time.monotonic_ns()

@@ -1,8 +1,8 @@
-"""Every control, armed: ``arm`` is the one place that builds what protects, whatever its mechanism (``doorward.controls``).
-
-Fields are the pieces that a door needs, as callables that load what they need when they are called: the child is started
-before the judgment is imported, so that both come up side by side. No flag or policy key reaches into this; the lab
-replaces one field by a stand-in that lives there, to prove that the field is what held.
+"""Every control, armed: ``arm`` is the one place that builds what protects, whatever its mechanism
+(``doorward.controls``).
+ Fields are the pieces that a door needs, as callables that load what they need when they are called: the child is
+started before the judgment is imported, so that both come up side by side. No flag or policy key reaches into this;
+the lab replaces one field by a stand-in that lives there, to prove that the field is what held.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ def _pipeline(masking_key: bytes) -> Pipeline:
 
 
 class Defences(msgspec.Struct, frozen=True):
-    """``confine`` starts a server inside its walls (as ``confine.process.start``); ``pipeline`` builds the controls of the
-    relay, given 32 random bytes that key the fingerprints of masks."""
+    """``confine`` starts a server inside its walls (as ``confine.process.start``); ``pipeline`` builds the controls
+    of the relay, given 32 random bytes that key the fingerprints of masks.
+    """
 
     confine: Callable[..., process.Child] = process.start
     pipeline: Callable[[bytes], Pipeline] = _pipeline
 
 
-def arm(policy: Policy) -> Defences:
+def arm(policy: Policy) -> Defences:  # noqa: ARG001 - what it says reaches the controls with each message
     """All defences. ``policy`` says how strict they judge, never whether they stand."""
     return Defences()

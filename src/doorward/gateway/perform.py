@@ -1,7 +1,7 @@
 """Performs what the relay decided: the counterpart of ``relay.commands``, and the one place where both meet asyncio.
-
-The commands of one event are one unit in one queue. One task drains it: all waiting records in one commit, then the sends
-in order. If the records of a unit cannot be written, nothing of it is sent and the relay hears ``NotRecorded``.
+ The commands of one event are one unit in one queue. One task drains it: all waiting records in one commit, then
+the sends in order. If the records of a unit cannot be written, nothing of it is sent and the relay hears
+``NotRecorded``.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MAX_WAITING_UNITS = 1024  # beyond this the readers wait; one unit is one messag
 class Performer:
     """Feeds events to one relay and performs its commands.
 
-    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator; ``on_close`` is
-    called when the relay ends the link, or fails (which ends it as well).
+    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator;
+    ``on_close`` is called when the relay ends the link, or fails (which ends it as well).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the pieces of one link, given once
         self,
         relay: Relay,
         *,
@@ -91,7 +91,7 @@ class Performer:
         """One event into the relay; its commands take their place in the queue."""
         try:
             self._enqueue(self._relay.handle(event, self._clock()))
-        except Exception as crash:  # the relay must not fail; if it does, nothing passes any more
+        except Exception as crash:  # noqa: BLE001 - if the relay fails, nothing passes any more
             self._on_close(f"the relay failed: {type(crash).__name__}: {crash}")
 
     def begin(self) -> None:
@@ -162,7 +162,7 @@ class Performer:
 
     async def _perform(self, units: list[list[Command]]) -> None:
         records = [command for unit in units for command in unit if isinstance(command, Record)]
-        problem = await self._write(records) if records else None
+        problem = await self._archive.write(records) if records else None
         if problem is None:
             for unit in units:
                 self._send(unit)
@@ -171,14 +171,9 @@ class Performer:
             for unit in units:
                 await self._perform([unit])
         else:
-            self._not_recorded(units[0], records, problem)
+            self._not_recorded(records, problem)
 
-    async def _write(self, records: list[Record]) -> StorageError | None:
-        done: asyncio.Future[StorageError | None] = self._loop.create_future()
-        self._archive.append(records, lambda problem: self._loop.call_soon_threadsafe(done.set_result, problem))
-        return await done
-
-    def _not_recorded(self, unit: list[Command], records: list[Record], problem: StorageError) -> None:
+    def _not_recorded(self, records: list[Record], problem: StorageError) -> None:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
         commands = self._relay.handle(NotRecorded(tuple(records), why), self._clock())
         self._send(commands)

@@ -1,7 +1,7 @@
 """Pipes: bytes in as they come, messages out in order, bounded in bytes and time.
-
-A descriptor that can be polled (a pipe, a socket) is used without blocking. One that cannot (a file, a terminal that is
-shared with a shell) is read and written by a thread, because making it non-blocking would do so for everybody who has it.
+ A descriptor that can be polled (a pipe, a socket) is used without blocking. One that cannot (a file, a terminal
+that is shared with a shell) is read and written by a thread, because making it non-blocking would do so for
+everybody who has it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ WRITE_TIMEOUT_S = 30.0
 
 
 def can_poll(descriptor: int) -> bool:
+    """Whether a descriptor can be waited for: a pipe or a socket."""
     mode = os.fstat(descriptor).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 class Intake:
-    """Reads a descriptor until its end. ``on_bytes`` is awaited before more is read, so a slow reader slows its writer."""
+    """Reads a descriptor until its end. ``on_bytes`` is awaited before more is read, so a slow reader slows its
+    writer.
+    """
 
     def __init__(self, descriptor: int, on_bytes: Callable[[bytes], Awaitable[None]]) -> None:
         self._descriptor = descriptor
@@ -41,7 +44,7 @@ class Intake:
             try:
                 data = os.read(self._descriptor, READ_BYTES)
             except BlockingIOError:
-                await _readable(loop, self._descriptor)
+                await readable(loop, self._descriptor)
                 continue
             except OSError:
                 return
@@ -71,7 +74,8 @@ class Intake:
             await self._on_bytes(data)
 
 
-async def _readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+async def readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    """Wait until there is something to read, or its end."""
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_reader(descriptor, _resolve, ready)
     try:
@@ -88,7 +92,9 @@ def _resolve(future: asyncio.Future[None]) -> None:
 class Outlet:
     """Writes lines to a descriptor in order. ``on_broken`` is called once, when nobody reads any more or in time."""
 
-    def __init__(self, descriptor: int, on_broken: Callable[[str], None], *, timeout_s: float = WRITE_TIMEOUT_S) -> None:
+    def __init__(
+        self, descriptor: int, on_broken: Callable[[str], None], *, timeout_s: float = WRITE_TIMEOUT_S
+    ) -> None:
         self._descriptor = descriptor
         self._on_broken = on_broken
         self._timeout_s = timeout_s

@@ -1,7 +1,6 @@
 """What the operator of one link is told while it runs: lines on stderr, as text or as JSON.
-
-Everything that comes from a peer is masked and made visible before it gets here or on its way through: a server's stderr
-cannot steer the terminal it ends up on, nor put a secret into a client's log file.
+ Everything that comes from a peer is masked and made visible before it gets here or on its way through: a server's
+stderr cannot steer the terminal it ends up on, nor put a secret into a client's log file.
 """
 
 from __future__ import annotations
@@ -44,8 +43,14 @@ class Reporter:
         """One refusal, with what explains it. The archive has all of it."""
         findings = [f for f in entry.findings if f.effect == "DENY"] or list(entry.findings)
         if self._as_json:
-            told = {"event": "refused", "method": entry.method, "subject": entry.subject, "sender": entry.sender,
-                    "reference": entry.reference, "findings": findings}  # fmt: skip
+            told = {
+                "event": "refused",
+                "method": entry.method,
+                "subject": entry.subject,
+                "sender": entry.sender,
+                "reference": entry.reference,
+                "findings": findings,
+            }
             self._write(msgspec.json.encode(told))
             return
         why = "; ".join(f"{f.control}: {f.reason}" for f in findings)

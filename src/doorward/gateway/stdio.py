@@ -16,7 +16,7 @@ from doorward.confine.paths import real_path
 from doorward.confine.process import Child
 from doorward.errors import MalformedMessageError
 from doorward.gateway.perform import Performer
-from doorward.gateway.ports import Intake, Outlet
+from doorward.gateway.ports import Intake, Outlet, readable
 from doorward.gateway.reporter import Reporter
 from doorward.judge.vocabulary import RealPath, Side
 from doorward.policy.model import Policy
@@ -82,6 +82,11 @@ class StdioDoor:
         self._why = self._why or why
         self._ending.set()
 
+    def _performing(self) -> Performer:
+        if self._performer is None:
+            raise RuntimeError("the door was not opened")
+        return self._performer
+
     # -- what comes in ------------------------------------------------------------------------------------------------
 
     async def _read_client(self) -> None:
@@ -117,8 +122,7 @@ class StdioDoor:
         await Intake(self._child.stderr, take).run()
 
     async def _arrive(self, line: bytes | Overlong, sender: Side) -> None:
-        performer = self._performer
-        assert performer is not None
+        performer = self._performing()
         limits = self._limits[sender]
         if isinstance(line, Overlong):
             problem = MalformedMessageError("frame-bytes", f"{line.size} bytes in one line, at most {limits.max_bytes}")
@@ -140,8 +144,7 @@ class StdioDoor:
 
     async def _client_left(self) -> None:
         """The client closed its side: what waits for a person is void; the server is told by the end of its stdin."""
-        performer = self._performer
-        assert performer is not None
+        performer = self._performing()
         self._why = self._why or "the client closed its input"
         performer.feed(Closed("client", 0, self._why, performer.facts()))
         while performer.relay.fetching and not self._ending.is_set():
@@ -151,8 +154,7 @@ class StdioDoor:
 
     async def _end_server(self, ended: asyncio.Task[None], *, asked: bool) -> None:
         """Step by step: close its stdin, ask, kill."""
-        performer = self._performer
-        assert performer is not None
+        performer = self._performing()
         if not self.to_server.broken:
             self.to_server.close()
         if not asked:
@@ -173,12 +175,7 @@ class StdioDoor:
         """Follow the launcher's reports until nothing of the server is left."""
         loop = asyncio.get_running_loop()
         while not self._child.ended:
-            ready: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(self._child.control, lambda: ready.done() or ready.set_result(None))
-            try:
-                await ready
-            finally:
-                loop.remove_reader(self._child.control)
+            await readable(loop, self._child.control)
             self._child.receive()
 
     def _client_broke(self, why: str) -> None:
@@ -208,4 +205,3 @@ async def _resolve(questions: tuple[RealPath, ...]) -> dict[RealPath, str | None
 
 def _resolve_all(questions: tuple[RealPath, ...]) -> dict[RealPath, str | None]:
     return {question: real_path(question.path) for question in questions}
-

@@ -1,2 +1,3 @@
 """Pure judgment. One control, one file: gates refuse on the envelope, rewrites edit and never refuse, checks refuse and
-never edit. Each returns a finding or nothing; only ``vocabulary.decide`` decides."""
+never edit. Each returns a finding or nothing; only ``vocabulary.decide`` decides.
+"""

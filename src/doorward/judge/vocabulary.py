@@ -53,9 +53,10 @@ class Effect(IntEnum):
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """What a peer is told instead of the general refusal (DESIGN §5): a code of the specification, or, with ``code`` 0, a
-    tool result that a model can correct itself by. It speaks of the protocol and of the server's own published schema,
-    never of the policy."""
+    """What a peer is told instead of the general refusal (DESIGN §5): a code of the specification, or, with
+    ``code`` 0, a tool result that a model can correct itself by. It speaks of the protocol and of the server's own
+    published schema, never of the policy.
+    """
 
     code: int
     message: str
@@ -73,6 +74,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
+    """What was decided, from which findings, under which policy."""
+
     effect: Effect | None  # None is ALLOW: nothing was found, or only notes
     findings: tuple[Finding, ...]
     policy: str

@@ -83,10 +83,19 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def configuration(self) -> Path:
-        return self.root / "doorward.toml"
+        """The operator's ``doorward.toml``, in a folder of its own that no server is given."""
+        return self.root / "etc" / "doorward.toml"
 
     def build(self) -> None:
-        for place in (self.work, self.sibling, self.outside, self.state, self.run, self.home):
+        for place in (
+            self.work,
+            self.sibling,
+            self.outside,
+            self.state,
+            self.run,
+            self.home,
+            self.configuration.parent,
+        ):
             place.mkdir(mode=0o700)
 
 

@@ -17,7 +17,7 @@ class Positions:
     """The line, counted from 1, of every key path that a line of ``text`` names."""
 
     def __init__(self, text: str) -> None:
-        self._lines: dict[Path, int] = {}
+        self._lines: dict[KeyPath, int] = {}
         table: KeyPath = ()
         for number, line in enumerate(text.splitlines(), start=1):
             stripped = line.lstrip()

@@ -32,19 +32,24 @@ class DeclareServer(msgspec.Struct, frozen=True):
 
 
 class CallTool(msgspec.Struct, frozen=True):
+    """A tool is called with arguments."""
+
     name: str
     arguments: dict[str, Any]
 
 
 class ReadResource(msgspec.Struct, frozen=True):
     """Resources are read or watched. ``verb`` is "read", "subscribe", "unsubscribe" or "listen"; only a modern listen
-    names more than one."""
+    names more than one.
+    """
 
     uris: tuple[str, ...]
     verb: str
 
 
 class GetPrompt(msgspec.Struct, frozen=True):
+    """A prompt is asked for with arguments."""
+
     name: str
     arguments: dict[str, Any]
 
@@ -71,6 +76,8 @@ class Operate(msgspec.Struct, frozen=True):
 
 
 class HandleTask(msgspec.Struct, frozen=True):
+    """A task of the tasks extension is looked at, answered or ended."""
+
     verb: str
     task: str
 
@@ -95,16 +102,22 @@ class AnswerInput(msgspec.Struct, frozen=True):
 
 
 class EmitLog(msgspec.Struct, frozen=True):
+    """A server sends a log message."""
+
     level: str
     logger: str
     data: Any
 
 
 class ReportProgress(msgspec.Struct, frozen=True):
+    """Progress of a request; ``token`` is its progress token as JSON text."""
+
     token: str
 
 
 class Cancel(msgspec.Struct, frozen=True):
+    """A request is taken back by its sender."""
+
     request: str  # the id as JSON text
 
 
@@ -124,11 +137,15 @@ class Advertise(msgspec.Struct, frozen=True):
 
 
 class ReturnResult(msgspec.Struct, frozen=True):
+    """A result that is none of the special ones."""
+
     method: str
     result: dict[str, Any]
 
 
 class ReturnError(msgspec.Struct, frozen=True):
+    """An error instead of a result."""
+
     method: str
     error: dict[str, Any]
 
@@ -170,7 +187,9 @@ _LIST_MEMBER: Final = {
 }
 
 
-def interpret(message: Message, era: str, method: str = "", asked: tuple[tuple[str, str], ...] = ()) -> tuple[Action, ...]:
+def interpret(
+    message: Message, era: str, method: str = "", asked: tuple[tuple[str, str], ...] = ()
+) -> tuple[Action, ...]:
     """The actions in ``message``.
 
     ``method`` is, for a response, the method of the request that it answers; ``asked`` holds, for a retried modern

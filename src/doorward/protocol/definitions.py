@@ -1,7 +1,6 @@
 """What a server says it offers: recorded as it said it, and fingerprinted.
-
-Definitions are part of a server's identity (threat ``server-imitation``). Here they are only recorded, so that calls can
-be judged against the schema that the server itself listed; quarantine of changes is a later control.
+ Definitions are part of a server's identity (threat ``server-imitation``). Here they are only recorded, so that
+calls can be judged against the schema that the server itself listed; quarantine of changes is a later control.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ _MAX_SAFE_INTEGER: Final = 2**53 - 1
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """One tool as listed. ``schema`` is our encoding of its inputSchema; ``fingerprint`` covers the whole definition."""
+    """One tool as listed. ``schema`` is our encoding of its inputSchema; ``fingerprint`` covers the whole
+    definition.
+    """
 
     name: str
     schema: bytes

@@ -1,8 +1,8 @@
 """The legacy handshake (up to 2025-11-25): how ``initialize`` moves a link.
-
-Sources: MCP 2025-11-25 "Lifecycle": the client MUST send ``initialize`` first; the server SHOULD NOT send requests other
-than ping before ``notifications/initialized``; the client SHOULD NOT send requests other than ping before the answer.
-Official servers of the TypeScript SDK answer ``tools/list`` before ``initialize``, so the order is kept here.
+ Sources: MCP 2025-11-25 "Lifecycle": the client MUST send ``initialize`` first; the server SHOULD NOT send requests
+other than ping before ``notifications/initialized``; the client SHOULD NOT send requests other than ping before the
+answer. Official servers of the TypeScript SDK answer ``tools/list`` before ``initialize``, so the order is kept
+here.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def failed(link: Link) -> Link:
 
 
 def initialized(link: Link) -> Link:
+    """The client said that it is ready."""
     return msgspec.structs.replace(link, phase="ready") if link.phase == "answered" else link
 
 
@@ -51,7 +52,11 @@ def refuses(link: Link, sender: str, method: str, *, request: bool) -> str | Non
     if link.phase == "ready":
         return None
     if request:
-        return None if method == "ping" and link.phase != "new" else f"a server request before the link is ready ({link.phase})"
+        return (
+            None
+            if method == "ping" and link.phase != "new"
+            else f"a server request before the link is ready ({link.phase})"
+        )
     early = link.phase in ("initializing", "answered") and method in ("notifications/message", "notifications/progress")
     late = link.phase == "answered"
     return None if early or late else f"a notification before initialize ({link.phase})"

@@ -1,8 +1,7 @@
 """The modern envelope (2026-07-28): each request carries its version and the client's capabilities in ``_meta``.
-
-Sources: MCP 2026-07-28 "Base protocol": a request without its required ``_meta`` members is -32602; a version that is not
-spoken is -32022 with ``supported`` and ``requested``. A server's claim and a client's claim are equally claims: nothing
-here is believed beyond its form.
+ Sources: MCP 2026-07-28 "Base protocol": a request without its required ``_meta`` members is -32602; a version that
+is not spoken is -32022 with ``supported`` and ``requested``. A server's claim and a client's claim are equally
+claims: nothing here is believed beyond its form.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ def is_modern(message: Message) -> bool:
 
 
 def meta_of(params: dict[str, Any] | None) -> dict[str, Any]:
+    """The ``_meta`` of params, or an empty object."""
     meta = (params or {}).get("_meta")
     return meta if isinstance(meta, dict) else {}
 

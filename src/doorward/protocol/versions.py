@@ -148,6 +148,7 @@ def known_request(era: str, sender: str, method: str) -> bool:
 
 
 def known_notification(era: str, sender: str, method: str) -> bool:
+    """Whether this side may send this notification in this era."""
     return method in (_CLIENT_NOTIFICATIONS if sender == "client" else _SERVER_NOTIFICATIONS)[era]
 
 

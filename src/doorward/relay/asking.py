@@ -6,10 +6,11 @@ archive takes each id once: a second spend cannot be recorded, so cannot be sent
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from doorward.audit.entry import Kind
 from doorward.judge.vocabulary import Context, Decision, Effect, Facts, Finding, Open, Ticket, decide
 from doorward.relay import context as contexts
 from doorward.relay import records, refusing, replies, routes
@@ -24,6 +25,7 @@ _ALIVE_EVERY_US: Final = 10_000_000
 
 
 def ticket_id(facts: Facts) -> str:
+    """The id of the ticket that this event would make."""
     return records.fresh(facts, b"ticket")[:16].hex()
 
 
@@ -79,7 +81,9 @@ def answered(state: State, event: Answered, now: int) -> list[Command]:
     """A person spoke. An unknown or spent ticket is a finding, never an exception."""
     held = state.held.pop(event.answer.ticket, None)
     if held is None:
-        stray = Finding(CONTROL, Effect.DENY, "an answer to a ticket that is unknown or spent", event.answer.ticket[:64])
+        stray = Finding(
+            CONTROL, Effect.DENY, "an answer to a ticket that is unknown or spent", event.answer.ticket[:64]
+        )
         context = contexts.of_link(state, event.facts, now)
         return [records.note("answer", context, decide((stray,), context.policy.digest), sender="doorward")]
     problem = None if event.answer.approved else "a person did not agree"
@@ -118,7 +122,13 @@ def _release(state: State, held: Held, context: Context, detail: dict[str, str])
     exchange = opened.exchange if opened.state == "ANSWER_HELD" else held.onward
     executed = opened.state == "ANSWER_HELD"
     record = _about(
-        "outcome" if executed else "intent", opened, ticket, context, detail, decision="ALLOW", spends=ticket.id,
+        "outcome" if executed else "intent",
+        opened,
+        ticket,
+        context,
+        detail,
+        decision="ALLOW",
+        spends=ticket.id,
         outcome="ok" if executed else "",
     )
     told = Send(opened.asker, opened.exchange, replies.not_recorded(replies.id_of(opened.key), executed=executed))
@@ -134,7 +144,14 @@ def _not_released(
 ) -> list[Command]:
     finding = Finding(CONTROL, Effect.DENY, why)
     record = _about(
-        "answer", opened, ticket, context, detail, decision="DENY", outcome="refused", reference=opened.reference,
+        "answer",
+        opened,
+        ticket,
+        context,
+        detail,
+        decision="DENY",
+        outcome="refused",
+        reference=opened.reference,
         findings=records.findings((finding,), context.masker),
     )
     if not state.is_open(opened):
@@ -145,11 +162,9 @@ def _not_released(
     return [record, Send(opened.asker, opened.exchange, replies.answer(opened, told))]
 
 
-def _about(
-    kind: str, opened: Open, ticket: Ticket, context: Context, detail: dict[str, str], **more: object
-) -> Record:
+def _about(kind: Kind, opened: Open, ticket: Ticket, context: Context, detail: dict[str, str], **more: Any) -> Record:
     return records.note(
-        kind,  # type: ignore[arg-type]
+        kind,
         context,
         grade="durable",
         ticket=ticket.id,
@@ -180,15 +195,25 @@ def _expired(state: State, held: Held, facts: Facts, now: int) -> list[Command]:
     context = msgspec.structs.replace(held.context, facts=facts, now=now)
     finding = Finding(CONTROL, Effect.DENY, "nobody answered in time")
     record = _about(
-        "answer", opened, ticket, context, {}, decision="DENY", outcome="expired", reference=opened.reference,
-        findings=records.findings((finding,), context.masker), sender="doorward",
+        "answer",
+        opened,
+        ticket,
+        context,
+        {},
+        decision="DENY",
+        outcome="expired",
+        reference=opened.reference,
+        findings=records.findings((finding,), context.masker),
+        sender="doorward",
     )
     reply = replies.expired(opened, state.settings.policy.hold_seconds, opened.reference)
     return [record, Withdraw(ticket.id, "nobody answered in time"), Send(opened.asker, opened.exchange, reply)]
 
 
 def _alive(held: Held) -> list[Command]:
-    """A sign of life to whoever waits, where it gave a token for progress. Too small to overtake the server's own count."""
+    """A sign of life to whoever waits, where it gave a token for progress. Too small to overtake the server's own
+    count.
+    """
     held.signs += 1
     opened = held.opened
     if not opened.progress:
@@ -208,4 +233,5 @@ def void(state: State, opened: Open, why: str) -> list[Command]:
 
 
 def deadline(state: State) -> int | None:
+    """When a ticket expires or a sign of life is due."""
     return min((min(held.ticket.expires, held.alive_at) for held in state.held.values()), default=None)

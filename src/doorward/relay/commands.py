@@ -78,9 +78,10 @@ Event = Arrived | Unreadable | Closed | Answered | NotRecorded | Undelivered | T
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Write an entry. ``salt`` opens its commitment and is kept beside the tree; ``body`` is set when the masked body is
-    too long to stand in the entry (over 64 KiB). ``otherwise`` is what leaves, unrecorded, if it cannot be written; an
-    ``owed`` record is an outcome that could not be written before."""
+    """Write an entry. ``salt`` opens its commitment and is kept beside the tree; ``body`` is set when the masked
+    body is too long to stand in the entry (over 64 KiB). ``otherwise`` is what leaves, unrecorded, if it cannot be
+    written; an ``owed`` record is an outcome that could not be written before.
+    """
 
     entry: Entry
     grade: Grade
@@ -91,12 +92,16 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True):
+    """Hand bytes to a side, on one of its exchanges."""
+
     to: Side
     exchange: int
     body: bytes
 
 
 class AskConsent(msgspec.Struct, frozen=True):
+    """Show a ticket to whoever can be asked."""
+
     ticket: Ticket
 
 
@@ -108,6 +113,8 @@ class Withdraw(msgspec.Struct, frozen=True):
 
 
 class Close(msgspec.Struct, frozen=True):
+    """End the link."""
+
     reason: str
 
 

@@ -39,10 +39,12 @@ def _without_hops(params: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def action_digest(shown: bytes) -> str:
+    """What an approval is about: SHA-256 over the end-to-end bytes, in hex."""
     return hashlib.sha256(_ACTION + shown).hexdigest()
 
 
 def ticket_digest(nonce: str, action: str) -> str:
+    """What an answer must name: SHA-256 over the nonce and the action digest, in hex."""
     return hashlib.sha256(_TICKET + bytes.fromhex(nonce) + bytes.fromhex(action)).hexdigest()
 
 

@@ -1,4 +1,5 @@
-"""What goes wrong: a frame that cannot be read, a side that leaves, a record that cannot be written, time that runs out.
+"""What goes wrong: a frame that cannot be read, a side that leaves, a record that cannot be written, time that runs
+out.
 
 Nobody waits for ever: whoever asked is told, once, what is known. What is not known is said to be unknown.
 """
@@ -23,7 +24,9 @@ _ID: Final = re.compile(rb'"id"\s{0,4}:\s{0,4}("[^"\\]{1,200}"|-?\d{1,18})')
 def unreadable(state: State, event: Unreadable, now: int) -> list[Command]:
     """Bytes that are no message. A client is told; of a server's, the request that they probably answer is ended."""
     context = contexts.of_link(state, event.facts, now, event.sender)
-    finding = Finding("frame-limits" if event.problem.rule.startswith("frame-") else "strict-decode", Effect.DENY, str(event.problem))
+    finding = Finding(
+        "frame-limits" if event.problem.rule.startswith("frame-") else "strict-decode", Effect.DENY, str(event.problem)
+    )
     decision = Decision(Effect.DENY, (finding,), context.policy.digest)
     kind = (event.sender, finding.control, event.problem.rule)
     own, reference = state.refusals.first(kind, event.sample, now, records.reference(event.facts))
@@ -43,8 +46,9 @@ def unreadable(state: State, event: Unreadable, now: int) -> list[Command]:
 
 
 def _probably_answered(state: State, event: Unreadable) -> Open | None:
-    """The request behind an unreadable answer, by an id that can be seen in it, else the only one that is open. A hostile
-    server gains nothing here: it may fail any request of its client by an honest error as well."""
+    """The request behind an unreadable answer, by an id that can be seen in it, else the only one that is open. A
+    hostile server gains nothing here: it may fail any request of its client by an honest error as well.
+    """
     for found in _ID.findall(event.sample):
         opened = state.opened.get(("client", found.decode("utf-8", "replace")))
         if opened is not None and opened.state == "SENT":
@@ -61,19 +65,31 @@ def _withhold(state: State, opened: Open, decision: Decision, context: Context, 
     return [record, Send(opened.asker, opened.exchange, replies.answer(opened, replies.refused(reference)))]
 
 
-def _outcome(opened: Open, context: Context, outcome: str, decision: Decision | None = None, reference: str = "") -> Record:
+def _outcome(
+    opened: Open, context: Context, outcome: str, decision: Decision | None = None, reference: str = ""
+) -> Record:
     executed = opened.state == "SENT"
     told = Send(opened.asker, opened.exchange, replies.not_recorded(replies.id_of(opened.key), executed=executed))
     record = records.note(
-        "outcome", context, decision, grade="durable", sender="doorward", method=opened.method, subject=opened.subject,
-        request=opened.key, outcome=outcome, reference=reference, duration_us=context.now - opened.at,
+        "outcome",
+        context,
+        decision,
+        grade="durable",
+        sender="doorward",
+        method=opened.method,
+        subject=opened.subject,
+        request=opened.key,
+        outcome=outcome,
+        reference=reference,
+        duration_us=context.now - opened.at,
     )
     return msgspec.structs.replace(record, otherwise=told)
 
 
 def closed(state: State, event: Closed, now: int) -> list[Command]:
     """One side is gone. The server: every open call ends, unknown if it was sent. The client: what was held is void; a
-    disconnect cancels nothing that was sent (legacy)."""
+    disconnect cancels nothing that was sent (legacy).
+    """
     context = contexts.of_link(state, event.facts, now, event.side)
     commands: list[Command] = []
     reference = records.reference(event.facts)
@@ -96,7 +112,12 @@ def _server_gone(state: State, opened: Open, context: Context, reference: str) -
     outcome = "unknown" if opened.state == "SENT" else "not executed"
     record = _outcome(opened, context, outcome, reference=reference)
     reply = replies.server_ended(opened, reference)
-    return [*withdrawn, *passing.end_progress(state, opened, context), record, Send(opened.asker, opened.exchange, reply)]
+    return [
+        *withdrawn,
+        *passing.end_progress(state, opened, context),
+        record,
+        Send(opened.asker, opened.exchange, reply),
+    ]
 
 
 def _client_gone(state: State, opened: Open, context: Context, reference: str) -> list[Command]:
@@ -111,7 +132,9 @@ def _client_gone(state: State, opened: Open, context: Context, reference: str) -
 
 
 def not_recorded(state: State, event: NotRecorded) -> list[Command]:
-    """Nothing of the unit was sent. Requests are closed again, outcomes are owed, and each asker is told fixed bytes."""
+    """Nothing of the unit was sent. Requests are closed again, outcomes are owed, and each asker is told fixed
+    bytes.
+    """
     commands: list[Command] = []
     for record in event.records:
         entry = record.entry
@@ -164,6 +187,7 @@ def undelivered(state: State, event: Undelivered, now: int) -> list[Command]:
 
 
 def tick(state: State, facts: Facts, now: int) -> list[Command]:
+    """Time passed: tickets, windows and errands that are due."""
     commands = [*asking.expire(state, facts, now), *close_windows(state, facts, now)]
     due = errands.deadline(state)
     if due is not None and now >= due:

@@ -1,8 +1,7 @@
 """What Doorward asks a server on its own account, while a client's request waits for it.
-
-Two things must be known before some requests can be judged: whether the server speaks the modern era at all
-(``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call). Lists
-are followed to their last page, within bounds. If an errand fails, what waited for it is refused.
+ Two things must be known before some requests can be judged: whether the server speaks the modern era at all
+(``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call).
+Lists are followed to their last page, within bounds. If an errand fails, what waited for it is refused.
 """
 
 from __future__ import annotations
@@ -111,6 +110,7 @@ def fail(state: State, why: str, context: Context) -> list[Command]:
 
 
 def refuse_waiting(state: State, opened: Open, why: str, context: Context) -> list[Command]:
+    """Refuse one request that waited: it cannot be judged."""
     finding = Finding(CONTROL, Effect.DENY, f"it cannot be judged: {why}")
     message, own = revive(state, opened, context)
     return refusing.refuse(state, message, own, Decision(Effect.DENY, (finding,), context.policy.digest))
@@ -133,4 +133,5 @@ def revive(state: State, opened: Open, context: Context) -> tuple[Request, Conte
 
 
 def deadline(state: State) -> int | None:
+    """When the errand under way counts as failed."""
     return state.errand.since + TIMEOUT_US if state.errand is not None else None

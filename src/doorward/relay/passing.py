@@ -7,7 +7,7 @@ import msgspec
 from doorward.judge.vocabulary import Context, Decision, Open
 from doorward.protocol import actions, definitions, handshake, stateless
 from doorward.relay import records
-from doorward.relay.commands import Command, Record, Send, Withdraw
+from doorward.relay.commands import Command, Grade, Record, Send, Withdraw
 from doorward.relay.state import State
 from doorward.wire.jsonrpc import Notification, Request, Response, encode
 
@@ -30,6 +30,7 @@ def pass_request(state: State, message: Request, acts: Actions, context: Context
 def pass_notification(
     state: State, message: Notification, acts: Actions, context: Context, decision: Decision
 ) -> list[Command]:
+    """A notification is recorded and goes on; some of them change what is known of the link."""
     body = encode(message)
     (act,) = acts
     if isinstance(act, actions.Cancel):
@@ -38,7 +39,7 @@ def pass_notification(
         return _progress(state, message, act, context, decision, body)
     if isinstance(act, actions.Announce):
         _heed(state, act)
-    grade = "written" if isinstance(act, actions.EmitLog) else "durable"
+    grade: Grade = "written" if isinstance(act, actions.EmitLog) else "durable"
     record = state.describe("notice", message, context, decision, body, grade)
     return [record, state.send_on(message, context, body)]
 
@@ -55,10 +56,13 @@ def _cancel(
     state: State, message: Notification, act: actions.Cancel, context: Context, decision: Decision, body: bytes
 ) -> list[Command]:
     """A request is taken back by whoever asked. Only one that was sent is worth telling the other side about; a ticket
-    for it is void."""
+    for it is void.
+    """
     opened = state.opened[(context.sender, act.request)]
     send = state.send_on(message, context, body)
-    record = state.describe("notice", message, context, decision, body, "durable", outcome="cancelled", request=act.request)
+    record = state.describe(
+        "notice", message, context, decision, body, "durable", outcome="cancelled", request=act.request
+    )
     ending = end_progress(state, opened, context)
     state.close(opened)
     if opened.state == "SENT":
@@ -83,7 +87,13 @@ def end_progress(state: State, opened: Open, context: Context) -> list[Command]:
     """The closing entry of a run of progress, when its request ends."""
     return [
         records.note(
-            "run", context, method=run.method, request=opened.key, count=run.folded, running=run.running, sender="server"
+            "run",
+            context,
+            method=run.method,
+            request=opened.key,
+            count=run.folded,
+            running=run.running,
+            sender="server",
         )
         for _, run in state.progress.closed(context.now, opened.progress)
         if opened.progress
@@ -98,7 +108,7 @@ def pass_response(
     _learn(state, acts, message, answered)
     body = encode(message)
     outcome = "error" if message.error is not None else "ok"
-    grade = "durable" if answered.asker == "server" else "written"
+    grade: Grade = "durable" if answered.asker == "server" else "written"
     record: Record = state.describe("outcome", message, context, decision, body, grade, outcome=outcome)
     ending = end_progress(state, answered, context)
     if answered.ours:

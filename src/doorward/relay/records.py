@@ -1,7 +1,7 @@
 """What is written about a message: masked, committed to, and complete.
-
-The body is stored masked; beside it stands a salted commitment to the original, so that whoever holds the original and the
-salt can prove it later without the log having held the secret. Results store their digest and size (DESIGN §4).
+ The body is stored masked; beside it stands a salted commitment to the original, so that whoever holds the original
+and the salt can prove it later without the log having held the secret. Results store their digest and size (DESIGN
+§4).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from doorward.audit.entry import INLINE_BODY_BYTES, Entry, FindingRecord, Kind, commit
 from doorward.content.redaction import Masker
 from doorward.judge.vocabulary import Context, Decision, Facts, Finding
-from doorward.protocol import actions, stateless
+from doorward.protocol import stateless
 from doorward.relay.commands import Grade, Record
 from doorward.wire.jsonrpc import Message, Notification, Response, decode_value, encode_value, key_of
 
@@ -28,6 +28,7 @@ def reference(facts: Facts) -> str:
 
 
 def identity_line(context: Context) -> str:
+    """The verified server on one line, as entries name it."""
     server = context.facts.server
     return f"{server.name} ({server.kind}, {server.fingerprint[:16]})"
 
@@ -127,8 +128,8 @@ def _trace(params: dict[str, Any] | None) -> str:
 
 
 def findings(found: tuple[Finding, ...], masker: Masker | None) -> tuple[FindingRecord, ...]:
+    """Findings as they are archived, their evidence masked."""
     return tuple(
         FindingRecord(f.control, f.effect.name, f.reason, masker.mask_text(f.evidence)[0] if masker else f.evidence)
         for f in found
     )
-

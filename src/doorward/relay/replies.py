@@ -21,14 +21,19 @@ CONSENT_HINT: Final = "run `doorward consent` in another terminal, then try agai
 
 
 def refused(reference: str) -> Peer:
+    """The general refusal."""
     return Peer(REFUSED, "refused by the gateway", {"reference": reference})
 
 
 def no_person(reference: str) -> Peer:
-    return Peer(CONSENT, f"this needs a person's consent and none can be asked: {CONSENT_HINT}", {"reference": reference})
+    """A person must be asked and nobody can be."""
+    return Peer(
+        CONSENT, f"this needs a person's consent and none can be asked: {CONSENT_HINT}", {"reference": reference}
+    )
 
 
 def person_refused(reference: str) -> Peer:
+    """A person did not agree."""
     return Peer(CONSENT, "a person was asked and did not agree", {"reference": reference})
 
 
@@ -42,6 +47,7 @@ def peer_for(findings: tuple[Finding, ...], reference: str) -> Peer:
 
 
 def error(request_id: Id | None, peer: Peer) -> bytes:
+    """An error answer to ``request_id``."""
     told: dict[str, Any] = {"code": peer.code, "message": peer.message}
     if peer.data:
         told["data"] = peer.data
@@ -62,6 +68,7 @@ def answer(opened: Open, peer: Peer) -> bytes:
 
 
 def refusal(request_id: Id, method: str, era: str, asker: str, peer: Peer) -> bytes:
+    """The refusal of a request in the form that its method, era and asker have for it."""
     if asker == "server" and method == "sampling/createMessage":
         return error(request_id, Peer(_SAMPLING_REFUSED, "sampling was not agreed to", {}))
     if asker == "server" and method == "elicitation/create":
@@ -84,12 +91,16 @@ def expired(opened: Open, hold_seconds: int, reference: str) -> bytes:
 
 def not_recorded(request_id: Id, *, executed: bool) -> bytes:
     """Fixed and free of content: the only answers that leave without a record."""
-    message = "done, but its outcome could not be recorded" if executed else "not done, because it could not be recorded"
+    message = (
+        "done, but its outcome could not be recorded" if executed else "not done, because it could not be recorded"
+    )
     return error(request_id, Peer(CAPACITY, message, {"executed": executed, "recorded": False}))
 
 
 def server_ended(opened: Open, reference: str) -> bytes:
-    """The server is gone. Whether it acted is not known once the request was sent; it was not when it was still held."""
+    """The server is gone. Whether it acted is not known once the request was sent; it was not when it was still
+    held.
+    """
     if opened.state == "SENT":
         told = {"outcome": "unknown", "retry": "not safe", "reference": reference}
         return error(id_of(opened.key), Peer(SERVER_ENDED, "the server ended before it answered", told))

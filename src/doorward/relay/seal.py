@@ -1,8 +1,8 @@
 """Sealing ``requestState`` (2026-07-28), so that answers stay tied to what was asked without any shared state.
-
-A server's ``requestState`` goes to the client inside a token of ours, and comes back in the retry. The token says which
-inputs were asked and shown, of whom, for which request, and until when; an HMAC holds it together. The client can read it
-(it could read the server's state before as well); it cannot change it, use it for another request, or for another user.
+ A server's ``requestState`` goes to the client inside a token of ours, and comes back in the retry. The token says
+which inputs were asked and shown, of whom, for which request, and until when; an HMAC holds it together. The client
+can read it (it could read the server's state before as well); it cannot change it, use it for another request, or
+for another user.
 
 Source: MCP 2026-07-28, "Multi round-trip requests": requestState is attacker-controlled and needs integrity when it
 matters; a retry has the same method and params. Not single use: a client may retry after a lost answer, and the archive
@@ -33,6 +33,7 @@ def params_digest(params: dict[str, Any] | None) -> str:
 
 
 def ask_digest(request: object) -> str:
+    """SHA-256 of one entry of ``inputRequests``, in hex."""
     return hashlib.sha256(b"doorward ask v1\0" + encode_value(request)).hexdigest()
 
 

@@ -1,5 +1,6 @@
-"""What a relay knows of its one link between two events. Everything that decides over it stands in the files beside this
-one; here are the tables and the few moves that all of them share."""
+"""What a relay knows of its one link between two events. Everything that decides over it stands in the files beside
+this one; here are the tables and the few moves that all of them share.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from doorward.wire.jsonrpc import Message, Request, Response, key_of
 class Settings(msgspec.Struct, frozen=True):
     """What a relay is made of: the policy, the armed controls, and what belongs to this one link.
 
-    ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may touch.
+    ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may
+    touch.
     """
 
     policy: Policy
@@ -57,6 +59,8 @@ class Errand(msgspec.Struct):
 
 
 class State:
+    """The tables of one link."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.server_policy = settings.policy.for_server(settings.server)
@@ -70,7 +74,9 @@ class State:
         self.owed: list[Record] = []
 
     def open(self, message: Request, context: Context, body: bytes) -> Open:
-        """A request takes its place in the table. It counts as open only if its record succeeds (``ends.not_recorded``)."""
+        """A request takes its place in the table. It counts as open only if its record succeeds
+        (``ends.not_recorded``).
+        """
         meta = (message.params or {}).get("_meta")
         meta = meta if isinstance(meta, dict) else {}
         token = meta.get("progressToken")
@@ -122,13 +128,12 @@ class State:
     def _otherwise(self, message: Message, context: Context) -> Send | None:
         if isinstance(message, Request):
             return Send(context.sender, context.exchange, replies.not_recorded(message.id, executed=False))
-        if isinstance(message, Response) and context.answers is not None and not context.answers.ours:
-            asked = context.answers
-            return Send(asked.asker, asked.exchange, replies.not_recorded(message.id, executed=True))
+        asked = context.answers
+        if isinstance(message, Response) and asked is not None and not asked.ours:
+            return Send(asked.asker, asked.exchange, replies.not_recorded(replies.id_of(asked.key), executed=True))
         return None
 
     def pay(self) -> list[Record]:
         """The outcomes owed, to be written before or with the next intent. They come back if that fails, too."""
         owed, self.owed = self.owed, []
         return owed
-

@@ -32,7 +32,9 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_PAIR_OR_LONE: Final = re.compile(rb"\\u([dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|\\u([dD][c-fC-F]..)")
+_PAIR_OR_LONE: Final = re.compile(
+    rb"\\u([dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|\\u([dD][c-fC-F]..)"
+)
 _COUNT_FIRST_ABOVE: Final = 64 * 1024  # below this the delimiters cannot be many enough to matter before decoding
 _MAX_METHOD: Final = 256  # the longest method of any revision has 46 characters
 
@@ -50,19 +52,24 @@ class FrameLimits(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
+    """A message that wants an answer."""
+
     id: Id
     method: str
     params: dict[str, Any] | None = None
 
 
 class Notification(msgspec.Struct, frozen=True):
+    """A message that wants none."""
+
     method: str
     params: dict[str, Any] | None = None
 
 
 class Response(msgspec.Struct, frozen=True):
     """An answer: exactly one of ``result`` and ``error`` is not None. ``id`` is None only for an error whose request
-    could not be read (JSON-RPC 2.0 §5)."""
+    could not be read (JSON-RPC 2.0 §5).
+    """
 
     id: Id | None
     result: dict[str, Any] | None = None
@@ -74,7 +81,8 @@ Message = Request | Notification | Response
 
 class Decoded(msgspec.Struct, frozen=True):
     """A message, our encoding of it (``body``), and how many values its tree has (an upper bound when ``body`` is
-    small enough for the bound not to matter)."""
+    small enough for the bound not to matter).
+    """
 
     message: Message
     body: bytes
@@ -116,8 +124,9 @@ def encode(message: Message) -> bytes:
 def decode(frame: bytes, limits: FrameLimits) -> Decoded:
     """The one message in ``frame``.
 
-    Raises MalformedMessageError: with ``rpc_code`` -32700 when the bytes are not JSON within the limits, -32600 when the
-    JSON is not one JSON-RPC message. ``request_id`` is set where an id could be read, so that the peer can be told.
+    Raises MalformedMessageError: with ``rpc_code`` -32700 when the bytes are not JSON within the limits, -32600
+    when the JSON is not one JSON-RPC message. ``request_id`` is set where an id could be read, so that the peer can
+    be told.
 
     Does not protect against anything that depends on meaning: methods, arguments and states are judged later.
     """
@@ -266,6 +275,4 @@ def _malformed(
     readable = type(request_id) is int or (type(request_id) is str and len(request_id) <= _MAX_METHOD)
     if rule.startswith("frame-"):
         code = INVALID_REQUEST
-    return MalformedMessageError(
-        rule, message, rpc_code=code, request_id=request_id if readable else None, hint=hint
-    )
+    return MalformedMessageError(rule, message, rpc_code=code, request_id=request_id if readable else None, hint=hint)

@@ -22,7 +22,7 @@ class Overlong(msgspec.Struct, frozen=True):
 
 
 class LineSplitter:
-    """Bytes in, lines out. Holds at most ``max_bytes`` of an unfinished line.
+    r"""Bytes in, lines out. Holds at most ``max_bytes`` of an unfinished line.
 
     A line is what stands before a ``\\n``; a ``\\r`` before it and blank lines are dropped. Bytes after the last
     newline are not a line: a message that was cut off is no message.

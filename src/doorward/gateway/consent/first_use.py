@@ -1,7 +1,6 @@
 """A server's first use that must be agreed to: asked before anything of it runs.
-
-There is no link yet, so no relay: the ticket is made here, its question and its answer are recorded here, and the answer
-releases exactly one thing, the start of this command.
+ There is no link yet, so no relay: the ticket is made here, its question and its answer are recorded here, and the
+answer releases exactly one thing, the start of this command.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from doorward.audit.entry import Entry, FindingRecord
-from doorward.errors import ConsentError, StorageError
+from doorward.audit.entry import Entry, FindingRecord, Kind
+from doorward.errors import ConsentError
 from doorward.gateway.archive import Archive
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.judge.vocabulary import Answer, Principal, Ticket, VerifiedIdentity
@@ -87,9 +86,7 @@ async def _decide(
 
 
 def _ticket(asked: Asked, now: int) -> Ticket:
-    shown = encode_value(
-        {"command": asked.command, "folders": asked.folders, "identity": dict(asked.server.evidence)}
-    )
+    shown = encode_value({"command": asked.command, "folders": asked.folders, "identity": dict(asked.server.evidence)})
     nonce, action = os.urandom(16).hex(), action_digest(shown)
     return Ticket(
         id=os.urandom(16).hex(),
@@ -115,18 +112,21 @@ def _refused(asked: Asked, now: int, why: str, ticket: str = "") -> Entry:
     return _entry("answer" if ticket else "refusal", asked, now, ticket=ticket, decision="DENY", findings=(finding,))
 
 
-def _entry(kind: str, asked: Asked, now: int, **more: object) -> Entry:
+def _entry(kind: Kind, asked: Asked, now: int, **more: Any) -> Entry:
     server = f"{asked.server.name} ({asked.server.kind}, {asked.server.fingerprint[:16]})"
     return Entry(
-        kind=kind, at=now, link="first-use", principal=asked.principal.id, server=server, sender="doorward",
-        policy=asked.policy.digest, **more,
-    )  # type: ignore[arg-type]
+        kind=kind,
+        at=now,
+        link="first-use",
+        principal=asked.principal.id,
+        server=server,
+        sender="doorward",
+        policy=asked.policy.digest,
+        **more,
+    )
 
 
 async def _record(archive: Archive, entry: Entry) -> None:
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[StorageError | None] = loop.create_future()
-    archive.append([Record(entry, "durable")], lambda problem: loop.call_soon_threadsafe(done.set_result, problem))
-    problem = await done
+    problem = await archive.write([Record(entry, "durable")])
     if problem is not None:
         raise problem

@@ -37,8 +37,10 @@ class ValidateArguments:
             return Finding(CONTROL, Effect.DENY, "the server lists no tool of this name", action.name[:200])
         try:
             validator = self._validator(tool.schema, always=context.policy.values.undeclared_always_refused)
-        except ValueError as error:
-            return Finding(CONTROL, Effect.DENY, "the tool's schema cannot be used, so no call can be judged", str(error)[:400])
+        except ValueError as problem:
+            return Finding(
+                CONTROL, Effect.DENY, "the tool's schema cannot be used, so no call can be judged", str(problem)[:400]
+            )
         error = next(iter(validator.iter_errors(action.arguments)), None)
         if error is None:
             return None
@@ -82,7 +84,10 @@ def _finding(error: Any) -> Finding:
     rule = next((str(step) for step in reversed(list(error.schema_path)) if isinstance(step, str)), "schema")
     told = f"arguments do not fit the tool's schema at {pointer[:200]}: {rule}"
     return Finding(
-        CONTROL, Effect.DENY, "the arguments do not fit the schema that the server listed", f"{pointer[:200]}: {rule}",
+        CONTROL,
+        Effect.DENY,
+        "the arguments do not fit the schema that the server listed",
+        f"{pointer[:200]}: {rule}",
         Peer(0, told, {"pointer": pointer[:200], "rule": rule}),
     )
 

@@ -1,4 +1,6 @@
-"""Check: log messages below the floor do not reach the client (threat ``log-leakage``: debug logs are where secrets leak)."""
+"""Check: log messages below the floor do not reach the client (threat ``log-leakage``: debug logs are where secrets
+leak).
+"""
 
 from __future__ import annotations
 

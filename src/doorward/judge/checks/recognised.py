@@ -13,4 +13,6 @@ CONTROL: Final = "recognised"
 def require_recognised(action: Action, context: Context) -> Finding | None:
     if not isinstance(action, Unrecognised):
         return None
-    return Finding(CONTROL, Effect.DENY, f"not understood: {action.why}", action.method[:80], Peer(-32602, "invalid params"))
+    return Finding(
+        CONTROL, Effect.DENY, f"not understood: {action.why}", action.method[:80], Peer(-32602, "invalid params")
+    )

@@ -1,4 +1,6 @@
-"""Check: a server may agree only on a revision that can be judged here (a downgrade or an unknown future is refused)."""
+"""Check: a server may agree only on a revision that can be judged here (a downgrade or an unknown future is
+refused).
+"""
 
 from __future__ import annotations
 
@@ -20,4 +22,6 @@ def require_known_version(action: Action, context: Context) -> Finding | None:
         spoken = any(version in versions.MODERN_VERSIONS for version in action.versions)
     if spoken:
         return None
-    return Finding(CONTROL, Effect.DENY, "the server offers no revision that is known here", ", ".join(action.versions)[:200])
+    return Finding(
+        CONTROL, Effect.DENY, "the server offers no revision that is known here", ", ".join(action.versions)[:200]
+    )

@@ -22,7 +22,9 @@ def require_envelope(message: Message, context: Context) -> Finding | None:
     if context.era == "legacy":
         return _legacy(message, context)
     if context.link.era == "legacy" or context.link.phase == "initializing":
-        return _deny("a modern request on a legacy link", -32600, "this connection was initialized for an older revision")
+        return _deny(
+            "a modern request on a legacy link", -32600, "this connection was initialized for an older revision"
+        )
     meta = stateless.meta_of(message.params)
     version = meta.get(versions.META_VERSION)
     if not isinstance(version, str) or not isinstance(meta.get(versions.META_CAPABILITIES), dict):
@@ -43,7 +45,9 @@ def _legacy(message: Request, context: Context) -> Finding | None:
         return None
     if message.method == "initialize":
         return _deny("initialize on a modern link", -32601, "method not found")
-    return _deny("a request without the modern envelope on a modern link", _INVALID_PARAMS, "_meta lacks a required member")
+    return _deny(
+        "a request without the modern envelope on a modern link", _INVALID_PARAMS, "_meta lacks a required member"
+    )
 
 
 def _legacy_upstream(message: Request, context: Context, version: str) -> Finding | None:
@@ -51,7 +55,10 @@ def _legacy_upstream(message: Request, context: Context, version: str) -> Findin
         return None
     spoken = f"this server speaks revisions with initialize only (up to {versions.LEGACY_VERSIONS[-1]}), not {version}"
     return _deny(
-        f"the server does not speak {version}", stateless.UNSUPPORTED_VERSION, spoken, {"supported": [], "requested": version}
+        f"the server does not speak {version}",
+        stateless.UNSUPPORTED_VERSION,
+        spoken,
+        {"supported": [], "requested": version},
     )
 
 

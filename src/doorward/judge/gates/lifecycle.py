@@ -1,5 +1,6 @@
 """Gate: nothing before ``initialize``, no server request where none may be (legacy). The rules stand in
-``protocol.handshake``."""
+``protocol.handshake``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def require_lifecycle(message: Message, context: Context) -> Finding | None:
     why = handshake.refuses(context.link, context.sender, message.method, request=isinstance(message, Request))
     if why is None:
         return None
-    return Finding(CONTROL, Effect.DENY, why, message.method[:80], Peer(-32600, "not allowed in this state of the connection"))
+    return Finding(
+        CONTROL, Effect.DENY, why, message.method[:80], Peer(-32600, "not allowed in this state of the connection")
+    )
 
 
 def _modern(message: Message, context: Context) -> Finding | None:

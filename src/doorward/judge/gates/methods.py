@@ -1,7 +1,6 @@
 """Gate: only methods that the revision names, in the direction it gives them.
-
-An unknown method cannot be judged, so it is refused (DESIGN §7). A server request on a modern link is refused whatever its
-name: that era has none.
+ An unknown method cannot be judged, so it is refused (DESIGN §7). A server request on a modern link is refused
+whatever its name: that era has none.
 """
 
 from __future__ import annotations
@@ -32,4 +31,8 @@ def require_known_method(message: Message, context: Context) -> Finding | None:
 def _declared_by_both(extension: str, context: Context) -> bool:
     server = context.link.server_capabilities.get("extensions")
     client = context.link.client_capabilities.get("extensions")
-    return isinstance(server, dict) and extension in server and (context.era == "modern" or (isinstance(client, dict) and extension in client))
+    return (
+        isinstance(server, dict)
+        and extension in server
+        and (context.era == "modern" or (isinstance(client, dict) and extension in client))
+    )

@@ -1,7 +1,6 @@
 """Gate: the size of each part of a message, where a part has a limit of its own (threat ``oversized-payload``).
-
-The frame as a whole was bounded while its bytes came in. Here: ids, URIs, cursors and names, ``clientInfo``, each string
-among the arguments, and the number of values in anything that is not a list.
+ The frame as a whole was bounded while its bytes came in. Here: ids, URIs, cursors and names, ``clientInfo``, each
+string among the arguments, and the number of values in anything that is not a list.
 """
 
 from __future__ import annotations
@@ -64,5 +63,8 @@ def _bytes(text: str) -> int:
 def _too_large(what: str, size: int | None, limit: int) -> Finding:
     measured = f"{size}, " if size is not None else ""
     return Finding(
-        CONTROL, Effect.DENY, f"{what}: {measured}at most {limit}", peer=Peer(-32602, f"too large: {what}", {"limit": limit})
+        CONTROL,
+        Effect.DENY,
+        f"{what}: {measured}at most {limit}",
+        peer=Peer(-32602, f"too large: {what}", {"limit": limit}),
     )

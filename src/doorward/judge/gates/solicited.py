@@ -28,7 +28,11 @@ def _fresh_id(message: Request, context: Context) -> Finding | None:
     if (context.sender, key_of(message.id)) in context.opened:
         return _deny("its id is already in flight", key_of(message.id)[:80])
     if len(context.opened) >= MAX_OPEN:
-        return _deny("too many requests in flight", str(MAX_OPEN), Peer(-31003, "too many requests in flight", {"retryAfterMs": 1000}))
+        return _deny(
+            "too many requests in flight",
+            str(MAX_OPEN),
+            Peer(-31003, "too many requests in flight", {"retryAfterMs": 1000}),
+        )
     return None
 
 

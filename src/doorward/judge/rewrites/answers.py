@@ -1,7 +1,8 @@
-"""Rewrite: a retried request (modern) goes on with the server's own ``requestState`` and only with answers that were asked.
-
-The seal was checked by a gate; here it is taken off. An entry of ``inputResponses`` that nobody asked for is dropped and
-noted, so a client cannot answer in the place of a user what no user was asked (threat ``consent-bypass``).
+"""Rewrite: a retried request (modern) goes on with the server's own ``requestState`` and only with answers that
+were asked.
+ The seal was checked by a gate; here it is taken off. An entry of ``inputResponses`` that nobody asked for is
+dropped and noted, so a client cannot answer in the place of a user what no user was asked (threat
+``consent-bypass``).
 """
 
 from __future__ import annotations
@@ -37,5 +38,7 @@ def keep_asked_answers(message: Message, context: Context) -> tuple[Message, Fin
     dropped = sorted(given.keys() - asked)
     note = None
     if dropped:
-        note = Finding(CONTROL, Effect.NOTE, f"{len(dropped)} answers were dropped that nobody asked for", ", ".join(dropped)[:200])
+        note = Finding(
+            CONTROL, Effect.NOTE, f"{len(dropped)} answers were dropped that nobody asked for", ", ".join(dropped)[:200]
+        )
     return Request(message.id, message.method, params), note

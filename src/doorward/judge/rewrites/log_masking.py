@@ -28,5 +28,7 @@ def mask_logs(message: Message, context: Context) -> tuple[Message, Finding | No
             kinds += [hit.kind for hit in hits]
     if not kinds:
         return message, None
-    note = Finding(CONTROL, Effect.NOTE, f"{len(kinds)} secrets were masked in a {message.method}", ", ".join(sorted(set(kinds))))
+    note = Finding(
+        CONTROL, Effect.NOTE, f"{len(kinds)} secrets were masked in a {message.method}", ", ".join(sorted(set(kinds)))
+    )
     return Notification(message.method, params), note

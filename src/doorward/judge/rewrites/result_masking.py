@@ -1,8 +1,8 @@
 """Rewrite: credentials in what a server returns are masked before a client or model sees them (threat ``log-leakage``).
-
-By the shape of a credential and by the secrets that Doorward knows, never by key name: a tool that returns a record with a
-member ``token`` is doing its work. Masks are visible, and an argument that carries one is refused. Protocol members
-(cursors, states, ids) and binary content stay as they are; what a server asks of a client's user goes to that user whole.
+ By the shape of a credential and by the secrets that Doorward knows, never by key name: a tool that returns a
+record with a member ``token`` is doing its work. Masks are visible, and an argument that carries one is refused.
+Protocol members (cursors, states, ids) and binary content stay as they are; what a server asks of a client's user
+goes to that user whole.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from doorward.wire.jsonrpc import Message, Response
 
 CONTROL: Final = "result-masking"
 _PROTOCOL: Final = frozenset(
-    {"resultType", "requestState", "nextCursor", "inputRequests", "_meta", "taskId", "ttlMs", "cacheScope", "protocolVersion"}
+    {
+        "resultType",
+        "requestState",
+        "nextCursor",
+        "inputRequests",
+        "_meta",
+        "taskId",
+        "ttlMs",
+        "cacheScope",
+        "protocolVersion",
+    }
 )
 _BINARY: Final = frozenset({"data", "blob"})
 
@@ -33,7 +43,9 @@ def mask_results(message: Message, context: Context) -> tuple[Message, Finding |
         masked = Response(message.id, result=_members(message.result or {}, masker, kinds))
     if not kinds:
         return message, None
-    note = Finding(CONTROL, Effect.NOTE, f"{len(kinds)} credentials were masked in a result", ", ".join(sorted(set(kinds))))
+    note = Finding(
+        CONTROL, Effect.NOTE, f"{len(kinds)} credentials were masked in a result", ", ".join(sorted(set(kinds)))
+    )
     return masked, note
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from doorward.lab import oracles
@@ -101,10 +100,7 @@ class ConsentBypass(Scenario):
         return MisleadingDialogue(stage, HONEST) if stage.example.id == "misleading-ui" else AlwaysTrust(stage)
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
-        from mcp import MCPError
-
-        with suppress(MCPError):  # a refusal, by whomever, is an answer
-            await stage.client.call_tool(TOOL, {"mail": variant.payload})
+        await stage.client.call_tool(TOOL, {"mail": variant.payload})
 
     def harmed(self, stage: Stage, _variant: Variant, trace: Trace, /) -> Harm | None:
         for prompt in trace.prompts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from doorward.lab import oracles
@@ -82,13 +81,10 @@ class LogLeakage(Scenario):
     )
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
-        from mcp import MCPError
-
         arguments = {"user_data": USER}
         if variant.id != "own-key":
             arguments["apiKey"] = f"secret/key_value+{stage.canary}"
-        with suppress(MCPError):  # a refusal is an answer
-            await stage.client.call_tool(variant.payload, arguments)
+        await stage.client.call_tool(variant.payload, arguments)
 
     def harmed(self, stage: Stage, variant: Variant, trace: Trace) -> Harm | None:
         secret = stage.credential if variant.id == "own-key" else stage.canary

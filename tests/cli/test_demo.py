@@ -1,0 +1,164 @@
+"""`doorward demo` from outside: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from doorward.cli import demo
+from doorward.cli.main import main
+from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.runner import Run
+from doorward.lab.scenario import Exclusion, Kind
+
+DEMO = (sys.executable, "-P", "-c", "from doorward.cli.main import run; run()", "demo")
+KEYS = {"id", "example", "era", "topology", "target", "configured", "outcome", "reason", "control", "evidence"}
+
+BARE = Run("a", "b", "2025-11-25", "wrap", "naive", None, Kind.SUCCEEDED, None, None, {"variants": []})
+SHIPPED = msgspec.structs.replace(BARE, target="relayed", configured=False, outcome=Kind.PREVENTED, control="c")
+
+
+def ended(*runs: Run, allow_inconclusive: bool = False, in_ci: bool = False) -> int:
+    return demo.exit_code(runs, allow_inconclusive=allow_inconclusive, in_ci=in_ci)
+
+
+def ends(run: Run, outcome: Kind, reason: Exclusion | None = None) -> Run:
+    return msgspec.structs.replace(run, outcome=outcome, reason=reason)
+
+
+def test_all_as_it_should_be_is_zero() -> None:
+    assert ended(BARE, SHIPPED) == 0
+
+
+@pytest.mark.parametrize("outcome", [Kind.SUCCEEDED, Kind.OBSTRUCTED])
+def test_harm_or_obstruction_behind_protection_is_one_whatever_is_allowed(outcome: Kind) -> None:
+    assert ended(BARE, ends(SHIPPED, outcome), allow_inconclusive=True) == 1
+
+
+@pytest.mark.parametrize("outcome", [Kind.PREVENTED, Kind.OBSTRUCTED, Kind.INCONCLUSIVE])
+def test_a_bare_target_that_was_not_harmed_is_one(outcome: Kind) -> None:
+    assert ended(ends(BARE, outcome), SHIPPED) == 1
+
+
+def test_inconclusive_is_two_unless_allowed_and_never_hides_harm() -> None:
+    unclear = ends(SHIPPED, Kind.INCONCLUSIVE)
+    assert ended(BARE, unclear) == 2
+    assert ended(BARE, unclear, allow_inconclusive=True) == 0
+    assert ended(BARE, unclear, ends(SHIPPED, Kind.SUCCEEDED)) == 1
+
+
+def test_an_exclusion_changes_nothing_except_a_missing_target_in_ci() -> None:
+    missing = ends(BARE, Kind.EXCLUDED, Exclusion.REGISTRY_UNREACHABLE)
+    unspoken = ends(BARE, Kind.EXCLUDED, Exclusion.ERA_NOT_SPOKEN)
+    assert ended(missing, unspoken) == 0
+    assert ended(unspoken, in_ci=True) == 0
+    assert ended(missing, in_ci=True) == 1
+
+
+def test_the_list_names_every_scenario_and_plays_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{scenario.id}  {scenario.title}" in said for scenario in CATALOGUE)
+
+
+def test_the_list_as_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--list", "--only", "log-leakage", "--json", "-"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["scenarios"]
+    assert (found["id"], found["owasp"]) == ("log-leakage", "MCP01:2025")
+
+
+def test_an_unknown_scenario_is_usage_and_the_hint_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--only", "world-peace"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "doorward: error: there is no scenario 'world-peace'\n" in said.err
+    assert "doorward: hint: one of: argument-injection" in said.err
+
+
+@pytest.fixture(scope="module")
+def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.CompletedProcess[str]]]:
+    """One real demo of the quickest scenario, reported in every form."""
+    folder = tmp_path_factory.mktemp("demo")
+    options = ("--only", "log-leakage", "--seed", "3", "--html", str(folder / "m.html"), "--json", str(folder / "m.json"))
+    yield folder, subprocess.run((*DEMO, *options), capture_output=True, text=True, timeout=110, check=False)
+
+
+Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
+
+
+def runs_of(folder: Path) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = json.loads((folder / "m.json").read_text())["runs"]
+    return runs
+
+
+def test_the_json_has_the_agreed_rows(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    runs = runs_of(folder)
+    assert [set(run) for run in runs] == [KEYS] * 6  # two eras; bare, as shipped, configured
+    assert [run["configured"] for run in runs] == [None, False, True] * 2
+    assert {run["target"] for run in runs} == {"naive", "relayed"}
+    assert [run["outcome"] for run in runs if run["target"] == "naive"] == ["SUCCEEDED"] * 2
+
+
+def test_the_matrix_is_on_stdout_and_the_progress_is_not(log_leakage: Demo) -> None:
+    _, done = log_leakage
+    assert "log-leakage  api-caller  2025-11-25  ATTACK SUCCEEDED 4/4" in done.stdout
+    assert "doorward: note: 6 runs, seed 3" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stderr.count("log-leakage on api-caller") == 6
+
+
+def test_the_page_holds_the_same_outcomes(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    text = (folder / "m.html").read_text()
+    for outcome in {run["outcome"] for run in runs_of(folder)}:
+        assert f'<td class="{outcome}">' in text
+
+
+def test_behind_doorward_no_log_carries_the_secret_and_the_demo_says_all_is_well(log_leakage: Demo) -> None:
+    folder, done = log_leakage
+    relayed = [run for run in runs_of(folder) if run["target"] == "relayed"]
+    assert {run["outcome"] for run in relayed} == {"PREVENTED"}, done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_no_process_and_no_folder(number: signal.Signals) -> None:
+    stages = Path("/tmp", f"demo-{os.getpid()}-{number}")  # short, for sockets
+    stages.mkdir(mode=0o700)
+    env = {**os.environ, "TMPDIR": str(stages)}
+    with subprocess.Popen((*DEMO, "--only", "log-leakage"), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        try:
+            started = started_below(run.pid)
+            run.send_signal(number)
+            run.communicate(timeout=30)
+        finally:
+            run.kill()
+    assert run.returncode == 130
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+    left = list(stages.iterdir())
+    stages.rmdir()
+    assert left == []
+
+
+def started_below(pid: int) -> list[psutil.Process]:
+    """The children of ``pid``, once there are two (stages) and Python is up in them."""
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        children = psutil.Process(pid).children(recursive=True)
+        if len(children) >= 2:
+            return children
+        time.sleep(0.02)
+    raise AssertionError("the demo started nothing")

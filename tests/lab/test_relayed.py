@@ -1,0 +1,78 @@
+"""The same attacks behind Doorward, as shipped and configured: none does harm, each has a name for what stopped it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import msgspec
+import pytest
+
+from doorward.controls import CONTROLS
+from doorward.lab import runner
+from doorward.lab.ablated import WALLS
+from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.report import matrix
+from doorward.lab.runner import Cell, Run
+from doorward.lab.scenario import Era, Kind, Protection, Scenario
+from doorward.lab.targets.published import Installed
+
+CELLS = [cell for cell in runner.cells(CATALOGUE) if cell.era in cell.example.target.eras]
+
+
+class Silence:
+    def started(self, cell: Cell, protection: Protection) -> None: ...
+
+    def finished(self, cell: Cell, run: Run) -> None: ...
+
+
+def rows(cell: Cell) -> list[Run]:
+    async def play() -> list[Run]:
+        return await runner.play_all((cell,), Silence(), seed=11)
+
+    return anyio.run(play)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c.scenario.id}-{c.example.id}-{c.era.name.lower()}")
+def test_every_attack_is_prevented_and_what_stopped_it_is_named(
+    cell: Cell, peers: Callable[[str], Installed]
+) -> None:
+    if cell.example.id.startswith("server-"):
+        peers(cell.example.id)
+    bare, *protected = rows(cell)
+    assert bare.outcome is Kind.SUCCEEDED, matrix.troubles([bare])
+    for run in protected:
+        assert run.outcome is Kind.PREVENTED, matrix.troubles([run])
+        named = {variant["control"] for variant in run.evidence["variants"]}
+        assert named <= {*cell.scenario.controls, *WALLS}
+        assert run.evidence["benign"]
+
+
+@pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
+def test_every_control_that_a_scenario_may_name_is_in_the_table_for_it(scenario: Scenario) -> None:
+    for control in scenario.controls:
+        assert scenario.id in CONTROLS[control].threats
+
+
+def test_as_shipped_the_wall_decides_over_injection_and_configured_the_constraint_does() -> None:
+    cell = next(cell for cell in CELLS if cell.scenario.id == "argument-injection" and cell.era is Era.MODERN)
+    _, shipped, configured = rows(cell)
+    stopped = {v["variant"]: v["control"] for v in shipped.evidence["variants"]}
+    assert stopped["semicolon"] == "confine-files"
+    assert {v["control"] for v in configured.evidence["variants"]} == {"argument-constraints"}
+
+
+def test_without_the_wall_the_attack_that_it_stops_succeeds_again() -> None:
+    cell = next(cell for cell in CELLS if cell.scenario.id == "argument-injection" and cell.era is Era.LEGACY)
+    staging = runner.Staging(cell.era, Protection.SHIPPED, seed=11)
+
+    async def both() -> tuple[bool, bool]:
+        harmed = []
+        for without in ("", *WALLS):
+            set_up = msgspec.structs.replace(staging, without=without)
+            played = await runner.play(cell.scenario, cell.example, set_up, only=("semicolon",))
+            assert not played.unreached
+            harmed.append(played.seen["semicolon"].harm is not None)
+        return harmed[0], harmed[1]
+
+    assert anyio.run(both) == (False, True)
