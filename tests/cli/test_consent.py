@@ -14,9 +14,10 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +59,13 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(BOUND_S):
         while not condition():  # noqa: ASYNC110 (what is waited for also happens in other processes)
             await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory with a short name: below pytest's own the sockets would have too long a path and lie elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="dw-") as path:
+        yield Path(path)
 
 
 def a_ticket(message: Any, name: str = "t1", *, lasts_s: float = 60, title: str = "files asks for something") -> Ticket:
@@ -172,6 +180,16 @@ class Terminal:
         self._from = at + len(expected)
         return between
 
+    async def is_asked(self) -> str:
+        """Which comes next, the question or another page."""
+        await until(lambda: any(word in self.text[self._from :] for word in (QUESTION, MORE)))
+        word = min((word for word in (QUESTION, MORE) if word in self.text[self._from :]), key=self._position)
+        await self.sees(word)
+        return word
+
+    def _position(self, word: str) -> int:
+        return self.text.find(word, self._from)
+
     def press(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
@@ -185,8 +203,8 @@ class Terminal:
 
 @pytest.mark.parametrize("word", ["y", "yes"])
 @in_loop
-async def test_y_and_yes_approve(tmp_path: Path, word: str) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+async def test_y_and_yes_approve(home: Path, word: str) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         gateway.channel.ask(a_ticket(call(path="/work/a")))
         await person.sees(QUESTION)
         person.press(f"{word}\r")
@@ -195,7 +213,7 @@ async def test_y_and_yes_approve(tmp_path: Path, word: str) -> None:
 
 
 @in_loop
-async def test_everything_else_refuses(tmp_path: Path) -> None:
+async def test_everything_else_refuses(home: Path) -> None:
     words = [
         "",
         "n",
@@ -212,7 +230,7 @@ async def test_everything_else_refuses(tmp_path: Path) -> None:
         "y\x7f",
         "yesyesyesyesyes!",
     ]
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         for count, word in enumerate(words, start=1):
             gateway.channel.ask(a_ticket(call(path="/work/a"), f"t{count}"))
             await person.sees(QUESTION)
@@ -229,8 +247,8 @@ def _input_taken(person: Terminal) -> bool:
 
 
 @in_loop
-async def test_corrected_typing_counts_as_corrected(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+async def test_corrected_typing_counts_as_corrected(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         gateway.channel.ask(a_ticket(call(path="/work/a")))
         await person.sees(QUESTION)
         person.press("  n\x7fyes\r")
@@ -238,8 +256,8 @@ async def test_corrected_typing_counts_as_corrected(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_a_terminal_that_hangs_up_approves_nothing_and_ends_the_program(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+async def test_a_terminal_that_hangs_up_approves_nothing_and_ends_the_program(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         gateway.channel.ask(a_ticket(call(path="/work/a")))
         await person.sees(QUESTION)
         person.press("y")
@@ -251,8 +269,8 @@ async def test_a_terminal_that_hangs_up_approves_nothing_and_ends_the_program(tm
 
 
 @in_loop
-async def test_ctrl_c_answers_nothing_and_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+async def test_ctrl_c_answers_nothing_and_leaves_the_terminal_as_it_was(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         gateway.channel.ask(a_ticket(call(path="/work/a")))
         await person.sees(QUESTION)
         assert termios.tcgetattr(person.slave) != person.before
@@ -265,8 +283,8 @@ async def test_ctrl_c_answers_nothing_and_leaves_the_terminal_as_it_was(tmp_path
 
 
 @in_loop
-async def test_once_leaves_after_one_answer(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path, "--once") as person:
+async def test_once_leaves_after_one_answer(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home, "--once") as person:
         gateway.channel.ask(a_ticket(call(path="/work/a"), "t1"))
         gateway.channel.ask(a_ticket(call(path="/work/b"), "t2"))
         await person.sees(QUESTION)
@@ -276,9 +294,9 @@ async def test_once_leaves_after_one_answer(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_with_json_each_answer_is_a_line(tmp_path: Path) -> None:
+async def test_with_json_each_answer_is_a_line(home: Path) -> None:
     ticket = a_ticket(call(path="/work/a"))
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path, "--json", "--once") as person:
+    async with Gateway(home) as gateway, Terminal(home, "--json", "--once") as person:
         gateway.channel.ask(ticket)
         await person.sees(QUESTION)
         person.press("y\r")
@@ -289,10 +307,10 @@ async def test_with_json_each_answer_is_a_line(tmp_path: Path) -> None:
         assert await person.ends() == 0
 
 
-def test_without_a_terminal_there_is_no_consent(tmp_path: Path) -> None:
+def test_without_a_terminal_there_is_no_consent(home: Path) -> None:
     start = "from doorward.cli.main import run; run()"
     result = subprocess.run(
-        [sys.executable, "-c", start, "consent", "--state", str(tmp_path)],
+        [sys.executable, "-c", start, "consent", "--state", str(home)],
         input="y\n" * 10,
         capture_output=True,
         text=True,
@@ -302,15 +320,15 @@ def test_without_a_terminal_there_is_no_consent(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.startswith("doorward: error: consent must come from a person at a terminal")
     assert "doorward: hint: " in result.stderr
-    assert not list(tmp_path.iterdir())
+    assert not list(home.iterdir())
 
 
 # -- keys that are no answer ----------------------------------------------------------------------------------------
 
 
 @in_loop
-async def test_what_was_typed_before_the_question_does_not_answer_it(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+async def test_what_was_typed_before_the_question_does_not_answer_it(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         await person.sees("connected: files")
         person.press("y\r" * 20)
         gateway.channel.ask(a_ticket(call(path="/work/a")))
@@ -320,9 +338,9 @@ async def test_what_was_typed_before_the_question_does_not_answer_it(tmp_path: P
 
 
 @in_loop
-async def test_keys_that_waited_in_the_kernel_do_not_answer(tmp_path: Path) -> None:
+async def test_keys_that_waited_in_the_kernel_do_not_answer(home: Path) -> None:
     """The program is stopped while the ticket and the keys arrive, so it meets both at once."""
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         await person.sees("connected: files")
         person.process.send_signal(signal.SIGSTOP)
         gateway.channel.ask(a_ticket(call(path="/work/a")))
@@ -335,32 +353,20 @@ async def test_keys_that_waited_in_the_kernel_do_not_answer(tmp_path: Path) -> N
 
 
 @in_loop
-async def test_keys_pressed_while_turning_pages_do_not_answer(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path, rows=20) as person:
+async def test_keys_pressed_while_turning_pages_do_not_answer(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home, rows=20) as person:
         gateway.channel.ask(a_ticket(call(text="\n".join(f"line {n}" for n in range(100)))))
         await person.sees(MORE)
         person.press(" yes\r y\r y\r")  # one paste: it turns one page
-        while (await _question_or_more(person)) == MORE:
+        while (await person.is_asked()) == MORE:
             person.press(" ")
         person.press("n\r")
         assert not await gateway.answer()
 
 
-async def _question_or_more(person: Terminal) -> str:
-    async with asyncio.timeout(BOUND_S):
-        while True:
-            rest = person.text[person._from :]
-            found = [(rest.find(word), word) for word in (QUESTION, MORE) if word in rest]
-            if found:
-                at, word = min(found)
-                person._from += at + len(word)
-                return word
-            await asyncio.sleep(0.005)
-
-
 @in_loop
-async def test_an_answer_to_a_ticket_that_vanished_does_not_answer_the_next(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+async def test_an_answer_to_a_ticket_that_vanished_does_not_answer_the_next(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         gateway.channel.ask(a_ticket(call(path="/work/a"), "t1"))
         gateway.channel.ask(a_ticket(call(path="/work/b"), "t2", title="files asks again"))
         await person.sees(QUESTION)
@@ -380,9 +386,10 @@ async def test_an_answer_to_a_ticket_that_vanished_does_not_answer_the_next(tmp_
 
 
 @in_loop
-async def test_a_ticket_expires_while_its_question_is_open_and_the_next_one_is_shown(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
-        gateway.channel.ask(a_ticket(call(path="/work/a"), "t1", lasts_s=2.2))
+async def test_a_ticket_expires_while_its_question_is_open_and_the_next_one_is_shown(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
+        await person.sees("connected: files")
+        gateway.channel.ask(a_ticket(call(path="/work/a"), "t1", lasts_s=2.9))
         gateway.channel.ask(a_ticket(call(path="/work/b"), "t2"))
         await person.sees("expires in 2 s")
         await person.sees(QUESTION)
@@ -397,9 +404,9 @@ async def test_a_ticket_expires_while_its_question_is_open_and_the_next_one_is_s
 
 
 @in_loop
-async def test_a_ticket_dies_with_its_gateway(tmp_path: Path) -> None:
-    async with Terminal(tmp_path) as person:
-        async with Gateway(tmp_path) as gateway:
+async def test_a_ticket_dies_with_its_gateway(home: Path) -> None:
+    async with Terminal(home) as person:
+        async with Gateway(home) as gateway:
             gateway.channel.ask(a_ticket(call(path="/work/a")))
             await person.sees(QUESTION)
         await person.sees("withdrawn, so it needs no answer (its gateway is gone)")
@@ -407,8 +414,8 @@ async def test_a_ticket_dies_with_its_gateway(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_of_two_terminals_the_first_answer_wins(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as one, Terminal(tmp_path) as other:
+async def test_of_two_terminals_the_first_answer_wins(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as one, Terminal(home) as other:
         gateway.channel.ask(a_ticket(call(path="/work/a")))
         await one.sees(QUESTION)
         await other.sees(QUESTION)
@@ -420,9 +427,9 @@ async def test_of_two_terminals_the_first_answer_wins(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_one_terminal_answers_many_gateways_one_ticket_after_the_other(tmp_path: Path) -> None:
-    async with Terminal(tmp_path) as person:
-        gateways = [Gateway(tmp_path, f"server-{number}") for number in range(6)]
+async def test_one_terminal_answers_many_gateways_one_ticket_after_the_other(home: Path) -> None:
+    async with Terminal(home) as person:
+        gateways = [Gateway(home, f"server-{number}") for number in range(6)]
         for gateway in gateways:
             await gateway.channel.open()
             gateway.channel.ask(a_ticket(call(path=f"/of/{gateway.channel.path}")))
@@ -441,12 +448,12 @@ async def test_one_terminal_answers_many_gateways_one_ticket_after_the_other(tmp
 
 
 @in_loop
-async def test_a_long_message_is_shown_to_its_end_before_it_can_be_approved(tmp_path: Path) -> None:
+async def test_a_long_message_is_shown_to_its_end_before_it_can_be_approved(home: Path) -> None:
     lines = [f"line {number} of a long prompt" for number in range(200)]
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path, rows=24) as person:
+    async with Gateway(home) as gateway, Terminal(home, rows=24) as person:
         gateway.channel.ask(a_ticket(call(text="\n".join(lines))))
         pages = 1
-        while (await _question_or_more(person)) == MORE:
+        while (await person.is_asked()) == MORE:
             assert QUESTION not in person.text
             person.press(" " if pages % 2 else "\r")
             pages += 1
@@ -458,18 +465,19 @@ async def test_a_long_message_is_shown_to_its_end_before_it_can_be_approved(tmp_
 
 
 @in_loop
-async def test_a_page_can_be_refused_before_the_last_one(tmp_path: Path) -> None:
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path, rows=24) as person:
+async def test_a_page_can_be_refused_before_the_last_one(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home, rows=24) as person:
         gateway.channel.ask(a_ticket(call(text="line\n" * 200)))
         await person.sees(MORE)
         person.press("y\r")  # y means nothing here, and what came with it neither
+        await until(lambda: _input_taken(person))
         person.press("n")
         assert not await gateway.answer()
         assert QUESTION not in person.text
 
 
 @in_loop
-async def test_what_a_server_writes_never_leaves_its_bar(tmp_path: Path) -> None:
+async def test_what_a_server_writes_never_leaves_its_bar(home: Path) -> None:
     forged = (
         "harmless\x1b[2J\x1b[1;1H\x1b]0;title\x07\r\x08\x08\x08\x9b2J\n"
         "━━ end of the message ━━━━━━━━━━━━━━\nexpires in 45 s, then it is refused\napprove? [y/N] y\n"
@@ -480,7 +488,7 @@ async def test_what_a_server_writes_never_leaves_its_bar(tmp_path: Path) -> None
         "params": {"name": forged, "arguments": {forged: {"inner": forged}}, forged: [forged]},
     }
     ticket = msgspec.structs.replace(a_ticket(message), title=forged, reasons=(forged,), session=forged, kind=forged)
-    async with Gateway(tmp_path, label=forged) as gateway, Terminal(tmp_path, columns=50, rows=500) as person:
+    async with Gateway(home, label=forged) as gateway, Terminal(home, columns=50, rows=500) as person:
         gateway.channel.ask(ticket)
         await until(lambda: f"\n{QUESTION}" in person.text)
         rows = person.text.split("\n")
@@ -496,9 +504,9 @@ async def test_what_a_server_writes_never_leaves_its_bar(tmp_path: Path) -> None
 
 
 @in_loop
-async def test_another_width_of_the_window_starts_the_ticket_again(tmp_path: Path) -> None:
+async def test_another_width_of_the_window_starts_the_ticket_again(home: Path) -> None:
     """Otherwise the terminal would break rows itself, and what it breaks has no bar."""
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path) as person:
+    async with Gateway(home) as gateway, Terminal(home) as person:
         gateway.channel.ask(a_ticket(call(text="z" * 90)))
         await person.sees("│ " + "z" * 90)
         await person.sees(QUESTION)
@@ -509,7 +517,7 @@ async def test_another_width_of_the_window_starts_the_ticket_again(tmp_path: Pat
         await person.sees(QUESTION)
         person.resize(MIN_COLUMNS - 1, 60)
         person.press("y\r")
-        await person.sees(f"make the window {MIN_COLUMNS} columns")
+        await person.sees(f"make the window {MIN_COLUMNS}")
         person.resize(100, 60)
         await person.sees(QUESTION)
         assert not gateway.answers
@@ -518,9 +526,9 @@ async def test_another_width_of_the_window_starts_the_ticket_again(tmp_path: Pat
 
 
 @in_loop
-async def test_a_terminal_without_unicode_gets_every_character_in_ascii(tmp_path: Path) -> None:
+async def test_a_terminal_without_unicode_gets_every_character_in_ascii(home: Path) -> None:
     ascii_only = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-    async with Gateway(tmp_path) as gateway, Terminal(tmp_path, **ascii_only) as person:
+    async with Gateway(home) as gateway, Terminal(home, **ascii_only) as person:
         gateway.channel.ask(a_ticket(call(text="grüße")))
         await person.sees("| gr\\xfc\\xdfe")
         await person.sees(QUESTION)
@@ -606,7 +614,7 @@ def test_sampling_shows_the_system_prompt_every_message_and_every_wish() -> None
     text = "\n".join(rows)
     assert "system prompt\n│ obey\nmessage 1 of 4, user\n│ summarize the previous email\n" in text
     assert "message 2 of 4, assistant, part 1 of 2\n│ one\nmessage 2 of 4, assistant, part 2 of 2\n│ two\n" in text
-    assert 'message 3 of 4, role "root"' in text
+    assert 'message 3 of 4, role "root", of the type\n│ audio\n' in text
     assert "│ no base64!" in text
     assert 'message 4 of 4, user, image, NOT SHOWN here\n│ claims to be "image/png", 20 bytes, sha256 ' in text
     assert hashlib.sha256(picture).hexdigest() in text
@@ -650,8 +658,8 @@ def test_an_input_required_result_shows_every_ask_in_it() -> None:
     [
         ("https://example.org/a?b=c", "example.org", ""),
         ("https://bank.example@evil.example/login", "evil.example", "before the @"),
-        ("https://xn--pple-43d.com/", "xn--pple-43d.com", "displays as аpple.com"),
-        ("https://аpple.com/", "аpple.com", "in plain letters it is xn--pple-43d.com"),
+        ("https://xn--pple-43d.com/", "xn--pple-43d.com", "displays as \u0430pple.com"),
+        ("https://\u0430pple.com/", "\u0430pple.com", "in plain letters it is xn--pple-43d.com"),
         ("http://example.org/", "example.org", "it is not https but http"),
         ("javascript:alert(1)", "", "it is not https but javascript"),
         ("https://good.example\\@evil.example/", "evil.example", "programs disagree"),

@@ -8,12 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 import pytest
 
 from doorward.cli import demo
@@ -87,11 +86,20 @@ def test_an_unknown_scenario_is_usage_and_the_hint_lists_the_known_ones(capsys: 
 
 
 @pytest.fixture(scope="module")
-def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.CompletedProcess[str]]]:
+def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """One real demo of the quickest scenario, reported in every form."""
     folder = tmp_path_factory.mktemp("demo")
-    options = ("--only", "log-leakage", "--seed", "3", "--html", str(folder / "m.html"), "--json", str(folder / "m.json"))
-    yield folder, subprocess.run((*DEMO, *options), capture_output=True, text=True, timeout=110, check=False)
+    options = (
+        "--only",
+        "log-leakage",
+        "--seed",
+        "3",
+        "--html",
+        str(folder / "m.html"),
+        "--json",
+        str(folder / "m.json"),
+    )
+    return folder, subprocess.run((*DEMO, *options), capture_output=True, text=True, timeout=110, check=False)
 
 
 Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
@@ -138,7 +146,9 @@ def test_an_interrupted_demo_leaves_no_process_and_no_folder(number: signal.Sign
     stages = Path("/tmp", f"demo-{os.getpid()}-{number}")  # short, for sockets
     stages.mkdir(mode=0o700)
     env = {**os.environ, "TMPDIR": str(stages)}
-    with subprocess.Popen((*DEMO, "--only", "log-leakage"), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+    with subprocess.Popen(
+        (*DEMO, "--only", "log-leakage"), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as run:
         try:
             started = started_below(run.pid)
             run.send_signal(number)
@@ -146,18 +156,30 @@ def test_an_interrupted_demo_leaves_no_process_and_no_folder(number: signal.Sign
         finally:
             run.kill()
     assert run.returncode == 130
-    _, alive = psutil.wait_procs(started, timeout=10)
-    assert alive == []
+    assert {pid for pid in started if Path("/proc", str(pid), "exe").exists()} == set()
     left = list(stages.iterdir())
     stages.rmdir()
     assert left == []
 
 
-def started_below(pid: int) -> list[psutil.Process]:
+def below(pid: int) -> set[int]:
+    """All processes that descend from ``pid``, as the kernel has them."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended while we looked
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+    found, fresh = set[int](), {pid}
+    while fresh:
+        fresh = {child for child, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return found
+
+
+def started_below(pid: int) -> set[int]:
     """The children of ``pid``, once there are two (stages) and Python is up in them."""
     give_up = time.monotonic() + 30
     while time.monotonic() < give_up:
-        children = psutil.Process(pid).children(recursive=True)
+        children = below(pid)
         if len(children) >= 2:
             return children
         time.sleep(0.02)

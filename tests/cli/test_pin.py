@@ -73,7 +73,7 @@ def test_changed_arguments_need_the_whole_command(capsys: pytest.CaptureFixture[
 
 def test_a_command_with_a_secret_cannot_be_accepted_by_name(capsys: pytest.CaptureFixture[str], place: Path) -> None:
     secret = "ghp_" + "q7" * 18
-    main(["pin", "accept", "--name", "hub", *COMMAND, "--token", secret])
+    assert main(["pin", "accept", "--name", "hub", *COMMAND, "--token", secret]) == 0
     assert secret not in capsys.readouterr().out
     assert secret not in (place / "state" / "doorward.lock").read_text()
     assert main(["pin", "accept", "hub"]) == 2

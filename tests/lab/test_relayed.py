@@ -15,6 +15,7 @@ from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.report import matrix
 from doorward.lab.runner import Cell, Run
 from doorward.lab.scenario import Era, Kind, Protection, Scenario
+from doorward.lab.stage import Staging
 from doorward.lab.targets.published import Installed
 
 CELLS = [cell for cell in runner.cells(CATALOGUE) if cell.era in cell.example.target.eras]
@@ -34,9 +35,7 @@ def rows(cell: Cell) -> list[Run]:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c.scenario.id}-{c.example.id}-{c.era.name.lower()}")
-def test_every_attack_is_prevented_and_what_stopped_it_is_named(
-    cell: Cell, peers: Callable[[str], Installed]
-) -> None:
+def test_every_attack_is_prevented_and_what_stopped_it_is_named(cell: Cell, peers: Callable[[str], Installed]) -> None:
     if cell.example.id.startswith("server-"):
         peers(cell.example.id)
     bare, *protected = rows(cell)
@@ -64,7 +63,7 @@ def test_as_shipped_the_wall_decides_over_injection_and_configured_the_constrain
 
 def test_without_the_wall_the_attack_that_it_stops_succeeds_again() -> None:
     cell = next(cell for cell in CELLS if cell.scenario.id == "argument-injection" and cell.era is Era.LEGACY)
-    staging = runner.Staging(cell.era, Protection.SHIPPED, seed=11)
+    staging = Staging(cell.era, Protection.SHIPPED, seed=11)
 
     async def both() -> tuple[bool, bool]:
         harmed = []

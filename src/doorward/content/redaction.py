@@ -107,14 +107,18 @@ class Masker:
             value.encode("utf-8", "surrogatepass"), digest_size=5, key=self._key, person=b"doorward-mask"
         ).hexdigest()
 
-    def mask_text(self, text: str, *, where: str = "") -> tuple[str, tuple[Hit, ...]]:
-        """``text`` with everything sensitive masked, and what that was; the very same object when nothing was."""
+    def mask_text(self, text: str, *, where: str = "", names: bool = True) -> tuple[str, tuple[Hit, ...]]:
+        """``text`` with everything sensitive masked, and what that was; the very same object when nothing was.
+
+        With ``names`` false only known secrets and the shapes of credentials count, not what stands after a sensitive
+        name: for content that somebody asked for, such as a file with settings, rather than for a log.
+        """
         if not self.maybe_sensitive(text.encode("utf-8", "surrogatepass")):
             return text, ()
         hits: list[Hit] = []
         # A mask is an edge where there was none, beside which something more may be seen: hence more than one round.
         for _ in range(_MOST_ROUNDS):
-            text, found = self._mask_once(text, where)
+            text, found = self._mask_once(text, where, names=names)
             hits += found
             if not found:
                 break
@@ -130,13 +134,13 @@ class Masker:
         hits: list[Hit] = []
         return self._tree(value, "", None, 0, hits), tuple(hits)
 
-    def _mask_once(self, text: str, where: str) -> tuple[str, list[Hit]]:
+    def _mask_once(self, text: str, where: str, *, names: bool) -> tuple[str, list[Hit]]:
         # A mask must not be taken for a name with a value; as many opening brackets are in no pattern.
         hushed = MASK.sub(lambda mask: _OPEN * len(mask[0]), text) if _OPEN in text else text
         parts: list[str] = []
         hits: list[Hit] = []
         done = 0
-        for start, end, kind in _merge(self._spans(hushed), hushed):
+        for start, end, kind in _merge(self._spans(hushed, names=names), hushed):
             mask, hit = self._mask(text[start:end], kind, where)
             parts += (text[done:start], mask)
             hits.append(hit)
@@ -147,14 +151,15 @@ class Masker:
         fingerprint = self.fingerprint(value)
         return f"{_OPEN}masked:{kind}:{fingerprint}{_CLOSE}", Hit(kind, where, fingerprint)
 
-    def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
+    def _spans(self, text: str, *, names: bool) -> Iterator[tuple[int, int, str]]:
         for secret in self._secrets:
             start = text.find(secret)
             while start >= 0:
                 yield start, start + len(secret), "known"
                 start = text.find(secret, start + len(secret))
         yield from shapes_in(text)
-        yield from named_values(text)
+        if names:
+            yield from named_values(text)
 
     def _tree(self, value: Any, where: str, kind: str | None, depth: int, hits: list[Hit]) -> Any:
         if isinstance(value, str):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from doorward.gateway.reporter import Reporter
 
 
+_WARM_AFTER_S = 0.2  # once `initialize` is answered; the budget of start-up is 100 to 200 ms
+
+
 class Places(msgspec.Struct, frozen=True):
     """Where this gateway keeps things: state, sockets, pins, and the folder of its configuration."""
 
@@ -262,6 +265,8 @@ class _Session:
                 on_close=door.stop,
             )
             performers.append(performer)
+            loop = asyncio.get_running_loop()
+            loop.call_later(_WARM_AFTER_S, loop.run_in_executor, None, self._armed.warm)
             try:
                 return await door.run(performer)
             finally:

@@ -26,13 +26,22 @@ def _pipeline(masking_key: bytes) -> Pipeline:
     return pipeline.build(Masker(masking_key))
 
 
+def _warm() -> None:
+    """Load what judgment needs at the first call, while nobody waits for it."""
+    import jsonschema_rs
+    import rfc8785
+
+    _ = (jsonschema_rs, rfc8785)
+
+
 class Defences(msgspec.Struct, frozen=True):
     """``confine`` starts a server inside its walls (as ``confine.process.start``); ``pipeline`` builds the controls
-    of the relay, given 32 random bytes that key the fingerprints of masks.
+    of the relay, given 32 random bytes that key the fingerprints of masks; ``warm`` loads, in a thread, what they need later.
     """
 
     confine: Callable[..., process.Child] = process.start
     pipeline: Callable[[bytes], Pipeline] = _pipeline
+    warm: Callable[[], None] = _warm
 
 
 def arm(policy: Policy) -> Defences:  # noqa: ARG001 - what it says reaches the controls with each message

@@ -38,19 +38,37 @@ class Intake:
         await (self._polled() if can_poll(self._descriptor) else self._threaded())
 
     async def _polled(self) -> None:
+        """The descriptor stays watched from one message to the next: watching it anew costs more than reading it."""
         loop = asyncio.get_running_loop()
         os.set_blocking(self._descriptor, False)
-        while True:
+        arrived: asyncio.Future[bytes] = loop.create_future()
+        watched = False
+
+        def read() -> None:
+            nonlocal watched
+            if arrived.done():  # what came before is still being taken in: the writer waits
+                loop.remove_reader(self._descriptor)
+                watched = False
+                return
             try:
-                data = os.read(self._descriptor, READ_BYTES)
+                arrived.set_result(os.read(self._descriptor, READ_BYTES))
             except BlockingIOError:
-                await readable(loop, self._descriptor)
-                continue
+                return
             except OSError:
-                return
-            if not data:
-                return
-            await self._on_bytes(data)
+                arrived.set_result(b"")
+
+        try:
+            while True:
+                if not watched:
+                    loop.add_reader(self._descriptor, read)
+                    watched = True
+                data = await arrived
+                if not data:
+                    return
+                await self._on_bytes(data)
+                arrived = loop.create_future()
+        finally:
+            loop.remove_reader(self._descriptor)
 
     async def _threaded(self) -> None:
         loop = asyncio.get_running_loop()

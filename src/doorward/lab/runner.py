@@ -146,7 +146,8 @@ async def _cell(cell: Cell, listener: Listener, places: anyio.CapacityLimiter, s
             run = _row(cell, protection, Outcome(Kind.EXCLUDED, reason), (), {"note": why})
         else:
             found, played = await _protected(cell, protection, listener, places, seed, reachable)
-            reachable = reachable and not played.unreached
+            if protection is Protection.NAIVE:
+                reachable = not played.unreached
             run = _row(
                 cell, protection, Outcome(found.outcome), found.controls, _evidence(cell, protection, found, played)
             )

@@ -162,7 +162,7 @@ class Scenario(ABC):
 
     @abstractmethod
     async def attack(self, stage: Stage, variant: Variant, /) -> None:
-        """Do what the attacker does. Any answer is fine, an exception of the client included; harm is for the oracle."""
+        """Do what the attacker does. Any answer is fine, an exception of the client too; harm is for the oracle."""
 
     @abstractmethod
     def harmed(self, stage: Stage, variant: Variant, trace: Trace, /) -> Harm | None:

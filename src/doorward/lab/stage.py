@@ -39,6 +39,9 @@ RAISE_LIMIT_SECONDS = 20.0
 LONGEST_TEMPORARY = 40
 """Of the 108 bytes of a socket's path, forty are the socket's name and some the stage's own folders."""
 
+LAST_WORDS = 600
+"""So many characters of a process's stderr explain why it was not reached."""
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -168,7 +171,7 @@ class Stage:
     def stderr(self) -> str:
         """The last words of the started process, for people."""
         path = self.layout.root / "stderr"
-        return path.read_text("utf-8", "replace")[-2000:].strip() if path.exists() else ""
+        return path.read_text("utf-8", "replace")[-LAST_WORDS:].strip() if path.exists() else ""
 
     def _places(self) -> Iterator[tuple[str, str]]:
         yield "work", str(self.layout.work)

@@ -116,7 +116,7 @@ def _message(shown: bytes) -> list[Piece]:
 
 def _read(sheet: _Sheet, tree: Any) -> None:
     """One message as the relay shows it: a request, a notification, or a result."""
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict) or not tree:
         sheet.rest((), tree)
         return
     method = _take(tree, "method", str)
@@ -151,7 +151,7 @@ def _result(sheet: _Sheet, result: dict[str, Any]) -> None:
         method = _take(ask, "method", str) if isinstance(ask, dict) else None
         if method is not None:
             _request(sheet, method, _take(ask, "params", dict) or {}, (*at, "params"))
-        if ask:
+        if ask or method is None:
             sheet.rest(at, ask)
     if asks and result:
         sheet.add(Kind.GAP, "")
@@ -192,7 +192,7 @@ def _sampling(sheet: _Sheet, params: dict[str, Any], at: tuple[str, ...]) -> Non
 
 
 def _prompt_message(sheet: _Sheet, message: Any, label: str, at: tuple[str, ...]) -> None:
-    if not isinstance(message, dict):
+    if not isinstance(message, dict) or not message:
         sheet.rest(at, message)
         return
     role = _take(message, "role", str)
@@ -211,29 +211,30 @@ def _prompt_message(sheet: _Sheet, message: Any, label: str, at: tuple[str, ...]
 
 def _block(sheet: _Sheet, block: Any, label: str, at: tuple[str, ...]) -> None:
     """One content block of a prompt. Pictures and sound are described by what they are, not shown."""
-    if not isinstance(block, dict):
+    if not isinstance(block, dict) or not block:
         sheet.every(label, (), block)
         return
     kind = _take(block, "type", str)
     text = _take(block, "text", str) if kind == "text" else None
+    resource = block.get("resource") if kind == "resource" else None
     if text is not None:
         sheet.text(label, text)
-    elif kind in {"image", "audio"} and isinstance(block.get("data"), str):
-        _media(sheet, block, "data", f"{label}, {kind}")
+    elif kind in {"image", "audio"} and _media(sheet, block, "data", f"{label}, {kind}"):
+        pass
+    elif isinstance(resource, dict) and _media(sheet, resource, "blob", f"{label}, embedded file"):
+        pass
     elif kind is not None:
         sheet.text(f"{label}, of the type", kind)
-        resource = block.get("resource")
-        if kind == "resource" and isinstance(resource, dict) and isinstance(resource.get("blob"), str):
-            _media(sheet, resource, "blob", f"{label}, embedded file")
     if block:
         sheet.rest(at, block)
 
 
-def _media(sheet: _Sheet, block: dict[str, Any], key: str, label: str) -> None:
+def _media(sheet: _Sheet, block: dict[str, Any], key: str, label: str) -> bool:
+    """Describe content that is no text. False when it is none: then it stays among what is shown as text."""
     try:
         content = base64.b64decode(block[key], validate=True)
-    except (binascii.Error, ValueError):
-        return  # then it is no picture but text, and stays among what is shown as text
+    except (KeyError, TypeError, binascii.Error, ValueError):
+        return False
     del block[key]
     claim = _take(block, "mimeType", str)
     sheet.add(Kind.LABEL, f"{label}, NOT SHOWN here")
@@ -242,6 +243,7 @@ def _media(sheet: _Sheet, block: dict[str, Any], key: str, label: str) -> None:
         f" sha256 {hashlib.sha256(content).hexdigest()}"
     )
     sheet.add(Kind.WARNING, "what is in it was not checked: approve only if you would without knowing")
+    return True
 
 
 def _elicitation(sheet: _Sheet, params: dict[str, Any], at: tuple[str, ...]) -> None:

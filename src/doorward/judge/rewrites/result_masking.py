@@ -61,7 +61,7 @@ def _mask(value: Any, masker: Masker, kinds: list[str], *, binary: bool) -> Any:
     if isinstance(value, str):
         if binary:
             return value
-        text, hits = masker.mask_text(value)
+        text, hits = masker.mask_text(value, names=False)
         kinds.extend(hit.kind for hit in hits)
         return text
     if isinstance(value, list):

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -17,6 +18,10 @@ from urllib.parse import urlencode
 from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPDeprecationWarning
+
+# This author builds what the newest revision deprecates, as most still do.
+warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPDeprecationWarning
+
+# This author builds what the newest revision deprecates, as most still do.
+warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
