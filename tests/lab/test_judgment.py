@@ -88,6 +88,13 @@ def test_only_variants_without_harm_and_without_a_control_need_ablation() -> Non
     assert undecided(Played(run.seen, broken="no"), CONTROLS) == ()
 
 
+def test_a_question_that_the_person_answered_with_yes_stopped_nothing() -> None:
+    asked = Fired(5, "sampling/createMessage", "input-consent", "ASK", "sampling is asked for")
+    run = Played({"hidden": Seen(None, (asked,), (Glance("screen", True, "looked fine"),))}, benign="ok")
+    assert verdict(Protection.SHIPPED, run, ("input-consent",)).outcome is Kind.INCONCLUSIVE
+    assert undecided(run, ("input-consent",)) == ("hidden",)
+
+
 def test_what_the_person_said_is_part_of_the_evidence() -> None:
     asked = Fired(5, "sampling/createMessage", "input-consent", "ASK", "sampling is asked for")
     seen = Seen(None, (asked,), (Glance("screen", False, "nobody announced that"),))

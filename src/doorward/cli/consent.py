@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 QUESTION = "approve? [y/N] "
 TURN = "space: more, n: refuse "
 
-_ENTER, _END, _ESCAPE, _ERASE, _BLANK = b"\r\n", 0x04, 0x1B, (0x08, 0x7F), 0x20
+_ENTER, _END, _ERASE, _BLANK = b"\r\n", 0x04, b"\x08\x7f", 0x20
+_MORE, _NO = b" \r\n", b"nNqQ\x04"
 _LONGEST_ANSWER = 16
 # Below a page: the countdown, the question, and one row that keeps the page from scrolling off.
 _FOOTER_ROWS = 3
@@ -170,7 +171,11 @@ class _Screen:
             self.write(f"\x1b7\x1b[1A\r\x1b[2K{_left(left_s)}\x1b8")
 
     def lift_footer(self) -> None:
-        self.write("\r\x1b[2K\x1b[1A\x1b[2K" if self.moves else "\n")
+        """Take countdown and question away, so that the rows of the message follow each other.
+
+        The line end comes first: a program that reads what is written, without drawing it, still sees rows.
+        """
+        self.write("\n\x1b[1A\x1b[2K\x1b[1A\x1b[2K\r" if self.moves else "\n")
 
 
 def _left(left_s: int) -> str:
@@ -341,12 +346,11 @@ class _Clerk:
         self._ask(key, shown, prompt)
         while True:
             keys = await self._keys(key, shown, columns)
-            if not keys or keys[0] in (_END, *b"nNqQ"):
-                self._screen.write("\n")
-                return False
-            if keys[0] in b" \r\n":
+            # The first key that means something counts; what was pasted behind it does not.
+            meant = next((key for key in keys if key in _MORE + _NO), None) if keys else _END
+            if meant is not None:
                 self._screen.lift_footer()
-                return True
+                return meant in _MORE
 
     async def _line(self, key: tuple[int, str], shown: _Shown, columns: int) -> bytes:
         """One typed line; the end of the input counts as an empty one."""
@@ -355,8 +359,6 @@ class _Clerk:
             keys = await self._keys(key, shown, columns)
             if not keys:
                 return b""
-            if keys[0] == _ESCAPE:
-                continue
             for byte in keys:
                 if byte in _ENTER or byte == _END:
                     self._screen.write("\n")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import msgspec
 
@@ -137,7 +138,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False):
 
     kind: str
     needle: str
-    pattern: re.Pattern[str]
+    pattern: str
     accepts: Callable[[str], bool] | None = None
 
 
@@ -171,7 +172,7 @@ _RUN_EDGE = r"(?:(?<![A-Za-z0-9_\-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
 
 
 def _shape(kind: str, needle: str, pattern: str, accepts: Callable[[str], bool] | None = None) -> Shape:
-    return Shape(kind, needle, re.compile(pattern), accepts)
+    return Shape(kind, needle, pattern, accepts)
 
 
 SHAPES: tuple[Shape, ...] = (
@@ -226,13 +227,18 @@ _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
 def shapes_in(text: str) -> Iterator[tuple[int, int, str]]:
     """``(start, end, kind)`` of everything in ``text`` that is a credential by its shape alone."""
     if "PRIVATE KEY" in text:
         yield from _private_keys(text)
     for shape in SHAPES:
         if shape.needle in text:
-            for found in shape.pattern.finditer(text):
+            for found in _compiled(shape.pattern).finditer(text):
                 group = found.re.groups
                 if shape.accepts is None or shape.accepts(found[group]):
                     yield found.start(group), found.end(group), shape.kind

@@ -24,7 +24,6 @@ from typing import Any
 import msgspec
 
 from doorward.content.credentials import AUTH_SCHEME, is_excused, maybe_sensitive, sensitive_kind, shapes_in
-from doorward.content.pairs import named_values
 from doorward.content.pointers import join
 
 _OPEN, _CLOSE = "\u2039", "\u203a"
@@ -151,6 +150,9 @@ class Masker:
         fingerprint = self.fingerprint(value)
         return f"{_OPEN}masked:{kind}:{fingerprint}{_CLOSE}", Hit(kind, where, fingerprint)
 
+    def _holds_known(self, text: str) -> bool:
+        return any(secret in text for secret in self._secrets)
+
     def _spans(self, text: str, *, names: bool) -> Iterator[tuple[int, int, str]]:
         for secret in self._secrets:
             start = text.find(secret)
@@ -159,6 +161,9 @@ class Masker:
                 start = text.find(secret, start + len(secret))
         yield from shapes_in(text)
         if names:
+            # Most processes never see a hit; compiling that grammar is a tenth of what a start may cost.
+            from doorward.content.pairs import named_values
+
             yield from named_values(text)
 
     def _tree(self, value: Any, where: str, kind: str | None, depth: int, hits: list[Hit]) -> Any:
@@ -184,13 +189,15 @@ class Masker:
         for name, item in value.items():
             place = join(where, name)
             shown = self._string(name, place, None, hits)
-            masked[shown] = below = self._tree(item, place, sensitive_kind(name) or inherited, depth + 1, hits)
+            # The word ``token`` in a mask announces nothing.
+            named = sensitive_kind(MASK.sub(" ", shown) if _OPEN in shown else shown)
+            masked[shown] = below = self._tree(item, place, named or inherited, depth + 1, hits)
             changed = changed or below is not item or shown is not name
         return masked if changed else value
 
     def _string(self, text: str, where: str, kind: str | None, hits: list[Hit]) -> str:
         if kind is None:
-            if len(text) < _SHORTEST_SHAPE and _PAIR_HINT.search(text) is None and not self._secrets:
+            if len(text) < _SHORTEST_SHAPE and _PAIR_HINT.search(text) is None and not self._holds_known(text):
                 return text
             masked, found = self.mask_text(text, where=where)
             hits.extend(found)

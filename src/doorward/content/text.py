@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 # str.isprintable() is false for the categories Cc, Cf, Cs, Co, Cn, Zl, Zp and for every Zs but the space: what Unicode
 # itself calls without a glyph. These are the code points that count as printable and still show nothing.
@@ -85,10 +86,10 @@ def _is_plain(char: str, keep_newlines: bool) -> bool:
 
 _GAP = r"[\W_]{1,8}"
 _FILLER = rf"(?:[a-z']{{1,16}}{_GAP}){{0,4}}"
-_SIGNALS: tuple[tuple[str, re.Pattern[str]], ...] = (
+_SIGNALS: tuple[tuple[str, str], ...] = (
     (
         "asks to disregard earlier instructions",
-        re.compile(
+        (
             rf"\b(?:ignor|disregard|forget|overrid|bypass|discard|neglect)(?:e|es|ing|s)?{_GAP}{_FILLER}"
             rf"(?:previous|prior|earlier|above|preceding|existing|original|initial|system|safety|former){_GAP}{_FILLER}"
             r"(?:instruction|prompt|rule|guideline|direction|context|message|order|polic)"
@@ -96,39 +97,38 @@ _SIGNALS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "asks to keep something from the user",
-        re.compile(
+        (
             rf"\b(?:(?:do not|don't|never|without){_GAP}(?:tell|inform|mention|notify|show|ask|reveal|alert)(?:ing)?"
             rf"{_GAP}{_FILLER}(?:user|human|operator|person)|secretly\b|hide this from|keep this (?:secret|hidden))"
         ),
     ),
     (
         "speaks as the system or as another role",
-        re.compile(
+        (
             r"<\|[a-z_]{2,20}\|>|\[/?inst\]|<</?sys>>|</?(?:system|important|instructions?|assistant)>|"
-            r"^[#*\s]{0,6}(?:system|assistant|developer)(?: prompt| message)?\s{0,4}:|\byou are now\b|"
+            r"(?m:^)[#*\s]{0,6}(?:system|assistant|developer)(?: prompt| message)?\s{0,4}:|\byou are now\b|"
             r"\bnew (?:system )?instructions?\b",
-            re.MULTILINE,
         ),
     ),
     (
         "asks to send something to an address",
-        re.compile(
+        (
             rf"\b(?:send|forward|post|upload|e-?mail|exfiltrat|transmit|leak|deliver)(?:e|s|ing)?{_GAP}"
             r"[^\n]{0,200}?\bto\b[^\n]{0,40}?"
             r"(?:https?://|[\w.+-]{1,64}@[\w-]{1,63}\.|\b[\w-]{1,63}\.(?:com|net|org|io|dev|ru|cn|xyz|site|app|info)\b)"
         ),
     ),
-    ("pushes text out of view with blank lines or spaces", re.compile(r"(?:\n[ \t\r]{0,80}){12}|[ \t]{120}")),
+    ("pushes text out of view with blank lines or spaces", (r"(?:\n[ \t\r]{0,80}){12}|[ \t]{120}")),
     (
         "hides text in markup",
-        re.compile(
+        (
             r"<!--|\[//\]: ?#|display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden|font-size\s{0,4}:\s{0,4}0|"
             r"opacity\s{0,4}:\s{0,4}0(?!\.)|<[a-z]{1,12} [^>]{0,200}\bhidden\b"
         ),
     ),
     (
         "loads an image from an address",
-        re.compile(r"!\[[^\]\n]{0,200}\]\(\s{0,4}https?://|<img\b[^>]{0,200}\bsrc\s{0,4}="),
+        (r"!\[[^\]\n]{0,200}\]\(\s{0,4}https?://|<img\b[^>]{0,200}\bsrc\s{0,4}="),
     ),
 )
 _HIDDEN = "contains characters that no screen shows"
@@ -150,8 +150,13 @@ def signals(text: str) -> tuple[str, ...]:
     if "\x1b" in text or "\x9b" in text:
         found.append(_ANSI)
     read = _as_read(text)
-    found.extend(sentence for sentence, pattern in _SIGNALS if pattern.search(read))
+    found.extend(sentence for sentence, pattern in _compiled_signals() if pattern.search(read))
     return tuple(found)
+
+
+@cache
+def _compiled_signals() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((sentence, re.compile(pattern)) for sentence, pattern in _SIGNALS)
 
 
 def _as_read(text: str) -> str:

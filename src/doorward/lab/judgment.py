@@ -4,8 +4,8 @@
 2. The target was not reached: ``INCONCLUSIVE`` bare, ``OBSTRUCTED`` where the bare target was reached.
 3. The benign twin broke: ``OBSTRUCTED``.
 4. Bare and no harm: ``INCONCLUSIVE``; the attack or the lab is broken, nothing was prevented.
-5. Every variant has a control of the scenario that fired in the audit log, or the same variant did harm once one wall
-   was replaced by its stand-in: ``PREVENTED``.
+5. Every variant has a control of the scenario that fired in the audit log (a question counts unless the person said
+   yes), or the same variant did harm once one wall was replaced by its stand-in: ``PREVENTED``.
 6. Anything else: ``INCONCLUSIVE``. Nobody knows why there was no harm.
 """
 
@@ -92,9 +92,15 @@ def undecided(played: Played, controls: tuple[str, ...]) -> tuple[str, ...]:
     """The variants that did no harm although no control fired: a wall was hit, or nothing is known."""
     if played.unreached or played.broken:
         return ()
-    return tuple(
-        id for id, seen in played.seen.items() if seen.harm is None and trail.decisive(seen.fired, controls) is None
-    )
+    return tuple(id for id, seen in played.seen.items() if seen.harm is None and _named(seen, controls) is None)
+
+
+def _named(seen: Seen, controls: tuple[str, ...]) -> Fired | None:
+    """The control that stopped a variant. A question that the person answered with yes stopped nothing."""
+    fired = trail.decisive(seen.fired, controls)
+    if fired is not None and fired.effect == "ASK" and any(glance.approved for glance in seen.glances):
+        return None
+    return fired
 
 
 def _worst(naive: bool) -> tuple[Kind, ...]:
@@ -118,7 +124,7 @@ def _variant(
         return Finding(id, Kind.OBSTRUCTED, "", "no harm, but an honest user was not served either")
     if naive:
         return Finding(id, Kind.INCONCLUSIVE, "", "no harm on the bare target: the attack is broken")
-    if fired := trail.decisive(seen.fired, controls):
+    if fired := _named(seen, controls):
         said = "".join(f"; the person {'agreed' if g.approved else 'refused'}: {g.why}" for g in seen.glances)
         return Finding(id, Kind.PREVENTED, fired.control, f"{fired}{said}")
     for wall, without in ablated.items():

@@ -156,13 +156,13 @@ def objection(reading: Reading, server: str, announced: tuple[str, ...]) -> str:
     """Why a person would not approve this; empty if they would."""
     if reading.server.partition(",")[0] != server:
         return f"it is asked by {reading.server!r}, not by {server!r}"
-    if reading.warnings:
-        return f"the screen warns: {reading.warnings[0]}"
     if not reading.foreign:
         return "nothing is shown"
     for label, text in reading.foreign:
         if text not in announced and not _is_bookkeeping(label, text):
             return f"nobody announced what stands under {label!r}: {' '.join(text.split())[:80]!r}"
+    if reading.warnings:
+        return f"the screen warns: {reading.warnings[0]}"
     return ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import termios
 from collections import deque
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _CHUNK_BYTES = 1024
+# What arrow and function keys send, ECMA-48 §5.4 and the older SS3: none of them says anything here.
+_SEQUENCES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|[^\[O])?", re.DOTALL)
 
 
 class Keyboard:
@@ -52,7 +55,7 @@ class Keyboard:
             termios.tcsetattr(self._descriptor, termios.TCSAFLUSH, self._before)
 
     def take(self) -> bytes | None:
-        """Keys that arrived together (one key, a paste, the sequence of an arrow key), or None when none did."""
+        """Keys that arrived together (one key, or a paste), never an empty string, or None when none did."""
         return self._keys.popleft() if self._keys else None
 
     def forget(self) -> None:
@@ -74,7 +77,9 @@ class Keyboard:
         except OSError:  # EIO: the other end of the terminal is closed
             keys = b""
         if keys:
-            self._keys.append(keys)
+            typed = _SEQUENCES.sub(b"", keys)
+            if typed:
+                self._keys.append(typed)
         else:
             self.ended = True
             asyncio.get_running_loop().remove_reader(self._descriptor)

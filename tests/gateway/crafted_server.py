@@ -1,0 +1,137 @@
+"""A stdio server whose tools do to a gateway what no honest server does. ``python -I -S crafted_server.py MODE [FOLDER]``.
+
+Modes: ``plain``; ``stubborn`` stays when its stdin ends and when it is asked to go; ``deaf`` never reads again once it
+answered ``initialize``; ``code`` ends by itself with 3 when its stdin ends; ``silent`` answers nothing at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+SECRET = "ghp_" + "A1b2" * 9
+Arguments = dict[str, Any]
+
+
+def write(text: str, descriptor: int = 1) -> None:
+    data = text.encode()
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def echo(arguments: Arguments) -> str:
+    return str(arguments["text"])
+
+
+def note(arguments: Arguments) -> str:
+    """An effect that outlives the server: a line in its folder."""
+    journal = os.open(os.path.join(sys.argv[2], "journal"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    write(f"{arguments['text']}\n", journal)
+    os.close(journal)
+    return "noted"
+
+
+def die(_: Arguments) -> str:
+    write('{"jsonrpc":"2.0","id":')
+    os._exit(7)
+
+
+def kill_itself(_: Arguments) -> str:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "unreachable"
+
+
+def hang(_: Arguments) -> str:
+    while True:
+        time.sleep(60)
+
+
+def talk(_: Arguments) -> str:
+    write("starting up\n")
+    write(f"token {SECRET} \x1b]0;owned\x07\n")
+    write(f"password={SECRET}\n", 2)
+    return "talked"
+
+
+def flood(arguments: Arguments) -> str:
+    line = "x" * 100 + "\n"
+    for _ in range(int(arguments["count"]) // 1000):
+        write(line * 1000, 2)
+    return "flooded"
+
+
+def one_long_line(arguments: Arguments) -> str:
+    write("y" * int(arguments["count"]) + "\n", 2)
+    return "said"
+
+
+def big(arguments: Arguments) -> str:
+    return "z" * int(arguments["count"])
+
+
+def daemon(_: Arguments) -> str:
+    """The classic double fork: a process in a session of its own, with another parent, that ignores requests to end."""
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            os.write(tell, str(os.getpid()).encode())
+            while True:
+                time.sleep(60)
+        os._exit(0)
+    os.wait()
+    return os.read(told, 32).decode()
+
+
+def leave(arguments: Arguments) -> str:
+    sys.exit(int(arguments["count"]))
+
+
+TOOLS: dict[str, Callable[[Arguments], str]] = {
+    tool.__name__: tool
+    for tool in (echo, note, die, kill_itself, hang, talk, flood, one_long_line, big, daemon, leave)
+}
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "count": {"type": "integer"}}}
+
+
+def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    if method == "initialize":
+        info = {"name": "crafted", "version": "1"}
+        return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": info}
+    if method == "tools/list":
+        return {"tools": [{"name": name, "inputSchema": SCHEMA} for name in TOOLS]}
+    if method == "tools/call":
+        return {"content": [{"type": "text", "text": TOOLS[params["name"]](params.get("arguments", {}))}]}
+    return {}
+
+
+def main() -> None:
+    mode = sys.argv[1]
+    if mode == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pending = b""
+    while received := os.read(0, 65536):
+        *lines, pending = (pending + received).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "id" not in message or mode == "silent":
+                continue
+            result = answer(message["method"], message.get("params", {}))
+            write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}) + "\n")
+            while mode == "deaf" and message["method"] == "tools/list":
+                time.sleep(60)
+    while mode == "stubborn":
+        time.sleep(60)
+    if mode == "code":
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()
