@@ -207,7 +207,7 @@ _TABLE: Final = (
         "a server is what it was pinned as, before its first MCP byte is believed",
         ("server-imitation",),
         "pin",
-        "doorward.gateway.identity.command",
+        "doorward.gateway.identity.judgment",
     ),
     Control(
         "confine-files",

@@ -118,6 +118,12 @@ def test_a_time_before_the_last_checkpoint_is_lifted_to_it_and_the_clock_is_quot
     assert verify_log(log.path, public_key(state)).signed_at_us == NOW_US + 1_000_000
 
 
+def test_a_checkpoint_is_not_older_than_the_entries_it_covers(log: SqliteLog, item: Make, state: Path) -> None:
+    log.append([item(1, at=NOW_US + 70)], durable=True)
+    log.checkpoint(NOW_US + 20)
+    assert verify_log(log.path, public_key(state)).signed_at_us == NOW_US + 70
+
+
 def test_a_ticket_is_spent_once(log: SqliteLog, item: Make) -> None:
     log.append([item(1, ticket="t1"), item(2, ticket="t1", spends="t1")], durable=True)
     root = log.root()
@@ -265,9 +271,10 @@ def test_the_wal_is_folded_into_the_file_by_a_checkpoint_and_by_nothing_else(log
     wal = Path(f"{log.path}-wal")
     before = log.path.stat().st_size
     body = "x" * 50_000
-    while wal.stat().st_size <= 5 << 20:
+    for _ in range(110):
         log.append([item(1, body=body)], durable=False)
     assert log.path.stat().st_size == before
+    assert wal.stat().st_size > 5 << 20
     log.checkpoint(NOW_US + 1)
     assert log.path.stat().st_size > 4 << 20
     log.append([item(2)], durable=True)

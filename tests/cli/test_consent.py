@@ -241,7 +241,8 @@ async def test_everything_else_refuses(home: Path) -> None:
 
 
 def _input_taken(person: Terminal) -> bool:
-    return struct.unpack("i", fcntl.ioctl(person.slave, termios.FIONREAD, struct.pack("i", 0)))[0] == 0
+    (waiting,) = struct.unpack("i", fcntl.ioctl(person.slave, termios.FIONREAD, struct.pack("i", 0)))
+    return bool(waiting == 0)
 
 
 @in_loop
@@ -524,7 +525,12 @@ async def test_another_width_of_the_window_starts_the_ticket_again(home: Path) -
 
 @in_loop
 async def test_a_terminal_without_unicode_gets_every_character_in_ascii(home: Path) -> None:
-    ascii_only = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    ascii_only: dict[str, Any] = {
+        "PYTHONUTF8": "0",
+        "LC_ALL": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONIOENCODING": "ascii",
+    }
     async with Gateway(home) as gateway, Terminal(home, **ascii_only) as person:
         gateway.channel.ask(a_ticket(call(text="grüße")))
         await person.sees("| gr\\xfc\\xdfe")

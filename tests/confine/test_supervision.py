@@ -69,6 +69,10 @@ elif order == "stop the supervisor and kill the tree":
     child.kill_tree(timeout_seconds=0.3)
 elif order == "crash":
     os.kill(os.getpid(), signal.SIGKILL)
+elif order == "crash while another holds the pipe":
+    import subprocess
+    print(subprocess.Popen(["/bin/sleep", "60"], pass_fds=[child._orders]).pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 elif order == "leave":
     sys.exit(3)
 print(child.wait(20), flush=True)
@@ -299,3 +303,65 @@ def test_without_its_supervisor_the_server_dies_even_when_no_gateway_is_left_to_
             os.kill(child.supervisor, signal.SIGKILL)
             assert still_there(descriptors) == set()
         assert child.wait(BOUND_SECONDS) == 137
+
+
+def test_a_gateway_whose_pipe_another_holds_open_is_missed_all_the_same(world: World) -> None:
+    argv = [sys.executable, "-I", "-S", "-c", STORM, "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", GATEWAY, str(world.top), json.dumps(argv)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as gateway:
+        assert gateway.stdin is not None
+        assert gateway.stdout is not None
+        supervisor, _, *pids = gateway.stdout.readline().split()
+        with watched([int(supervisor), *map(int, pids)]) as descriptors:
+            gateway.stdin.write("crash while another holds the pipe\n")
+            gateway.stdin.flush()
+            holder = int(gateway.stdout.readline())
+            try:
+                assert still_there(descriptors) == set()
+            finally:
+                os.kill(holder, signal.SIGKILL)
+
+
+def test_the_end_of_the_order_pipe_alone_ends_the_server(world: World) -> None:
+    argv = ["/bin/cat"]
+    child = process.start(argv, world.profile(argv))
+    with child, open(child.stdin, "w"), open(child.stdout), open(child.stderr):
+        child.started(BOUND_SECONDS)
+        os.close(child._orders)  # noqa: SLF001 - what the kernel does when the gateway is gone
+        child._orders = -1  # noqa: SLF001
+        assert child.wait(BOUND_SECONDS) == 137
+
+
+SWEEPING = """
+import os, signal, subprocess, sys
+from doorward.confine import process
+from doorward.confine.profile import derive
+top = sys.argv[1]
+argv = ["/bin/cat"]
+profile = derive(argv, environ={"PATH": "/usr/bin"}, cwd=top, home=top + "/home", state=top + "/state",
+                 config=top + "/config", server="s")
+process.become_subreaper()
+spared, foreign = (subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) for _ in range(2))
+process.spared.add(spared.pid)
+first, second, third = (process.start(argv, profile) for _ in range(3))
+for child in (first, second, third):
+    child.started(20)
+first.kill_tree()
+print(first.status, spared.poll(), foreign.poll())
+os.kill(second.supervisor, signal.SIGKILL)
+print(second.wait(20), spared.poll(), foreign.poll() is None, third.status)
+third.send_signal(signal.SIGTERM)
+print(third.wait(20))
+spared.communicate()
+"""
+
+
+def test_only_a_killed_supervisor_makes_the_gateway_sweep_and_then_it_spares_what_was_named(world: World) -> None:
+    command = [sys.executable, "-c", SWEEPING, str(world.top)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["137 None None", "137 None False None", "143"]

@@ -325,7 +325,8 @@ child.started(20)
 # What cannot be dumped belongs to root: nobody else may trace it or look into its memory.
 owner = os.stat(f"/proc/{child.supervisor}/environ").st_uid
 os.close(child.stdin)
-print(json.dumps([os.getuid(), owner, child.wait(20), os.read(child.stdout, 65536).decode(), os.path.exists(child.temp)]))
+status, said = child.wait(20), os.read(child.stdout, 65536).decode()
+print(json.dumps([os.getuid(), owner, status, said, os.path.exists(child.temp)]))
 try:
     os.waitpid(-1, os.WNOHANG)
     print("something is left")

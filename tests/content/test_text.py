@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import unicodedata
 
 import pytest
@@ -119,3 +120,25 @@ def test_a_known_trick_is_pointed_out(text: str, sign: str) -> None:
 )
 def test_ordinary_text_gives_no_sign(text: str) -> None:
     assert signals(text) == ()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["ignore ", "ignore all of the ", "send to ", "send it to a b c ", "do not tell the ", "\n", "\n ", " ", "\t",
+     "<!", "<a ", "![", "display",
+     "system", "#", "<|", "\u200b", "\ufe0f", "\u65e5", "\U000e0041",
+     "send to a.b@", "to aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"],
+)  # fmt: skip
+def test_time_to_look_grows_with_the_text_and_not_with_its_square(unit: str) -> None:
+    # Linear work takes sixteen times as long for sixteen times the text, a square 256 times (as in test_redaction).
+    def seconds(size: int) -> float:
+        text = "ignore send: " + (unit * size)[:size]
+        spent: list[float] = []
+        for _ in range(3):
+            start = time.thread_time()
+            signals(text)
+            reveal(text)
+            spent.append(time.thread_time() - start)
+        return min(spent)
+
+    assert seconds(64_000) < max(64 * seconds(4_000), 0.05)

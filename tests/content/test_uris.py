@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import time
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -350,3 +351,16 @@ def test_a_quoted_name_is_read_back(parts: list[str]) -> None:
     found = readings(f"file://{quote(path)}", "")
     if not found.problem:
         assert posixpath.normpath(path) in {posixpath.normpath(p) for p in found.paths}
+
+
+@pytest.mark.parametrize(
+    "unit", ["../", "a/", "%25", "%2e", "\\", "a:", "//", "\uff0f", "~", " ", "-file:", "${", "x-"]
+)
+def test_a_long_text_is_judged_in_a_moment(unit: str) -> None:
+    # The limit of a string argument is 1 MiB; whatever it holds, the answer must not take longer than a call may.
+    text = (unit * (1 << 20))[: 1 << 20]
+    start = time.thread_time()
+    readings(text, "/ws")
+    readings(text[:4000], "/ws")
+    canonical(text[:4000])
+    assert time.thread_time() - start < 0.25

@@ -347,7 +347,7 @@ class _Clerk:
         while True:
             keys = await self._keys(key, shown, columns)
             # The first key that means something counts; what was pasted behind it does not.
-            meant = next((key for key in keys if key in _MORE + _NO), None) if keys else _END
+            meant = next((one for one in keys if one in _MORE + _NO), None) if keys else _END
             if meant is not None:
                 self._screen.lift_footer()
                 return meant in _MORE

@@ -54,6 +54,8 @@ def reveal(text: str, *, keep_newlines: bool = False) -> str:
 
 
 def _reveal_run(run: str, keep_newlines: bool) -> str:
+    if run.isprintable() and _BLANKS.search(run) is None and _OPEN not in run:
+        return run
     shown: list[str] = []
     tags: list[str] = []
     for char in run:
@@ -86,9 +88,11 @@ def _is_plain(char: str, keep_newlines: bool) -> bool:
 
 _GAP = r"[\W_]{1,8}"
 _FILLER = rf"(?:[a-z']{{1,16}}{_GAP}){{0,4}}"
-_SIGNALS: tuple[tuple[str, str], ...] = (
+# Sentence, what must occur for the pattern to be worth its time, and the pattern.
+_SIGNALS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "asks to disregard earlier instructions",
+        ("ignor", "disregard", "forget", "overrid", "bypass", "discard", "neglect"),
         (
             rf"\b(?:ignor|disregard|forget|overrid|bypass|discard|neglect)(?:e|es|ing|s)?{_GAP}{_FILLER}"
             rf"(?:previous|prior|earlier|above|preceding|existing|original|initial|system|safety|former){_GAP}{_FILLER}"
@@ -97,6 +101,7 @@ _SIGNALS: tuple[tuple[str, str], ...] = (
     ),
     (
         "asks to keep something from the user",
+        ("do not", "don't", "never", "without", "secretly", "hide this", "keep this"),
         (
             rf"\b(?:(?:do not|don't|never|without){_GAP}(?:tell|inform|mention|notify|show|ask|reveal|alert)(?:ing)?"
             rf"{_GAP}{_FILLER}(?:user|human|operator|person)|secretly\b|hide this from|keep this (?:secret|hidden))"
@@ -104,23 +109,30 @@ _SIGNALS: tuple[tuple[str, str], ...] = (
     ),
     (
         "speaks as the system or as another role",
+        ("<|", "inst", "sys", "import", "assist", "develop", "you are now"),
         (
             r"<\|[a-z_]{2,20}\|>|\[/?inst\]|<</?sys>>|</?(?:system|important|instructions?|assistant)>|"
             r"(?m:^)[#*\s]{0,6}(?:system|assistant|developer)(?: prompt| message)?\s{0,4}:|\byou are now\b|"
-            r"\bnew (?:system )?instructions?\b",
+            r"\bnew (?:system )?instructions?\b"
         ),
     ),
     (
         "asks to send something to an address",
+        ("send", "forward", "post", "upload", "mail", "exfiltrat", "transmit", "leak", "deliver"),
         (
             rf"\b(?:send|forward|post|upload|e-?mail|exfiltrat|transmit|leak|deliver)(?:e|s|ing)?{_GAP}"
-            r"[^\n]{0,200}?\bto\b[^\n]{0,40}?"
-            r"(?:https?://|[\w.+-]{1,64}@[\w-]{1,63}\.|\b[\w-]{1,63}\.(?:com|net|org|io|dev|ru|cn|xyz|site|app|info)\b)"
+            r"[^\n]{0,200}?\bto:? (?:[\w'-]{1,20}[:,]? ){0,3}[\"'`<(]?"
+            r"(?:https?://|[\w.+-]{1,64}@[\w-]{1,63}\.|[\w-]{1,63}\.(?:com|net|org|io|dev|ru|cn|xyz|site|app|info)\b)"
         ),
     ),
-    ("pushes text out of view with blank lines or spaces", (r"(?:\n[ \t\r]{0,80}){12}|[ \t]{120}")),
+    (
+        "pushes text out of view with blank lines or spaces",
+        ("\n" * 2, "\n ", "\n\t", "\n\r", " " * 60, "\t" * 30, " \t", "\t "),
+        (r"(?:\n[ \t\r]{0,80}){12}|[ \t]{120}"),
+    ),
     (
         "hides text in markup",
+        ("<", "[//]", "display", "visib", "font", "opacity"),
         (
             r"<!--|\[//\]: ?#|display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden|font-size\s{0,4}:\s{0,4}0|"
             r"opacity\s{0,4}:\s{0,4}0(?!\.)|<[a-z]{1,12} [^>]{0,200}\bhidden\b"
@@ -128,6 +140,7 @@ _SIGNALS: tuple[tuple[str, str], ...] = (
     ),
     (
         "loads an image from an address",
+        ("![", "<img"),
         (r"!\[[^\]\n]{0,200}\]\(\s{0,4}https?://|<img\b[^>]{0,200}\bsrc\s{0,4}="),
     ),
 )
@@ -150,20 +163,27 @@ def signals(text: str) -> tuple[str, ...]:
     if "\x1b" in text or "\x9b" in text:
         found.append(_ANSI)
     read = _as_read(text)
-    found.extend(sentence for sentence, pattern in _compiled_signals() if pattern.search(read))
+    found.extend(
+        sentence
+        for sentence, needles, pattern in _compiled_signals()
+        if any(needle in read for needle in needles) and pattern.search(read)
+    )
     return tuple(found)
 
 
 @cache
-def _compiled_signals() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((sentence, re.compile(pattern)) for sentence, pattern in _SIGNALS)
+def _compiled_signals() -> tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...]:
+    return tuple((sentence, needles, re.compile(pattern)) for sentence, needles, pattern in _SIGNALS)
 
 
 def _as_read(text: str) -> str:
     if text.isascii():
         return text.lower()
-    spelt = _UNUSUAL.sub(lambda run: "".join(map(_spelling, run[0])), text)
-    return unicodedata.normalize("NFKC", spelt).lower()
+    return unicodedata.normalize("NFKC", _UNUSUAL.sub(lambda run: _spelt(run[0]), text)).lower()
+
+
+def _spelt(run: str) -> str:
+    return run if run.isprintable() and _BLANKS.search(run) is None else "".join(map(_spelling, run))
 
 
 def _spelling(char: str) -> str:

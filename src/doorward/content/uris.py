@@ -7,8 +7,8 @@ So this module never picks: ``readings`` returns all of them, the door resolves 
 or a reading that only the server's own machine could resolve (``~``, ``${HOME}``, ``/proc/self``, another host, a
 drive), is refused by name.
 
-A reading is never collapsed across ``..`` in place of the kernel: ``/work/link/../x`` is ``/x`` beside the target of
-``link`` for the kernel and ``/work/x`` for a server that collapses text first. Both are returned.
+A reading is never collapsed across ``..`` in place of the kernel: ``/ws/link/../x`` is ``/x`` beside the target of
+``link`` for the kernel and ``/ws/x`` for a server that collapses text first. Both are returned.
 
 It does not protect against a link that is swapped between this judgment and the server's use (the sandbox does), nor
 against paths inside text that is not path-like by name, nor on file systems that fold case or normalise names.

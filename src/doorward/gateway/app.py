@@ -174,10 +174,15 @@ class _Session:
             raise
         at = _iso(self._clock.now())
         lock.update(
-            self._places.lock,
-            lambda pins: pins | {self._identity.name: self._identity.pin(first_seen=at, accepted_by=answer.by)},
+            self._places.lock, lambda pins: self._pinned(pins, self._identity.pin(first_seen=at, accepted_by=answer.by))
         )
         reporter.say(f"{self._identity.name} was accepted by {answer.by}")
+
+    def _pinned(self, pins: lock.Pins, pin: lock.Pin) -> lock.Pins:
+        """``pins`` with what was agreed to, unless somebody pinned something else under that name meanwhile."""
+        if pin.name in pins and judgment.differences(pins[pin.name], self._identity):
+            raise IdentityError(f"{pin.name} was pinned as something else while this was asked", hint="start it again")
+        return pins | {pin.name: pin}
 
     def run(self, child: process.Child, *, first_use: bool) -> int:
         if first_use:

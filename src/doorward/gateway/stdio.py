@@ -10,7 +10,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from doorward.confine.paths import real_path
 from doorward.confine.process import Child
@@ -48,6 +48,7 @@ class StdioDoor:
         from_server = FrameLimits(sizes.from_server_bytes, sizes.depth, sizes.list_nodes)
         self._limits: dict[Side, FrameLimits] = {"client": to_server, "server": from_server}
         self._ending = asyncio.Event()
+        self._passed_on: signal.Signals | None = None  # a signal that we got, and the server with us
         self._why = ""
         self.to_client = Outlet(STDOUT, self._client_broke)
         self.to_server = Outlet(child.stdin, self._server_broke)
@@ -65,7 +66,7 @@ class StdioDoor:
         try:
             await asyncio.wait({client, ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
-                await self._end_server(ended, asked=self._ending.is_set())
+                await self._end_server(ended, stopping)
             await self._last_words(server, stderr)
         finally:
             for task in (client, stopping, server, stderr, ended):
@@ -152,16 +153,19 @@ class StdioDoor:
             await asyncio.sleep(0.01)
         await performer.settled()
 
-    async def _end_server(self, ended: asyncio.Task[None], *, asked: bool) -> None:
-        """Step by step: close its stdin, ask, kill."""
+    async def _end_server(self, ended: asyncio.Task[None], stopping: asyncio.Task[Any]) -> None:
+        """Step by step: let it act on the signal that it got, close its stdin, ask, kill."""
         performer = self._performing()
+        if self._passed_on is not None:
+            await asyncio.wait({ended}, timeout=_PATIENCE_SIGNAL_S)
         if not self.to_server.broken:
             self.to_server.close()
-        if not asked:
+        if not self._ending.is_set():
             patience = _PATIENCE_BUSY_S if performer.relay.busy else _PATIENCE_IDLE_S
-            await asyncio.wait({ended}, timeout=patience)
+            await asyncio.wait({ended, stopping}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
-            self._child.send_signal(signal.SIGTERM)
+            if self._passed_on != signal.SIGTERM:
+                self._child.send_signal(signal.SIGTERM)
             await asyncio.wait({ended}, timeout=_PATIENCE_SIGNAL_S)
         if not ended.done():
             await asyncio.to_thread(self._child.kill_tree)
@@ -190,6 +194,7 @@ class StdioDoor:
             loop.add_signal_handler(number, self._signalled, number)
 
     def _signalled(self, number: signal.Signals) -> None:
+        self._passed_on = number
         self._child.send_signal(number)
         self.stop(f"signal {number.name}")
 

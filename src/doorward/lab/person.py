@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from anyio.abc import Process
 
 SEATED_LIMIT_SECONDS = 10.0
-"""How long ``doorward consent`` may take until it waits for questions."""
+"""How long ``doorward consent`` may take until it waits for questions, and then until it is connected."""
 
 ROWS, COLUMNS = 50, 120
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[0-Z\\-_=>])|\x07")
 _WAITING = "waiting for questions"
+_CONNECTED = "connected: "
 _QUESTION = "approve? [y/N]"
 _NEXT_PAGE = re.compile(r"^page \d+ of \d+;.*$", re.MULTILINE)
 _BEGIN, _GO_ON, _SKIPPED = ("│ ", "| "), ("┆ ", ": "), ("⋮ ", "... ")
@@ -71,12 +72,13 @@ class Reading(msgspec.Struct, frozen=True):
 class Person:
     """Someone who answers questions on one terminal. ``glances`` are the questions so far, each with its screen.
 
-    ``seated`` is set once the program waits for questions, ``left`` once it has ended.
+    ``seated`` is set once the program waits for questions, ``connected`` once it shows the server's gateway, ``left``
+    once it has ended.
     """
 
     def __init__(self, terminal: int, server: str, announced: tuple[str, ...]) -> None:
         self.glances: list[Glance] = []
-        self.seated, self.left = anyio.Event(), anyio.Event()
+        self.seated, self.connected, self.left = anyio.Event(), anyio.Event(), anyio.Event()
         self._terminal, self._server, self._announced = terminal, server, announced
         self._screen = ""
 
@@ -94,6 +96,8 @@ class Person:
             self._screen += chunk.decode("utf-8", "replace")
             if _WAITING in self._screen:
                 self.seated.set()
+            if f"{_CONNECTED}{self._server} " in self._screen:
+                self.connected.set()
             self._look()
 
     @property
@@ -101,11 +105,13 @@ class Person:
         """What stands there now, since the last answer."""
         return plain(self._screen)
 
-    async def seat(self) -> None:
-        """Wait until the program waits for questions, or has ended."""
-        async with anyio.create_task_group() as either:
-            for event in (self.seated, self.left):
-                either.start_soon(_first, event, either.cancel_scope)
+    async def wait(self, event: anyio.Event) -> bool:
+        """Wait for one of the events; False if the program ended or took too long."""
+        with anyio.move_on_after(SEATED_LIMIT_SECONDS):
+            async with anyio.create_task_group() as either:
+                for first in (event, self.left):
+                    either.start_soon(_first, first, either.cancel_scope)
+        return event.is_set()
 
     def _look(self) -> None:
         screen = plain(self._screen)
@@ -201,8 +207,7 @@ async def attending(
     try:
         async with anyio.create_task_group() as life:
             life.start_soon(person.attend)
-            with anyio.move_on_after(SEATED_LIMIT_SECONDS):
-                await person.seat()
+            await person.wait(person.seated)
             yield person
             life.cancel_scope.cancel()
     finally:

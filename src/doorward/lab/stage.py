@@ -196,6 +196,8 @@ async def raised(scenario: Scenario, example: Example, staging: Staging) -> Asyn
                 await _seat(stage, open_things)
             if not stage.unreached:
                 await _connect(stage, scenario, open_things)
+            if stage.person and not stage.unreached and not await stage.person.wait(stage.person.connected):
+                stage.unreached = f"`doorward consent` was not connected: {stage.person.screen[-LAST_WORDS:]}"
             yield stage
         if stage.relayed:
             stage.trail = trail.read(layout.state)
@@ -215,7 +217,7 @@ async def _seat(stage: Stage, open_things: AsyncExitStack) -> None:
     )
     stage.person = await open_things.enter_async_context(sitting)
     if not stage.person.seated.is_set():
-        stage.unreached = f"`doorward consent` does not wait for questions: {stage.person.screen[-500:]}"
+        stage.unreached = f"`doorward consent` does not wait for questions: {stage.person.screen[-LAST_WORDS:]}"
 
 
 async def _connect(stage: Stage, scenario: Scenario, open_things: AsyncExitStack) -> None:

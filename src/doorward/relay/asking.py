@@ -12,6 +12,7 @@ import msgspec
 
 from doorward.audit.entry import Kind
 from doorward.judge.vocabulary import Context, Decision, Effect, Facts, Finding, Open, Ticket, decide
+from doorward.protocol import stateless
 from doorward.relay import context as contexts
 from doorward.relay import records, refusing, replies, routes
 from doorward.relay.commands import Answered, AskConsent, Command, Record, Send, Withdraw
@@ -69,6 +70,8 @@ def _held_open(state: State, message: Message, context: Context, body: bytes) ->
     if isinstance(message, Request):
         opened = state.open(message, context, body)
         opened.state = "HELD"
+        if context.era == "modern" and message.method != "server/discover":
+            state.link = stateless.settle(state.link)
         return opened
     if not isinstance(message, Response) or message.id is None:
         raise AssertionError("only requests and their answers are held")
@@ -131,8 +134,7 @@ def _release(state: State, held: Held, context: Context, detail: dict[str, str])
         spends=ticket.id,
         outcome="ok" if executed else "",
     )
-    told = Send(opened.asker, opened.exchange, replies.not_recorded(replies.id_of(opened.key), executed=executed))
-    record = msgspec.structs.replace(record, otherwise=told)
+    record = _told_otherwise(record, opened)
     if executed:
         state.close(opened)
     opened.state, opened.ticket, opened.at = "SENT", "", context.now
@@ -157,9 +159,17 @@ def _not_released(
     if not state.is_open(opened):
         return [record]
     state.close(opened)
+    record = _told_otherwise(record, opened)
     held_answer = opened.state == "ANSWER_HELD"
     told = replies.refused(opened.reference) if held_answer else replies.person_refused(opened.reference)
     return [record, Send(opened.asker, opened.exchange, replies.answer(opened, told))]
+
+
+def _told_otherwise(record: Record, opened: Open) -> Record:
+    """``record``, and what whoever waits is told if it cannot be written."""
+    executed = opened.state == "ANSWER_HELD"
+    body = replies.not_recorded(replies.id_of(opened.key), executed=executed)
+    return msgspec.structs.replace(record, otherwise=Send(opened.asker, opened.exchange, body))
 
 
 def _about(kind: Kind, opened: Open, ticket: Ticket, context: Context, detail: dict[str, str], **more: Any) -> Record:
@@ -207,7 +217,7 @@ def _expired(state: State, held: Held, facts: Facts, now: int) -> list[Command]:
         sender="doorward",
     )
     reply = replies.expired(opened, state.settings.policy.hold_seconds, opened.reference)
-    return [record, Withdraw(ticket.id, "nobody answered in time"), Send(opened.asker, opened.exchange, reply)]
+    return [_told_otherwise(record, opened), Withdraw(ticket.id, "nobody answered in time"), Send(opened.asker, opened.exchange, reply)]
 
 
 def _alive(held: Held) -> list[Command]:

@@ -35,7 +35,9 @@ def _without_hops(params: dict[str, Any] | None) -> dict[str, Any] | None:
     meta = stateless.meta_of(params)
     if params is None or not any(name in meta for name in stateless.HOP_BY_HOP_META):
         return params
-    return {**params, "_meta": {k: v for k, v in meta.items() if k not in stateless.HOP_BY_HOP_META}}
+    kept = {name: value for name, value in meta.items() if name not in stateless.HOP_BY_HOP_META}
+    ends = {name: value for name, value in params.items() if name != "_meta"}
+    return {**ends, "_meta": kept} if kept else ends
 
 
 def action_digest(shown: bytes) -> str:

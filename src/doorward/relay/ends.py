@@ -13,11 +13,16 @@ import msgspec
 
 from doorward.judge.vocabulary import Context, Decision, Effect, Facts, Finding, Open, Peer
 from doorward.protocol import handshake
-from doorward.relay import asking, errands, passing, records, replies
+from doorward.relay import asking, errands, passing, records, replies, routes
 from doorward.relay import context as contexts
 from doorward.relay.commands import Closed, Command, NotRecorded, Record, Send, Undelivered, Unreadable
 from doorward.relay.state import State
+from doorward.wire.jsonrpc import Id, key_of
 
+OWED_EVERY_US: Final = 1_000_000
+"""How often outcomes that could not be written are tried again: a disk that recovered must not need a restart."""
+
+_ASKS: Final = re.compile(rb'\s*+\{[^{}\[\]]*?"method"\s{0,4}:')
 _ID: Final = re.compile(rb'"id"\s{0,4}:\s{0,4}("[^"\\]{1,200}"|-?\d{1,18})')
 
 
@@ -34,25 +39,47 @@ def unreadable(state: State, event: Unreadable, now: int) -> list[Command]:
     if own:
         sample = state.settings.pipeline.masker.mask_text(event.sample[:256].decode("utf-8", "replace"))[0]
         detail = {"rule": event.problem.rule, "begins": sample}
-        commands.append(records.note("refusal", context, decision, reference=reference, detail=detail))
-    if event.sender == "client":
-        request_id = event.problem.request_id
-        told = Peer(event.problem.rpc_code, str(event.problem), {"reference": reference})
-        return [*commands, Send("client", event.exchange, replies.error(request_id, told))]
+        record = records.note("refusal", context, decision, reference=reference, detail=detail)
+        if _is_told(state, event):
+            unwritten = replies.not_recorded(_unread_id(state, event), executed=False)
+            record = msgspec.structs.replace(record, otherwise=Send(event.sender, event.exchange, unwritten))
+        commands.append(record)
     opened = _probably_answered(state, event)
-    if opened is None:
-        return commands
-    return [*commands, *_withhold(state, opened, decision, context, reference)]
+    if opened is not None:
+        commands += _withhold(state, opened, decision, context, reference)
+    if _is_told(state, event):
+        told = Peer(event.problem.rpc_code, str(event.problem), {"reference": reference})
+        commands.append(Send(event.sender, event.exchange, replies.error(_unread_id(state, event), told)))
+    return commands
+
+
+def _is_told(state: State, event: Unreadable) -> bool:
+    """Whether the sender hears of it: a client always, a server only of what it asked, and where it may ask."""
+    if event.sender == "client":
+        return True
+    return state.link.era == "legacy" and event.problem.request_id is not None and _ASKS.match(event.sample) is not None
+
+
+def _unread_id(state: State, event: Unreadable) -> Id | None:
+    """The id to answer to. The answer must not look like the one to another request of that id."""
+    request_id = event.problem.request_id
+    if request_id is not None and (event.sender, key_of(request_id)) in state.opened:
+        return None
+    return request_id
 
 
 def _probably_answered(state: State, event: Unreadable) -> Open | None:
-    """The request behind an unreadable answer, by an id that can be seen in it, else the only one that is open. A
-    hostile server gains nothing here: it may fail any request of its client by an honest error as well.
+    """The request behind an unreadable answer, by an id that can be seen in it, else the client's only one that is open.
+    A hostile peer gains nothing here: it may fail any request that it was sent by an honest error as well.
     """
+    if _ASKS.match(event.sample):
+        return None
     for found in _ID.findall(event.sample):
-        opened = state.opened.get(("client", found.decode("utf-8", "replace")))
+        opened = state.opened.get((routes.other(event.sender), found.decode("utf-8", "replace")))
         if opened is not None and opened.state == "SENT":
             return opened
+    if event.sender == "client":
+        return None
     sent = [opened for (asker, _), opened in state.opened.items() if asker == "client" and opened.state == "SENT"]
     return sent[0] if len(sent) == 1 else None
 
@@ -61,6 +88,8 @@ def _withhold(state: State, opened: Open, decision: Decision, context: Context, 
     if opened.ours:
         return errands.fail(state, "the server's answer could not be read", context)
     state.close(opened)
+    if opened.method == "initialize":
+        state.link = handshake.failed(state.link)
     record = _outcome(opened, context, "unreadable", decision, reference)
     return [record, Send(opened.asker, opened.exchange, replies.answer(opened, replies.refused(reference)))]
 
@@ -68,7 +97,7 @@ def _withhold(state: State, opened: Open, decision: Decision, context: Context, 
 def _outcome(
     opened: Open, context: Context, outcome: str, decision: Decision | None = None, reference: str = ""
 ) -> Record:
-    executed = opened.state == "SENT"
+    executed = opened.state in ("SENT", "ANSWER_HELD")
     told = Send(opened.asker, opened.exchange, replies.not_recorded(replies.id_of(opened.key), executed=executed))
     record = records.note(
         "outcome",
@@ -109,7 +138,7 @@ def _server_gone(state: State, opened: Open, context: Context, reference: str) -
     withdrawn = asking.void(state, opened, "the server ended")
     if opened.ours or opened.asker == "server":
         return withdrawn
-    outcome = "unknown" if opened.state == "SENT" else "not executed"
+    outcome = "unknown" if opened.state in ("SENT", "ANSWER_HELD") else "not executed"
     record = _outcome(opened, context, outcome, reference=reference)
     reply = replies.server_ended(opened, reference)
     return [
@@ -131,11 +160,12 @@ def _client_gone(state: State, opened: Open, context: Context, reference: str) -
     return [*withdrawn, record, Send(opened.asker, opened.exchange, replies.answer(opened, replies.refused(reference)))]
 
 
-def not_recorded(state: State, event: NotRecorded) -> list[Command]:
+def not_recorded(state: State, event: NotRecorded, now: int) -> list[Command]:
     """Nothing of the unit was sent. Requests are closed again, outcomes are owed, and each asker is told fixed
     bytes.
     """
     commands: list[Command] = []
+    state.owed_due = now + OWED_EVERY_US
     for record in event.records:
         entry = record.entry
         if record.owed:
@@ -154,9 +184,10 @@ def _take_back(state: State, record: Record) -> list[Command]:
     entry = record.entry
     if entry.sender == "doorward":
         return _take_back_errand(state)
-    for key, opened in list(state.opened.items()):
-        if opened.key == entry.request and opened.method == entry.method:
-            del state.opened[key]
+    for opened in list(state.opened.values()):
+        asked = opened.asker == entry.sender or opened.state == "ANSWER_HELD"
+        if asked and opened.key == entry.request and opened.method == entry.method:
+            state.close(opened)
     if entry.method == "initialize":
         state.link = handshake.failed(state.link)
     return _voided(state, entry.ticket)
@@ -189,6 +220,8 @@ def undelivered(state: State, event: Undelivered, now: int) -> list[Command]:
 def tick(state: State, facts: Facts, now: int) -> list[Command]:
     """Time passed: tickets, windows and errands that are due."""
     commands = [*asking.expire(state, facts, now), *close_windows(state, facts, now)]
+    if state.owed and now >= state.owed_due:
+        commands += state.pay()
     due = errands.deadline(state)
     if due is not None and now >= due:
         commands += errands.fail(state, "the server did not answer in time", contexts.of_link(state, facts, now))

@@ -47,7 +47,8 @@ def describe(
 ) -> Record:
     """The record of one message. ``original`` are the bytes that are committed to: those that would be sent."""
     fields = _fields(message, context, decision, masker)
-    salt = fresh(context.facts, b"salt")[:16]
+    # One event may record several messages; whoever is shown the salt of one must not be able to guess another.
+    salt = fresh(context.facts, b"salt" + original)[:16]
     fields.update(commitment=commit(salt, original), outcome=outcome)
     fields.update(more)
     body = b""
@@ -64,7 +65,7 @@ def describe(
 
 
 def note(
-    kind: Kind, context: Context, decision: Decision | None = None, *, grade: Grade = "written", **more: Any
+    kind: Kind, context: Context, decision: Decision | None = None, /, *, grade: Grade = "written", **more: Any
 ) -> Record:
     """A record about the link itself, or about something that is no message."""
     fields = _who(context)

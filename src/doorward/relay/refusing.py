@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from doorward.judge.vocabulary import Context, Decision, Effect, Finding
 from doorward.protocol import handshake
 from doorward.relay import records, replies
@@ -18,14 +20,18 @@ def turn_away(state: State, message: Message, context: Context, finding: Finding
     method = "" if isinstance(message, Response) else message.method
     kind = (context.sender, finding.control, method)
     own, reference = state.refusals.first(kind, context.body, context.now, records.reference(context.facts))
+    # A second use of an id must not look like the answer to its first use.
+    again = isinstance(message, Request) and (context.sender, key_of(message.id)) in state.opened
     commands: list[Command] = []
     if own:
         record = state.describe("refusal", message, context, decision, context.body, "written", reference=reference)
+        if again:
+            unnamed = Send(context.sender, context.exchange, replies.not_recorded(None, executed=False))
+            record = msgspec.structs.replace(record, otherwise=unnamed)
         commands.append(record)
     if isinstance(message, Request):
         told = replies.peer_for((finding,), reference)
-        if (context.sender, key_of(message.id)) in state.opened:
-            # A second use of an id must not look like the answer to its first use.
+        if again:
             body = replies.error(None, told)
         else:
             body = replies.refusal(message.id, message.method, context.era, context.sender, told)

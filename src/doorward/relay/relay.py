@@ -71,7 +71,7 @@ class Relay:
             case Closed():
                 return ends.closed(self.state, event, now)
             case NotRecorded():
-                return ends.not_recorded(self.state, event)
+                return ends.not_recorded(self.state, event, now)
             case Undelivered():
                 return ends.undelivered(self.state, event, now)
 
@@ -90,6 +90,7 @@ class Relay:
             errands.deadline(state),
             state.refusals.deadline,
             state.progress.deadline,
+            state.owed_due if state.owed else None,
         )
         return min((at for at in known if at is not None), default=None)
 
@@ -154,6 +155,8 @@ class Relay:
         answers, result = context.answers, message.result or {}
         if answers is None or answers.era != "modern" or result.get("resultType") != "input_required":
             return message
+        if result.keys().isdisjoint(("inputRequests", "requestState")) or not isinstance(result.get("requestState", ""), str):
+            return message  # not of its form: a seal would hide that from whoever refuses it
         lifetime_s = context.policy.claim_seconds + context.policy.hold_seconds
         sealed = seal.around(
             result,

@@ -73,6 +73,8 @@ def refusal(request_id: Id, method: str, era: str, asker: str, peer: Peer) -> by
         return error(request_id, Peer(_SAMPLING_REFUSED, "sampling was not agreed to", {}))
     if asker == "server" and method == "elicitation/create":
         return encode(Response(request_id, result={"action": "decline"}))
+    if asker == "server" and peer.code == CONSENT:  # whether a person was asked is not the server's to know
+        peer = Peer(REFUSED, "refused by the gateway", peer.data)
     if peer.code == 0 and method == "tools/call":
         return tool_error(request_id, peer.message, era)
     if peer.code == 0:
@@ -89,7 +91,7 @@ def expired(opened: Open, hold_seconds: int, reference: str) -> bytes:
     return answer(opened, peer)
 
 
-def not_recorded(request_id: Id, *, executed: bool) -> bytes:
+def not_recorded(request_id: Id | None, *, executed: bool) -> bytes:
     """Fixed and free of content: the only answers that leave without a record."""
     message = (
         "done, but its outcome could not be recorded" if executed else "not done, because it could not be recorded"
@@ -101,7 +103,7 @@ def server_ended(opened: Open, reference: str) -> bytes:
     """The server is gone. Whether it acted is not known once the request was sent; it was not when it was still
     held.
     """
-    if opened.state == "SENT":
+    if opened.state in ("SENT", "ANSWER_HELD"):
         told = {"outcome": "unknown", "retry": "not safe", "reference": reference}
         return error(id_of(opened.key), Peer(SERVER_ENDED, "the server ended before it answered", told))
     told = {"outcome": "not executed", "retry": "safe", "reference": reference}

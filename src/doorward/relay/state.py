@@ -72,6 +72,7 @@ class State:
         self.refusals = Refusals()
         self.progress = Progress()
         self.owed: list[Record] = []
+        self.owed_due = 0  # when to try again to write them
 
     def open(self, message: Request, context: Context, body: bytes) -> Open:
         """A request takes its place in the table. It counts as open only if its record succeeds

@@ -53,14 +53,14 @@ class LineSplitter:
             self._scanned = 0
             self._finish(line, lines)
         self._scanned = len(self._buffer)
-        if len(self._buffer) > self._max_bytes:
+        if len(self._buffer) > self._max_bytes + 1:  # one more may be a carriage return
             self._drop(bytes(self._buffer))
             self._buffer.clear()
             self._scanned = 0
         return lines
 
     def _finish(self, line: bytes, lines: list[bytes | Overlong]) -> None:
-        if self._dropped or len(line) > self._max_bytes + 1:
+        if self._dropped or len(line.removesuffix(b"\r")) > self._max_bytes:
             self._drop(line)
             lines.append(Overlong(self._dropped, self._head, self._tail))
             self._dropped, self._head, self._tail = 0, b"", b""

@@ -217,13 +217,12 @@ def _block(sheet: _Sheet, block: Any, label: str, at: tuple[str, ...]) -> None:
     kind = _take(block, "type", str)
     text = _take(block, "text", str) if kind == "text" else None
     resource = block.get("resource") if kind == "resource" else None
+    described = (kind in {"image", "audio"} and _media(sheet, block, "data", f"{label}, {kind}")) or (
+        isinstance(resource, dict) and _media(sheet, resource, "blob", f"{label}, embedded file")
+    )
     if text is not None:
         sheet.text(label, text)
-    elif kind in {"image", "audio"} and _media(sheet, block, "data", f"{label}, {kind}"):
-        pass
-    elif isinstance(resource, dict) and _media(sheet, resource, "blob", f"{label}, embedded file"):
-        pass
-    elif kind is not None:
+    elif kind is not None and not described:
         sheet.text(f"{label}, of the type", kind)
     if block:
         sheet.rest(at, block)

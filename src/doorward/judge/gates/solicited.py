@@ -41,7 +41,8 @@ def _about_something_open(message: Notification, context: Context) -> Finding | 
         return None
     (action,) = interpret(message, context.era)
     if isinstance(action, Cancel):
-        if (context.sender, action.request) in context.opened:
+        asked = context.opened.get((context.sender, action.request))
+        if asked is not None and asked.method != "initialize":  # MCP: it MUST NOT be cancelled, and would never end
             return None
         return _deny("it cancels nothing that this side asked for and is still open", action.request[:80])
     if isinstance(action, ReportProgress) and action.token:

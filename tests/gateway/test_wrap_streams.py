@@ -1,0 +1,188 @@
+"""What a wrap does with bytes that are no honest messages, from either side: bounded, masked, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from doorward.gateway.ports import MAX_QUEUED_BYTES, Outlet
+from tests.gateway.crafted_server import SECRET
+from tests.gateway.wrapping import Wrapped, World, crafted, wait_until
+
+MB = 1 << 20
+
+
+def started(world: World, mode: str = "plain", **options: tuple[str, ...]) -> Wrapped:
+    wrapped = world.wrap(crafted(mode, world.folder), **options)
+    wrapped.initialize()
+    return wrapped
+
+
+def memory_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_what_a_server_prints_reaches_the_operator_masked_and_the_client_never(world: World) -> None:
+    wrapped = started(world)
+    assert wrapped.text("talk") == "talked"
+    assert wrapped.end() == 0
+    assert "starting up" in wrapped.stderr
+    assert SECRET not in wrapped.stderr
+    assert "\x1b" not in wrapped.stderr
+    assert "token " in wrapped.stderr
+    assert "password=" in wrapped.stderr
+    for line in wrapped.lines:
+        assert json.loads(line)["jsonrpc"] == "2.0"
+
+
+def test_a_server_that_floods_its_stderr_loses_lines_and_not_its_client(world: World) -> None:
+    wrapped = started(world)
+    assert wrapped.text("flood", count=200_000) == "flooded"
+    assert wrapped.text("echo", text="still here") == "still here"
+    assert wrapped.end() == 0
+    assert len(wrapped.stderr) < 2 * MB  # of twenty
+    wait_until(lambda: "x" * 100 in wrapped.stderr, "a first part of it was passed on")
+
+
+def test_one_endless_line_on_stderr_is_cut(world: World) -> None:
+    wrapped = started(world)
+    before = memory_bytes(wrapped.pid)
+    assert wrapped.text("one_long_line", count=32 * MB) == "said"
+    assert memory_bytes(wrapped.pid) - before < 24 * MB
+    assert wrapped.end() == 0
+    assert 0 < len(wrapped.stderr) < MB
+
+
+def test_a_line_too_long_from_the_client_is_refused_and_the_next_one_passes(world: World) -> None:
+    wrapped = started(world)
+    before = memory_bytes(wrapped.pid)
+    padding = "x" * (5 * MB)  # the limit is 4 MiB
+    told = wrapped.call("echo", text=padding) if False else None
+    assert told is None
+    key = wrapped.start_asking("tools/call", {"name": "echo", "arguments": {"text": padding}})
+    refusal = wrapped.answer_to(None)
+    assert refusal["error"]["code"] == -32600
+    assert "reference" in refusal["error"]["data"]
+    assert wrapped.text("echo", text="next") == "next"
+    assert memory_bytes(wrapped.pid) - before < 48 * MB
+    assert key
+    assert wrapped.end() == 0
+
+
+def test_an_answer_too_long_ends_its_request_and_the_next_one_passes(world: World) -> None:
+    wrapped = started(world)
+    refusal = wrapped.call("big", count=17 * MB)  # the limit is 16 MiB
+    assert refusal["error"]["code"] == -31001
+    assert wrapped.text("echo", text="next") == "next"
+    assert wrapped.end() == 0
+
+
+def test_an_answer_just_within_the_limit_passes_whole(world: World) -> None:
+    wrapped = started(world)
+    assert len(wrapped.text("big", count=15 * MB)) == 15 * MB
+    assert wrapped.end() == 0
+
+
+def test_a_server_that_never_reads_costs_bounded_memory(world: World) -> None:
+    """Doorward takes in what its queue holds, and then lets its client wait as the server does."""
+    wrapped = started(world, "deaf")
+    wrapped.ask("tools/list")
+    line = json.dumps(
+        {"jsonrpc": "2.0", "id": "?", "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x" * MB}}}
+    ).encode()
+    os.set_blocking(wrapped.process.stdin.fileno(), False)  # type: ignore[union-attr]
+    taken = 0
+    data = b""
+    stuck = 0
+    while taken < 128 * MB and stuck < 100:
+        if not data:
+            data = line.replace(b'"?"', b'"%d"' % taken) + b"\n"
+        try:
+            sent = os.write(wrapped.process.stdin.fileno(), data)  # type: ignore[union-attr]
+            data, taken, stuck = data[sent:], taken + sent, 0
+        except BlockingIOError:
+            stuck += 1
+            wait_briefly()
+    assert taken < 128 * MB
+    assert memory_bytes(wrapped.pid) < 256 * MB
+
+
+def wait_briefly() -> None:
+    import select
+
+    select.poll().poll(20)
+
+
+def test_a_peer_that_does_not_read_is_given_up_after_the_write_timeout(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+
+    async def write() -> list[str]:
+        broken: list[str] = []
+        outlet = Outlet(writing, broken.append, timeout_s=0.05)
+        assert outlet.put(b"x" * MB)
+        async with asyncio.timeout(10):
+            await outlet.drained()
+        assert outlet.broken
+        assert not outlet.put(b"more")
+        assert outlet.queued_bytes == 0
+        return broken
+
+    try:
+        assert asyncio.run(write()) == ["nobody read for 0.05 s"]
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_full_outlet_says_what_to_wait_for() -> None:
+    reading, writing = os.pipe()
+
+    async def fill() -> None:
+        outlet = Outlet(writing, lambda why: None, timeout_s=10)
+        assert outlet.full() is None
+        while outlet.queued_bytes <= MAX_QUEUED_BYTES:
+            assert outlet.put(b"x" * MB)
+        waiting = outlet.full()
+        assert waiting is not None
+        assert not waiting.done()
+
+        def read_all() -> None:
+            left = outlet.queued_bytes
+            while left > 0:
+                left -= len(os.read(reading, MB))
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(asyncio.to_thread(read_all), outlet.drained(), waiting)
+        assert outlet.full() is None
+
+    try:
+        asyncio.run(fill())
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_every_line_of_json_on_stderr_parses(world: World) -> None:
+    wrapped = started(world, after=("--json",))
+    assert wrapped.text("talk") == "talked"
+    refused = wrapped.call("no_such_tool")
+    assert "error" in refused
+    assert wrapped.end() == 0
+    said = [json.loads(line) for line in wrapped.stderr.splitlines()]
+    assert {one["event"] for one in said} == {"said", "line", "refused"}
+    (refusal,) = [one for one in said if one["event"] == "refused"]
+    assert refusal["reference"] == refused["error"]["data"]["reference"]
+    assert {one["source"] for one in said if one["event"] == "line"} == {"stdout", "stderr"}
+    assert SECRET not in wrapped.stderr
+
+
+def test_what_is_not_json_from_the_client_is_refused_by_the_specifications_code(world: World) -> None:
+    wrapped = started(world)
+    wrapped.write(b"hello?\n")
+    assert wrapped.answer_to(None)["error"]["code"] == -32700
+    wrapped.write(b'{"jsonrpc":"2.0","id":"a","id":"b","method":"ping"}\n')
+    assert "error" in wrapped.answer_to(None)
+    assert wrapped.text("echo", text="fine") == "fine"
+    assert wrapped.end() == 0
