@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -52,20 +53,26 @@ class Wrapped:
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are. Fails when they are not taken in time."""
-        os.set_blocking(self._stdin.fileno(), False)
-        writable = select.poll()
-        writable.register(self._stdin, select.POLLOUT)
-        until = time.monotonic() + BOUND_SECONDS
-        while data:
-            writable.poll(1000)
-            assert time.monotonic() < until, f"doorward does not read: {self.stderr}"
-            try:
-                data = data[os.write(self._stdin.fileno(), data) :]
-            except BlockingIOError:
-                continue
+        assert self._fits(data, BOUND_SECONDS), f"doorward does not read: {self.stderr}"
 
     def send(self, message: object) -> None:
         self.write(json.dumps(message).encode() + b"\n")
+
+    def offer(self, message: object, seconds: float = 3.0) -> bool:
+        """Send a message if doorward takes it; false when nothing of it was read for so long."""
+        return self._fits(json.dumps(message).encode() + b"\n", seconds)
+
+    def _fits(self, data: bytes, seconds: float) -> bool:
+        os.set_blocking(self._stdin.fileno(), False)
+        writable = select.poll()
+        writable.register(self._stdin, select.POLLOUT)
+        left = memoryview(data)
+        while left:
+            if not writable.poll(seconds * 1000):
+                return False
+            with contextlib.suppress(BlockingIOError):
+                left = left[os.write(self._stdin.fileno(), left) :]
+        return True
 
     def start_asking(self, method: str, params: dict[str, Any] | None = None) -> int:
         """Send a request without waiting for its answer; returns its id."""

@@ -20,7 +20,7 @@ from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.judgment import Played, verdict
 from doorward.lab.runner import Cell, Run
 from doorward.lab.scenario import Era, Exclusion, Harm, Kind, Protection, Scenario, Target
-from doorward.lab.stage import Staging, raised
+from doorward.lab.stage import Layout, Stage, Staging, raised
 from doorward.lab.targets.published import Installed
 
 CELLS = runner.cells(CATALOGUE)
@@ -131,6 +131,18 @@ def test_a_server_that_serves_nobody_is_never_a_defence(scenario: Scenario, kind
     for protection in Protection:
         found = verdict(protection, played, scenario.controls, ablated={"confine-files": played})
         assert found.outcome in (Kind.OBSTRUCTED, Kind.INCONCLUSIVE)
+
+
+def test_the_planted_values_follow_from_the_seed_and_differ_between_stages() -> None:
+    scenario, staging = CATALOGUE[0], Staging(Era.LEGACY, Protection.NAIVE, seed=7)
+
+    def planted(staging: Staging) -> tuple[str, str, str]:
+        stage = Stage(Layout(Path("/nowhere")), staging, scenario.examples[0])
+        return stage.canary, stage.greeting, stage.credential
+
+    others = [msgspec.structs.replace(staging, seed=8), msgspec.structs.replace(staging, era=Era.MODERN)]
+    assert planted(staging) == planted(staging)
+    assert len({planted(one) for one in (staging, *others)}) == 3
 
 
 class Silence:

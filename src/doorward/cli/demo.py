@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = [scenario for id, scenario in known.items() if not args.only or id in args.only]
     if args.list:
         return _list(chosen, args.json)
+    if args.state or args.config:
+        terminal.say("every run has a state and a configuration of its own, so --state and -c change nothing here")
     started = time.monotonic()
     runs = _play(chosen, _seed(args.seed))
     _report(args, runs, time.monotonic() - started)

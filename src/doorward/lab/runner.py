@@ -75,13 +75,15 @@ def cells(catalogue: Iterable[Scenario]) -> tuple[Cell, ...]:
     return tuple(Cell(s, example, era) for s in catalogue for example in s.examples for era in Era)
 
 
-async def play_all(wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protect: bool = True) -> list[Run]:
-    """Play ``wanted`` and answer the rows in their order. With ``protect`` false only the bare targets are played."""
+async def play_all(
+    wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protections: tuple[Protection, ...] = tuple(Protection)
+) -> list[Run]:
+    """Play ``wanted`` under each of ``protections`` and answer the rows in their order."""
     results: dict[int, list[Run]] = {}
     places = anyio.CapacityLimiter(STAGES_AT_ONCE)
 
     async def one(index: int, cell: Cell) -> None:
-        results[index] = await _cell(cell, listener, places, seed, protect)
+        results[index] = await _cell(cell, listener, places, seed, protections)
 
     async with anyio.create_task_group() as tasks:
         for index, cell in enumerate(wanted):
@@ -135,12 +137,13 @@ async def _benign(scenario: Scenario, stage: Stage) -> tuple[str, str]:
         return "", f"{type(problem).__name__}: {problem}" + (f"; {said}" if (said := stage.stderr()) else "")
 
 
-async def _cell(cell: Cell, listener: Listener, places: anyio.CapacityLimiter, seed: int, protect: bool) -> list[Run]:
-    wanted = tuple(Protection) if protect else (Protection.NAIVE,)
+async def _cell(
+    cell: Cell, listener: Listener, places: anyio.CapacityLimiter, seed: int, protections: tuple[Protection, ...]
+) -> list[Run]:
     excluded = _exclusion(cell)
     runs: list[Run] = []
     reachable = True
-    for protection in wanted:
+    for protection in protections:
         if excluded is not None:
             reason, why = excluded
             run = _row(cell, protection, Outcome(Kind.EXCLUDED, reason), (), {"note": why})

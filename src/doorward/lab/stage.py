@@ -120,7 +120,8 @@ class Stage:
     """
 
     def __init__(self, layout: Layout, staging: Staging, example: Example) -> None:
-        words = random.Random(f"{staging.seed}/{layout.root.name}")  # noqa: S311 - to be recognised, not to be secret
+        # Reproducible from the seed, since these are values to be recognised and not values to be kept.
+        words = random.Random(f"{example.id}/{staging}")  # noqa: S311
         self.layout, self.staging, self.example = layout, staging, example
         self.canary = "kestrel" + "".join(words.choices(_LETTERS, k=16))
         self.greeting = "heron" + "".join(words.choices(_LETTERS, k=16))

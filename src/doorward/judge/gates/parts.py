@@ -1,5 +1,6 @@
 """Gate: the size of each part of a message, where a part has a limit of its own (threat ``oversized-payload``).
- The frame as a whole was bounded while its bytes came in. Here: ids, URIs, cursors and names, ``clientInfo``, each
+
+The frame as a whole was bounded while its bytes came in. Here: ids, URIs, cursors and names, ``clientInfo``, each
 string among the arguments, and the number of values in anything that is not a list.
 """
 
@@ -7,14 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from doorward.content.limits import first_oversized_string
+from doorward.content.limits import CURSOR_BYTES, NAME_BYTES, exceeds, first_oversized_string, utf8_bytes
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol import stateless, versions
 from doorward.wire.jsonrpc import Message, Request, Response, encode_value, key_of
 
 CONTROL: Final = "part-limits"
-_MAX_NAME_BYTES: Final = 1024  # tool and prompt names: the specification says at most 128 characters, SHOULD
-_MAX_CURSOR_BYTES: Final = 8 * 1024  # opaque; as long as a URI may be, since some servers put one in
 
 
 def require_bounded_parts(message: Message, context: Context) -> Finding | None:
@@ -26,10 +25,10 @@ def require_bounded_parts(message: Message, context: Context) -> Finding | None:
     if len(key_of(message.id)) > sizes.id_bytes:
         return _too_large("the id", len(key_of(message.id)), sizes.id_bytes)
     params = message.params or {}
-    for name, limit in (("uri", sizes.uri_bytes), ("name", _MAX_NAME_BYTES), ("cursor", _MAX_CURSOR_BYTES)):
+    for name, limit in (("uri", sizes.uri_bytes), ("name", NAME_BYTES), ("cursor", CURSOR_BYTES)):
         value = params.get(name)
-        if isinstance(value, str) and _bytes(value) > limit:
-            return _too_large(name, _bytes(value), limit)
+        if isinstance(value, str) and exceeds(value, limit):
+            return _too_large(name, utf8_bytes(value), limit)
     return _info(params, "clientInfo", context) or _arguments(params, context)
 
 
@@ -48,16 +47,10 @@ def _info(holder: dict[str, Any], name: str, context: Context) -> Finding | None
 
 def _arguments(params: dict[str, Any], context: Context) -> Finding | None:
     limit = context.policy.values.sizes.string_argument_bytes
-    if len(context.body) <= limit:
-        return None
-    pointer = first_oversized_string(params.get("arguments"), limit)
+    pointer = first_oversized_string(params.get("arguments"), limit, encoded_bytes=len(context.body))
     if pointer is None:
         return None
     return _too_large(f"the string at {pointer[:200] or '/'}", None, limit)
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _too_large(what: str, size: int | None, limit: int) -> Finding:
