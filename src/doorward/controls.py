@@ -1,5 +1,6 @@
 """THE TABLE: every control that Doorward has, whatever its mechanism.
- A control that is not here does not exist; one that stands here is armed by ``gateway.defences`` (all mechanisms)
+
+A control that is not here does not exist; one that stands here is armed by ``gateway.defences`` (all mechanisms)
 and, if it acts on messages, ordered by ``relay.pipeline``. A test holds the three against each other and against
 the documentation.
  ``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite" and "check" act in

@@ -1,5 +1,6 @@
 """How large one part of a message may be.
- ``wire`` bounds the whole message (bytes, depth, nodes) before it is built; this page bounds its parts, which only
+
+``wire`` bounds the whole message (bytes, depth, nodes) before it is built; this page bounds its parts, which only
 somebody who knows what they mean can judge: a URI, an id, an argument. The numbers of DESIGN section 7 stand in
 ``policy.profiles``, which may differ by profile; those that hold in every profile stand here. Sizes are bytes of
 UTF-8, because that is what a peer has to hold and what an attacker pays for.

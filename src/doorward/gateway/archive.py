@@ -1,5 +1,6 @@
 """The writer of the archive: one thread that owns the log, so that a slow disk never stops the event loop.
- It commits what it is given in order, signs a checkpoint each second in which something was written, and recovers
+
+It commits what it is given in order, signs a checkpoint each second in which something was written, and recovers
 the logs of processes that died before any traffic passes.
 """
 

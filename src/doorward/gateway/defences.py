@@ -1,6 +1,7 @@
 """Every control, armed: ``arm`` is the one place that builds what protects, whatever its mechanism
 (``doorward.controls``).
- Fields are the pieces that a door needs, as callables that load what they need when they are called: the child is
+
+Fields are the pieces that a door needs, as callables that load what they need when they are called: the child is
 started before the judgment is imported, so that both come up side by side. No flag or policy key reaches into this;
 the lab replaces one field by a stand-in that lives there, to prove that the field is what held.
 """
@@ -36,7 +37,8 @@ def _warm() -> None:
 
 class Defences(msgspec.Struct, frozen=True):
     """``confine`` starts a server inside its walls (as ``confine.process.start``); ``pipeline`` builds the controls
-    of the relay, given 32 random bytes that key the fingerprints of masks; ``warm`` loads, in a thread, what they need later.
+    of the relay, given 32 random bytes that key the fingerprints of masks; ``warm`` loads, in a thread, what they
+    need later.
     """
 
     confine: Callable[..., process.Child] = process.start

@@ -1,5 +1,6 @@
 """Performs what the relay decided: the counterpart of ``relay.commands``, and the one place where both meet asyncio.
- The commands of one event are one unit in one queue. One task drains it: all waiting records in one commit, then
+
+The commands of one event are one unit in one queue. One task drains it: all waiting records in one commit, then
 the sends in order. If the records of a unit cannot be written, nothing of it is sent and the relay hears
 ``NotRecorded``.
 """

@@ -1,5 +1,6 @@
 """Pipes: bytes in as they come, messages out in order, bounded in bytes and time.
- A descriptor that can be polled (a pipe, a socket) is used without blocking. One that cannot (a file, a terminal
+
+A descriptor that can be polled (a pipe, a socket) is used without blocking. One that cannot (a file, a terminal
 that is shared with a shell) is read and written by a thread, because making it non-blocking would do so for
 everybody who has it.
 """

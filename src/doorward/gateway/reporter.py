@@ -1,5 +1,6 @@
 """What the operator of one link is told while it runs: lines on stderr, as text or as JSON.
- Everything that comes from a peer is masked and made visible before it gets here or on its way through: a server's
+
+Everything that comes from a peer is masked and made visible before it gets here or on its way through: a server's
 stderr cannot steer the terminal it ends up on, nor put a secret into a client's log file.
 """
 

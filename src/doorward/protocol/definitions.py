@@ -1,5 +1,6 @@
 """What a server says it offers: recorded as it said it, and fingerprinted.
- Definitions are part of a server's identity (threat ``server-imitation``). Here they are only recorded, so that
+
+Definitions are part of a server's identity (threat ``server-imitation``). Here they are only recorded, so that
 calls can be judged against the schema that the server itself listed; quarantine of changes is a later control.
 """
 

@@ -1,5 +1,6 @@
 """The legacy handshake (up to 2025-11-25): how ``initialize`` moves a link.
- Sources: MCP 2025-11-25 "Lifecycle": the client MUST send ``initialize`` first; the server SHOULD NOT send requests
+
+Sources: MCP 2025-11-25 "Lifecycle": the client MUST send ``initialize`` first; the server SHOULD NOT send requests
 other than ping before ``notifications/initialized``; the client SHOULD NOT send requests other than ping before the
 answer. Official servers of the TypeScript SDK answer ``tools/list`` before ``initialize``, so the order is kept
 here.

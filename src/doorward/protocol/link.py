@@ -1,5 +1,6 @@
 """The state of one link: a client's connection to a server through Doorward, and how far it has been negotiated.
- A value: each transition returns a new one. A link settles on one era with its first ``initialize`` that was
+
+A value: each transition returns a new one. A link settles on one era with its first ``initialize`` that was
 answered, or with its first modern request other than ``server/discover`` (which dual-era clients send to find out).
 """
 

@@ -1,5 +1,6 @@
 """The modern envelope (2026-07-28): each request carries its version and the client's capabilities in ``_meta``.
- Sources: MCP 2026-07-28 "Base protocol": a request without its required ``_meta`` members is -32602; a version that
+
+Sources: MCP 2026-07-28 "Base protocol": a request without its required ``_meta`` members is -32602; a version that
 is not spoken is -32022 with ``supported`` and ``requested``. A server's claim and a client's claim are equally
 claims: nothing here is believed beyond its form.
 """

@@ -217,7 +217,11 @@ def _expired(state: State, held: Held, facts: Facts, now: int) -> list[Command]:
         sender="doorward",
     )
     reply = replies.expired(opened, state.settings.policy.hold_seconds, opened.reference)
-    return [_told_otherwise(record, opened), Withdraw(ticket.id, "nobody answered in time"), Send(opened.asker, opened.exchange, reply)]
+    return [
+        _told_otherwise(record, opened),
+        Withdraw(ticket.id, "nobody answered in time"),
+        Send(opened.asker, opened.exchange, reply),
+    ]
 
 
 def _alive(held: Held) -> list[Command]:

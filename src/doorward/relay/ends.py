@@ -69,8 +69,8 @@ def _unread_id(state: State, event: Unreadable) -> Id | None:
 
 
 def _probably_answered(state: State, event: Unreadable) -> Open | None:
-    """The request behind an unreadable answer, by an id that can be seen in it, else the client's only one that is open.
-    A hostile peer gains nothing here: it may fail any request that it was sent by an honest error as well.
+    """The request behind an unreadable answer, by an id that can be seen in it, else the client's only one that is
+    open. A hostile peer gains nothing here: it may fail any request that it was sent by an honest error as well.
     """
     if _ASKS.match(event.sample):
         return None

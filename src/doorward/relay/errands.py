@@ -1,5 +1,6 @@
 """What Doorward asks a server on its own account, while a client's request waits for it.
- Two things must be known before some requests can be judged: whether the server speaks the modern era at all
+
+Two things must be known before some requests can be judged: whether the server speaks the modern era at all
 (``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call).
 Lists are followed to their last page, within bounds. If an errand fails, what waited for it is refused.
 """

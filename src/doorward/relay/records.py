@@ -1,5 +1,6 @@
 """What is written about a message: masked, committed to, and complete.
- The body is stored masked; beside it stands a salted commitment to the original, so that whoever holds the original
+
+The body is stored masked; beside it stands a salted commitment to the original, so that whoever holds the original
 and the salt can prove it later without the log having held the secret. Results store their digest and size (DESIGN
 §4).
 """

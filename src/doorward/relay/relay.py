@@ -155,7 +155,9 @@ class Relay:
         answers, result = context.answers, message.result or {}
         if answers is None or answers.era != "modern" or result.get("resultType") != "input_required":
             return message
-        if result.keys().isdisjoint(("inputRequests", "requestState")) or not isinstance(result.get("requestState", ""), str):
+        if result.keys().isdisjoint(("inputRequests", "requestState")) or not isinstance(
+            result.get("requestState", ""), str
+        ):
             return message  # not of its form: a seal would hide that from whoever refuses it
         lifetime_s = context.policy.claim_seconds + context.policy.hold_seconds
         sealed = seal.around(

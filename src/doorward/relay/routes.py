@@ -1,5 +1,6 @@
 """On which exchange a message goes on to the other side.
- Answers leave on the exchange of their request. What arrives on a standing stream (0: a stdio pipe, the legacy GET
+
+Answers leave on the exchange of their request. What arrives on a standing stream (0: a stdio pipe, the legacy GET
 stream) belongs to a request if it names one: by its progress token, the request it cancels, or its subscription;
 else to the only open request; else it stays on the standing stream.
 """

@@ -1,5 +1,6 @@
 """Floods become counts: a flood of messages must not become a flood of records.
- Refusals by gates are recorded once per link and window with a count. Progress above ten a second on one request is
+
+Refusals by gates are recorded once per link and window with a count. Progress above ten a second on one request is
 a run: an opening entry, and a closing entry with the count and a running hash each second and at the end (DESIGN
 §4, Streams).
 """

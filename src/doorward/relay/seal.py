@@ -1,5 +1,6 @@
 """Sealing ``requestState`` (2026-07-28), so that answers stay tied to what was asked without any shared state.
- A server's ``requestState`` goes to the client inside a token of ours, and comes back in the retry. The token says
+
+A server's ``requestState`` goes to the client inside a token of ours, and comes back in the retry. The token says
 which inputs were asked and shown, of whom, for which request, and until when; an HMAC holds it together. The client
 can read it (it could read the server's state before as well); it cannot change it, use it for another request, or
 for another user.

@@ -1,5 +1,6 @@
 """A server's first use that must be agreed to: asked before anything of it runs.
- There is no link yet, so no relay: the ticket is made here, its question and its answer are recorded here, and the
+
+There is no link yet, so no relay: the ticket is made here, its question and its answer are recorded here, and the
 answer releases exactly one thing, the start of this command.
 """
 

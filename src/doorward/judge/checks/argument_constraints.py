@@ -1,5 +1,6 @@
 """Check: what the operator demands of an argument holds (threat ``argument-injection``).
- Constraints stand in ``doorward.toml`` per server, tool and argument. A constraint on a container holds for every
+
+Constraints stand in ``doorward.toml`` per server, tool and argument. A constraint on a container holds for every
 string in it, so nothing hides in nested objects or lists. ``path_below`` is judged on real paths, as in
 ``judge.checks.paths``.
 """

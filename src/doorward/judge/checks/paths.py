@@ -1,5 +1,6 @@
 """Check: every path that a message names lies below a folder of its server (threat ``path-traversal``).
- Judged are ``file:`` URIs of resources, and, for a server with folders, strings among the arguments whose property
+
+Judged are ``file:`` URIs of resources, and, for a server with folders, strings among the arguments whose property
 name is path-like. Each is taken in every way that a server might read it (``content.uris``), the doors resolve each
 reading with symbolic links (``relay.foresee``), and all must come out below a folder. A reading that nobody
 resolved refuses. With no folder known, a ``file:`` URI that canonicalisation changes is refused.

@@ -1,5 +1,6 @@
 """Check: a tool that says of itself that it destroys, or that policy names, is called only after a person agreed.
- An absent hint is not a yes (DESIGN §7): most servers give none, and asking for everything teaches people to agree
+
+An absent hint is not a yes (DESIGN §7): most servers give none, and asking for everything teaches people to agree
 to everything. ``readOnlyHint`` alone never excuses a call that policy or a profile asks for: a server's word about
 itself is not evidence.
 """

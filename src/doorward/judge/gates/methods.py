@@ -1,5 +1,6 @@
 """Gate: only methods that the revision names, in the direction it gives them.
- An unknown method cannot be judged, so it is refused (DESIGN §7). A server request on a modern link is refused
+
+An unknown method cannot be judged, so it is refused (DESIGN §7). A server request on a modern link is refused
 whatever its name: that era has none.
 """
 

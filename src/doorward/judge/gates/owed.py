@@ -1,5 +1,6 @@
 """Gate: while outcomes could not be written to the archive, nothing new is let through beyond a bounded debt.
- A request whose record cannot be written is refused by the relay itself; this gate stops the case in which intents
+
+A request whose record cannot be written is refused by the relay itself; this gate stops the case in which intents
 can be written but the outcomes owed before them are too many to remember (DESIGN §4, Perform).
 """
 

@@ -1,5 +1,6 @@
 """Gate: a retried request carries the ``requestState`` that Doorward sealed for exactly it (modern era).
- The seal ties answers to what was asked: server, method, params, principal, expiry (``relay.seal``). A state that
+
+The seal ties answers to what was asked: server, method, params, principal, expiry (``relay.seal``). A state that
 we did not seal, or sealed for something else, is refused; no state at all is allowed, since a first request has
 none.
 """

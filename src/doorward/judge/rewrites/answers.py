@@ -1,6 +1,7 @@
 """Rewrite: a retried request (modern) goes on with the server's own ``requestState`` and only with answers that
 were asked.
- The seal was checked by a gate; here it is taken off. An entry of ``inputResponses`` that nobody asked for is
+
+The seal was checked by a gate; here it is taken off. An entry of ``inputResponses`` that nobody asked for is
 dropped and noted, so a client cannot answer in the place of a user what no user was asked (threat
 ``consent-bypass``).
 """

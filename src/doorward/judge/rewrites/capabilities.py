@@ -1,5 +1,6 @@
 """Rewrite: what is declared becomes what may be declared (threat ``capability-forgery``).
- Experimental features, capabilities that no revision names, and extensions that are not the specification's own
+
+Experimental features, capabilities that no revision names, and extensions that are not the specification's own
 need a grant; without one they do not reach the other side, which then cannot rely on them. First form: there are no
 grants yet, so they never pass. Ordinary capabilities pass as declared, never widened.
 """

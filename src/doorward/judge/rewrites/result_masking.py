@@ -1,5 +1,6 @@
 """Rewrite: credentials in what a server returns are masked before a client or model sees them (threat ``log-leakage``).
- By the shape of a credential and by the secrets that Doorward knows, never by key name: a tool that returns a
+
+By the shape of a credential and by the secrets that Doorward knows, never by key name: a tool that returns a
 record with a member ``token`` is doing its work. Masks are visible, and an argument that carries one is refused.
 Protocol members (cursors, states, ids) and binary content stay as they are; what a server asks of a client's user
 goes to that user whole.
