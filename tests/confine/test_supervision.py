@@ -40,6 +40,8 @@ while lines.count(b"\\n") < count:
     lines += os.read(reader, 4096)
 print(os.getpid(), *lines.decode().split(), flush=True)
 sys.stdin.read()
+while len(sys.argv) > 2:  # deaf: the end of its input does not end it
+    signal.pause()
 """
 
 GATEWAY = """
@@ -118,6 +120,8 @@ def test_of_a_storm_of_daemons_nothing_is_left(world: World, order: str, status:
     script = world.server / "storm.py"
     script.write_text(STORM)
     argv = [sys.executable, "-I", "-S", str(script), str(STORM_SIZE)]
+    if order != "end the server":
+        argv.append("deaf")
     with subprocess.Popen(
         [sys.executable, "-c", GATEWAY, str(world.top), json.dumps(argv)],
         stdin=subprocess.PIPE,
@@ -306,7 +310,7 @@ def test_without_its_supervisor_the_server_dies_even_when_no_gateway_is_left_to_
 
 
 def test_a_gateway_whose_pipe_another_holds_open_is_missed_all_the_same(world: World) -> None:
-    argv = [sys.executable, "-I", "-S", "-c", STORM, "1"]
+    argv = [sys.executable, "-I", "-S", "-c", STORM, "1", "deaf"]
     with subprocess.Popen(
         [sys.executable, "-c", GATEWAY, str(world.top), json.dumps(argv)],
         stdin=subprocess.PIPE,

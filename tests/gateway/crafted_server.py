@@ -36,6 +36,14 @@ def note(arguments: Arguments) -> str:
     return "noted"
 
 
+def hold(arguments: Arguments) -> str:
+    """Work that takes as long as the test wants: until it makes a file of this name."""
+    note({"text": "began"})
+    while not os.path.exists(os.path.join(sys.argv[2], arguments["text"])):
+        time.sleep(0.005)
+    return "done"
+
+
 def die(_: Arguments) -> str:
     write('{"jsonrpc":"2.0","id":')
     os._exit(7)
@@ -96,7 +104,7 @@ def leave(arguments: Arguments) -> str:
 
 TOOLS: dict[str, Callable[[Arguments], str]] = {
     tool.__name__: tool
-    for tool in (echo, note, die, kill_itself, hang, talk, flood, one_long_line, big, daemon, leave)
+    for tool in (echo, note, hold, die, kill_itself, hang, talk, flood, one_long_line, big, daemon, leave)
 }
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "count": {"type": "integer"}}}
 

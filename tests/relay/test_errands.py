@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from doorward.protocol.definitions import MAX_TOOLS
 from doorward.relay import errands
 from tests.relay.dialogue import (
     MODERN,
@@ -88,7 +89,7 @@ def test_a_list_without_an_end_refuses_what_waits(era: Era) -> None:
 def test_a_list_with_too_many_tools_refuses_what_waits(era: Era) -> None:
     talk = greet(Dialogue(era))
     ours = talk.client(talk.call(1)).only("server")
-    half = [{"name": f"t{n}", "inputSchema": {}} for n in range(errands.MAX_TOOLS // 2 + 1)]
+    half = [{"name": f"t{n}", "inputSchema": {}} for n in range(MAX_TOOLS // 2 + 1)]
     ours = talk.server(talk.result(ours["id"], tools=half, nextCursor="p2")).only("server")
     turn = talk.server(talk.result(ours["id"], tools=half))
     assert turn.only("client")["error"]["code"] == -31001

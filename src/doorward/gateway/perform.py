@@ -33,7 +33,8 @@ from doorward.relay.commands import (
 )
 from doorward.relay.relay import Relay
 
-MAX_WAITING_UNITS = 1024  # beyond this the readers wait; one unit is one message
+MAX_WAITING_UNITS = 1024  # beyond either the readers wait; one unit is one message
+MAX_WAITING_BYTES = 32 * 1024 * 1024
 
 
 class Performer:
@@ -67,6 +68,7 @@ class Performer:
         self._on_close = on_close
         self._loop = asyncio.get_running_loop()
         self._units: deque[list[Command]] = deque()
+        self._waiting_bytes = 0
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -107,7 +109,7 @@ class Performer:
             waiting = outlet.full()
             if waiting is not None:
                 return waiting
-        if len(self._units) < MAX_WAITING_UNITS:
+        if len(self._units) < MAX_WAITING_UNITS and self._waiting_bytes < MAX_WAITING_BYTES:
             return None
         return asyncio.ensure_future(self._settle())
 
@@ -129,6 +131,7 @@ class Performer:
     def _enqueue(self, commands: list[Command]) -> None:
         if commands:
             self._units.append(commands)
+            self._waiting_bytes += _bytes(commands)
             self._idle.clear()
             self._work.set()
         self._set_timer()
@@ -158,6 +161,7 @@ class Performer:
                 units = list(self._units)
                 self._units.clear()
                 await self._perform(units)
+                self._waiting_bytes -= sum(map(_bytes, units))
             if not self._work.is_set():
                 self._idle.set()
 
@@ -202,3 +206,7 @@ class Performer:
             return  # the link is ending; that it broke is on record
         if not outlet.put(send.body):
             self.feed(Undelivered(send, "nobody reads", self.facts()))
+
+
+def _bytes(unit: list[Command]) -> int:
+    return sum(len(command.body) for command in unit if isinstance(command, Send))

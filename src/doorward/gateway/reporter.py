@@ -7,6 +7,7 @@ stderr cannot steer the terminal it ends up on, nor put a secret into a client's
 from __future__ import annotations
 
 import os
+import select
 from typing import Final
 
 import msgspec
@@ -15,15 +16,19 @@ from doorward.audit.entry import Entry
 from doorward.content.redaction import Masker
 from doorward.content.text import reveal
 
-MAX_LINE: Final = 8 * 1024
+MAX_LINE: Final = 3 * 1024  # characters, before what is hidden in them is made visible
+_ATOMIC_BYTES: Final = 4096  # PIPE_BUF: a pipe that polls as writable takes this much without blocking
 _LINES_PER_SECOND: Final = 200
+_SHOWN_SUBJECT: Final = 200
 
 
 class Reporter:
-    """Writes whole lines to descriptor 2, never blocking for long and never failing: a lost report loses no record."""
+    """Writes whole lines to descriptor 2, never blocking and never failing: a lost report loses no record."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
+        self._writable = select.poll()
+        self._writable.register(2, select.POLLOUT)
         self._masker: Masker | None = None
         self._window = 0
         self._lines = 0
@@ -47,15 +52,15 @@ class Reporter:
             told = {
                 "event": "refused",
                 "method": entry.method,
-                "subject": entry.subject,
+                "subject": entry.subject[:_SHOWN_SUBJECT],
                 "sender": entry.sender,
                 "reference": entry.reference,
-                "findings": findings,
+                "findings": [{"control": f.control, "reason": f.reason[:_SHOWN_SUBJECT]} for f in findings[:8]],
             }
             self._write(msgspec.json.encode(told))
             return
         why = "; ".join(f"{f.control}: {f.reason}" for f in findings)
-        what = f"{entry.method} {entry.subject}".strip()
+        what = f"{entry.method} {entry.subject[:_SHOWN_SUBJECT]}".strip()
         text = f"refused {what or 'a message'} from the {entry.sender}: {why}"
         self._write(reveal(f"doorward: {text[:MAX_LINE]}").encode())
         if entry.reference:
@@ -65,10 +70,10 @@ class Reporter:
         """A line of the server's own: its stderr, or what it wrote to stdout that is no message."""
         if not self._admit(now_us):
             return
-        text = line[:MAX_LINE].decode("utf-8", "replace")
-        if self._masker is not None:
+        text = line.decode("utf-8", "replace")
+        if self._masker is not None:  # before it is cut: half a secret has no shape
             text = self._masker.mask_text(text)[0]
-        text = reveal(text) + (" … (cut)" if len(line) > MAX_LINE else "")
+        text = reveal(text[:MAX_LINE]) + (" … (cut)" if len(text) > MAX_LINE else "")
         if self._as_json:
             self._write(msgspec.json.encode({"event": "line", "source": source, "text": text}))
         else:
@@ -88,7 +93,9 @@ class Reporter:
         return True
 
     def _write(self, line: bytes) -> None:
+        """Write one line if that is possible at once; a client that does not read our stderr must not stop its link."""
         try:
-            os.write(2, line + b"\n")
+            if self._writable.poll(0):
+                os.write(2, line[: _ATOMIC_BYTES - 1] + b"\n")
         except OSError:
-            return  # nobody reads stderr any more, or not in time; the archive has what matters
+            return  # nobody reads stderr any more; the archive has what matters

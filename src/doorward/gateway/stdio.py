@@ -117,7 +117,7 @@ class StdioDoor:
 
         async def take(data: bytes) -> None:
             for line in splitter.feed(data):
-                whole = line if isinstance(line, bytes) else line.head + f" … ({line.size} bytes)".encode()
+                whole = line if isinstance(line, bytes) else f"(a line of {line.size} bytes was dropped)".encode()
                 self._reporter.pass_on(whole, self._clock(), "stderr")
 
         await Intake(self._child.stderr, take).run()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+MAX_TOOLS: Final = 10_000  # kept of one list; whatever has more cannot be judged
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
 
 
@@ -27,13 +28,15 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 class Definitions(msgspec.Struct, frozen=True):
-    """The tools that a server has listed. ``complete`` once a whole list was seen: from its start to its last page.
+    """The tools that a server has listed. ``complete`` once a whole list was seen: from its start (``begun``) to its last
+    page, and not more tools than are kept.
 
     A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it.
     """
 
     tools: dict[str, Tool] = {}
     complete: bool = False
+    begun: bool = False
     repeated: tuple[str, ...] = ()
 
     def fingerprint_of(self, name: str) -> str:
@@ -59,7 +62,10 @@ def record(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool
         if name in tools:
             repeated.append(name)
         tools[name] = _tool(name, schema, item)
-    return Definitions(tools, complete=last, repeated=tuple(repeated))
+    begun = (first or known.begun) and len(tools) <= MAX_TOOLS
+    if not begun:
+        return msgspec.structs.replace(known, complete=False, begun=False)
+    return Definitions(tools, complete=last, begun=True, repeated=tuple(repeated))
 
 
 def _tool(name: str, schema: dict[str, Any], item: dict[str, Any]) -> Tool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.judge.vocabulary import Context, Decision, Effect, Finding, Open
-from doorward.protocol import actions, stateless, versions
+from doorward.protocol import actions, definitions, stateless, versions
 from doorward.relay import context as contexts
 from doorward.relay import records, refusing
 from doorward.relay.commands import Command, Send
@@ -22,7 +22,6 @@ from doorward.wire.jsonrpc import Decoded, Request, decode_value, encode, key_of
 CONTROL: Final = "definition-arguments"
 TIMEOUT_US: Final = 10_000_000
 MAX_PAGES: Final = 100
-MAX_TOOLS: Final = 10_000
 
 
 def needed(request: Request, context: Context) -> str | None:
@@ -85,7 +84,7 @@ def answered(
     if page is None:
         return _failed(state, "the server does not list its tools")
     errand.tools += len(page.items)
-    if errand.pages >= MAX_PAGES or errand.tools > MAX_TOOLS:
+    if errand.pages >= MAX_PAGES or errand.tools > definitions.MAX_TOOLS:
         return _failed(state, "the server's list of tools does not end")
     if page.cursor:
         return _send(state, errand, context, page.cursor), [], None

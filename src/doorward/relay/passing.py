@@ -49,7 +49,7 @@ def _heed(state: State, act: actions.Announce) -> None:
         state.link = handshake.initialized(state.link)
     elif act.what == "notifications/tools/list_changed":
         # The next call waits until the tools were listed anew.
-        state.definitions = msgspec.structs.replace(state.definitions, complete=False)
+        state.definitions = msgspec.structs.replace(state.definitions, complete=False, begun=False)
 
 
 def _cancel(

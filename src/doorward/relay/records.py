@@ -73,6 +73,8 @@ def note(
     if decision is not None:
         fields.update(decision=decision.word, findings=findings(decision.findings, context.masker))
     fields.update(more)
+    if "subject" in fields and context.masker is not None:
+        fields["subject"] = context.masker.mask_text(fields["subject"])[0]
     return Record(Entry(kind=kind, **fields), grade)
 
 
@@ -104,9 +106,11 @@ def _fields(message: Message, context: Context, decision: Decision | None, maske
         answered = context.answers
         fields["request"] = key_of(message.id) if message.id is not None else ""
         if answered is not None:
-            fields.update(method=answered.method, subject=answered.subject, duration_us=context.now - answered.at)
+            fields.update(method=answered.method, duration_us=context.now - answered.at)
+            fields["subject"] = masker.mask_text(answered.subject)[0]
         return fields
-    fields.update(method=message.method, subject=subject_of(message), trace=_trace(message.params))
+    fields.update(method=message.method, trace=_trace(message.params))
+    fields["subject"] = masker.mask_text(subject_of(message))[0]  # a URI may hold a password
     if not isinstance(message, Notification):
         fields["request"] = key_of(message.id)
     return fields
