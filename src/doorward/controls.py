@@ -156,7 +156,7 @@ _TABLE: Final = (
     Control(
         "path-confinement",
         "every path that is named lies below a folder of the server",
-        ("path-traversal",),
+        ("path-traversal", "argument-injection"),
         "check",
         "doorward.judge.checks.paths",
     ),

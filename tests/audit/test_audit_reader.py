@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,12 @@ Make = Callable[..., Item]
 
 
 @pytest.fixture
-def two(state: Path) -> tuple[SqliteLog, SqliteLog]:
+def two(state: Path) -> Iterator[tuple[SqliteLog, SqliteLog]]:
     """Two logs that are being written."""
-    first = SqliteLog.open(state, now_us=NOW_US, label="one")
-    return first, SqliteLog.open(state, now_us=NOW_US + 1, label="two")
+    both = tuple(SqliteLog.open(state, now_us=NOW_US + one, label="test") for one in range(2))
+    yield both[0], both[1]
+    for log in both:
+        log.abandon()
 
 
 def requests(search: reader.Search) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ Make = Callable[..., Item]
 
 
 @pytest.fixture
-def log(state: Path) -> SqliteLog:
-    return SqliteLog.open(state, now_us=NOW_US, label="wrap test")
+def log(state: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog.open(state, now_us=NOW_US, label="wrap test")
+    yield log
+    log.abandon()
 
 
 def test_a_state_without_logs_needs_no_recovery(state: Path) -> None:
@@ -128,14 +131,12 @@ def test_a_log_that_disagrees_with_its_checkpoint_is_not_signed(
     log.append([item(1), item(2)], durable=True)
     log.checkpoint(NOW_US)
     log.abandon()
-    with sqlite3.connect(log.path) as connection:
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
         connection.execute(damage)
-    connection.close()
     (found,) = recover(state, now_us=NOW_US)
     assert found.damaged
-    with sqlite3.connect(log.path) as connection:
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
         assert connection.execute("SELECT count(*) FROM checkpoints").fetchone() == (1,)
-    connection.close()
     with pytest.raises(Tampered):
         verify_log(log.path, (state / "audit.pub").read_text())
 

@@ -6,7 +6,8 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,14 @@ Make = Callable[..., Item]
 
 
 @pytest.fixture
-def log(state: Path) -> SqliteLog:
-    return SqliteLog.open(state, now_us=NOW_US, label="wrap test")
+def log(state: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog.open(state, now_us=NOW_US, label="wrap test")
+    yield log
+    log.abandon()
 
 
 def stored(log: SqliteLog) -> list[Entry]:
-    with sqlite3.connect(log.path) as connection:
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
         return [decode(leaf) for (leaf,) in connection.execute("SELECT leaf FROM entries ORDER BY idx")]
 
 
@@ -53,7 +56,7 @@ def test_entries_stand_in_the_order_they_were_appended_under_the_index_returned(
 def test_the_tree_in_memory_is_the_tree_of_what_is_stored(log: SqliteLog, item: Make) -> None:
     for number in range(20):
         log.append([item(number)], durable=number % 3 == 0)
-    with sqlite3.connect(log.path) as connection:
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
         leaves = [leaf_hash(leaf) for (leaf,) in connection.execute("SELECT leaf FROM entries ORDER BY idx")]
     assert log.root() == merkle_tree_hash(leaves.__getitem__, 21)
 
@@ -89,13 +92,12 @@ def test_a_closed_log_is_one_plain_file_signed_to_its_end(log: SqliteLog, item: 
 
 def test_a_reader_in_the_way_does_not_keep_a_log_from_closing(log: SqliteLog, item: Make, state: Path) -> None:
     log.append([item(1)], durable=True)
-    with sqlite3.connect(log.path, isolation_level=None) as reader:
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM entries").fetchone()
         log.close(NOW_US + 5)
         assert reader.execute("SELECT count(*) FROM entries").fetchone() == (2,)
         reader.execute("ROLLBACK")
-    reader.close()
     assert verify_log(log.path, public_key(state)).closed
 
 
@@ -156,7 +158,7 @@ def test_a_large_body_stands_once_however_many_entries_name_it(log: SqliteLog, i
     for entry in stored(log)[1:]:
         assert (entry.body, entry.body_stored, entry.body_size) == ("", True, len(body))
         assert entry.body_digest == hashlib.sha256(body).hexdigest()
-    with sqlite3.connect(log.path) as connection:
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
         assert connection.execute("SELECT body FROM bodies").fetchall() == [(body,)]
     log.close(NOW_US + 9)
     assert verify_log(log.path, public_key(state)).closed
@@ -172,7 +174,7 @@ def test_a_body_of_exactly_the_limit_stays_in_its_entry(log: SqliteLog, item: Ma
 def test_the_salt_lies_beside_the_leaf_and_not_in_it(log: SqliteLog, item: Make) -> None:
     salt = b"0123456789abcdef"
     log.append([Item(item(1, commitment=commit(salt, b"secret")).entry, salt=salt)], durable=True)
-    with sqlite3.connect(log.path) as connection:
+    with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
         leaf, beside = connection.execute("SELECT leaf, salt FROM entries WHERE idx = 1").fetchone()
     assert beside == salt
     assert salt not in leaf
@@ -214,7 +216,7 @@ def test_a_database_that_is_full_refuses_and_later_recovers(log: SqliteLog, item
 
 
 @pytest.mark.parametrize("umask", [0, 0o777])
-def test_no_mode_depends_on_the_umask(state: Path, item: Make, umask: int) -> None:
+def test_no_mode_depends_on_the_umask(state: Path, item: Make, umask: int, request: pytest.FixtureRequest) -> None:
     state.mkdir(mode=0o700)
     before = os.umask(umask)
     try:
@@ -222,6 +224,7 @@ def test_no_mode_depends_on_the_umask(state: Path, item: Make, umask: int) -> No
         log.append([item(1)], durable=True)
     finally:
         os.umask(before)
+    request.addfinalizer(log.abandon)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (state, *state.rglob("*"))}
     assert modes.pop("audit.pub") == 0o644
     assert (modes.pop("state"), modes.pop("audit")) == (0o700, 0o700)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def doorward(state: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def log(state: Path) -> SqliteLog:
+def log(state: Path) -> Iterator[SqliteLog]:
     """A log with a refusal in it, still open."""
     log = SqliteLog.open(state, now_us=NOW_US, label="wrap notes")
     refusal = Entry(
@@ -55,7 +55,8 @@ def log(state: Path) -> SqliteLog:
         detail={"how": "parent process"},
     )
     log.append([Item(refusal)], durable=True)
-    return log
+    yield log
+    log.abandon()
 
 
 def as_json(text: str) -> Any:

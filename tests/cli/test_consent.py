@@ -10,6 +10,7 @@ import inspect
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -157,6 +158,16 @@ class Terminal:
 
     def _read(self) -> None:
         self._raw += os.read(self._master, 65536)
+
+    def look_away(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._master)
+
+    def look_again(self) -> None:
+        asyncio.get_running_loop().add_reader(self._master, self._read)
+
+    def is_full(self) -> bool:
+        """Whether what the program writes fills the terminal, so that it has to wait."""
+        return not select.select([], [self.slave], [], 0)[1]
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -352,6 +363,22 @@ async def test_keys_that_waited_in_the_kernel_do_not_answer(home: Path) -> None:
 
 
 @in_loop
+async def test_keys_pressed_while_the_ticket_is_being_drawn_do_not_answer(home: Path) -> None:
+    """The screen takes no more rows for a moment, so the program stands in the middle of drawing."""
+    async with Gateway(home) as gateway, Terminal(home, rows=20_000) as person:
+        await person.sees("connected: files")
+        person.look_away()
+        gateway.channel.ask(a_ticket(call(text="line\n" * 10_000 + "end")))
+        await until(person.is_full)
+        person.press("y\r" * 20)
+        await until(lambda: not _input_taken(person))
+        person.look_again()
+        await person.sees(QUESTION)
+        person.press("n\r")
+        assert not await gateway.answer()
+
+
+@in_loop
 async def test_keys_pressed_while_turning_pages_do_not_answer(home: Path) -> None:
     async with Gateway(home) as gateway, Terminal(home, rows=20) as person:
         gateway.channel.ask(a_ticket(call(text="\n".join(f"line {n}" for n in range(100)))))
@@ -373,7 +400,9 @@ async def test_an_answer_to_a_ticket_that_vanished_does_not_answer_the_next(home
         await person.sees("y")
         gateway.channel.withdraw("t1", "the request was cancelled")
         await person.sees("withdrawn, so it needs no answer (the request was cancelled)")
-        person.press("es\ry\r")  # the hand goes on
+        until_s = time.monotonic() + 0.4
+        await until(lambda: person.press("y\r") or time.monotonic() > until_s)  # the hand goes on
+        assert "files asks again" not in person.text
         await person.sees("files asks again")
         await person.sees(QUESTION)
         person.press("n\r")

@@ -569,6 +569,21 @@ async def test_a_stranger_who_says_something_else_is_turned_away_at_once(tmp_pat
 
 
 @in_loop
+async def test_when_the_room_is_full_of_strangers_the_oldest_leaves_for_a_person(tmp_path: Path) -> None:
+    """Otherwise the person would wait until one of them has used up its two seconds."""
+    async with Gateway(tmp_path) as gateway:
+        crowd = [await knock(gateway) for _ in range(channel.MAX_STRANGERS)]
+        for reader, _ in crowd:
+            await reader.readexactly(len(GREETING))
+        began = time.monotonic()
+        async with Person(tmp_path):
+            await until(lambda: gateway.channel.attached)
+        assert time.monotonic() - began < PROOF_DEADLINE_S / 2
+        for _, writer in crowd:
+            writer.transport.abort()
+
+
+@in_loop
 async def test_a_flood_of_strangers_keeps_no_person_out(tmp_path: Path) -> None:
     program = (
         "import socket, sys, time\n"

@@ -78,7 +78,7 @@ def test_ten_wraps_at_once_share_one_state_and_two_killed_ones_lose_nothing(worl
     assert sum(not log["closed"] for log in logs.values()) == len(KILLED)
     by_server = {written[0].detail["label"]: written for written in map(_in_order, entries(world).values())}
     for number in range(WRAPS):
-        (written,) = [found for label, found in by_server.items() if NAMES[number] in label]
+        (written,) = [found for label, found in by_server.items() if label == NAMES[number]]
         outcomes = sum(entry.kind == "outcome" and entry.method == "tools/call" for entry in written)
         intents = sum(entry.kind == "intent" and entry.method == "tools/call" for entry in written)
         assert outcomes >= acknowledged[number] == min(CALLS, KILLED.get(number, CALLS))

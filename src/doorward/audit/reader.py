@@ -27,12 +27,10 @@ _INDEX_DIGITS: Final = 18  # what SQLite's integers hold
 _NEWEST: Final = "SELECT idx, leaf, salt FROM entries ORDER BY idx DESC LIMIT ?"
 _AT_INDEX: Final = "SELECT idx, leaf, salt FROM entries WHERE idx = ?"
 _OF_REQUEST: Final = "SELECT idx, leaf, salt FROM entries WHERE request = ? ORDER BY idx DESC"
-_NAMED: Final = (
-    "SELECT idx, leaf, salt FROM entries WHERE reference = ?1 OR ticket = ?1 OR spends = ?1 ORDER BY idx DESC"
-)
+_NAMED: Final = "SELECT idx, leaf, salt FROM entries WHERE reference = ? OR ticket = ? OR spends = ? ORDER BY idx DESC"
 _MATCHING: Final = {
     "reference": "SELECT idx, leaf, salt FROM entries WHERE reference = ? ORDER BY idx DESC",
-    "ticket": "SELECT idx, leaf, salt FROM entries WHERE ticket = ?1 OR spends = ?1 ORDER BY idx DESC",
+    "ticket": "SELECT idx, leaf, salt FROM entries WHERE ticket = ? OR spends = ? ORDER BY idx DESC",
     "request": _OF_REQUEST,
     "link": "SELECT idx, leaf, salt FROM entries ORDER BY idx DESC",
 }
@@ -89,7 +87,7 @@ def search(state: Path, *, reference: str = "", ticket: str = "", request: str =
     asked = {"reference": reference, "ticket": ticket, "request": request, "link": link}
     wanted = {name: value for name, value in asked.items() if value}
     first = next(iter(wanted), "link")
-    values = (wanted[first],) if first != "link" else ()
+    values = [wanted[first]] * _MATCHING[first].count("?") if first != "link" else []
     return _over(logs(state), lambda log: log.rows(_MATCHING[first], *values, also=wanted))
 
 
@@ -103,7 +101,7 @@ def show(state: Path, name: str) -> Search:
     if log_id and index.isascii() and index.isdecimal() and len(index) <= _INDEX_DIGITS:
         paths = [path for path in paths if path.stem == log_id]
         return _over(paths, lambda log: log.with_related(log.rows(_AT_INDEX, int(index))))
-    return _over(paths, lambda log: log.with_related(log.rows(_NAMED, name)))
+    return _over(paths, lambda log: log.with_related(log.rows(_NAMED, name, name, name)))
 
 
 def _matches(entry: Entry, wanted: Mapping[str, str]) -> bool:

@@ -247,6 +247,11 @@ class _Session:
         )
         door = StdioDoor(child=child, policy=self._policy, reporter=reporter, clock=self._clock.now)
         performers: list[Performer] = []
+
+        def close(why: str) -> None:
+            reporter.say(f"the link is closed: {why}")
+            door.stop(why)
+
         consent = ConsentChannel(
             runtime=self._places.runtime,
             state=self._places.state,
@@ -267,7 +272,7 @@ class _Session:
                 principal=principal(),
                 server=self._server,
                 notice=reporter.refused,
-                on_close=door.stop,
+                on_close=close,
             )
             performers.append(performer)
             loop = asyncio.get_running_loop()
