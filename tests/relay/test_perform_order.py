@@ -17,7 +17,7 @@ import pytest
 
 from doorward.audit.entry import Entry
 from doorward.errors import StorageError
-from doorward.gateway.archive import Archive, Done
+from doorward.gateway.archive import Archive
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.perform import Performer
 from doorward.gateway.ports import MAX_QUEUED_BYTES, Outlet
@@ -38,12 +38,9 @@ class Commits(Archive):
     batches: list[list[Record]]
     full = False
 
-    def append(self, records: Sequence[Record], done: Done) -> None:
+    async def write(self, records: Sequence[Record]) -> StorageError | None:
         self.batches.append(list(records))
-        if self.full:
-            done(StorageError("the disk is full"))
-        else:
-            super().append(records, done)
+        return StorageError("the disk is full") if self.full else await super().write(records)
 
 
 class Peers:
@@ -125,7 +122,7 @@ def test_what_was_sent_can_be_read_in_the_archive(tmp_path: Path) -> None:
         assert [tree["id"] for tree in peers.received("client")] == [0]
 
     play(tmp_path, scene)
-    (log,) = tmp_path.rglob("*.db")
+    (log,) = tmp_path.rglob("*.sqlite")
     with sqlite3.connect(log) as connection:
         kinds = [msgspec.json.decode(leaf)["kind"] for (leaf,) in connection.execute("SELECT leaf FROM entries ORDER BY idx")]
     connection.close()
