@@ -258,4 +258,4 @@ def test_a_message_after_the_server_ended_raises_nothing(era: Era) -> None:
     talk.closes("server")
     talk.server(notification("notifications/message", level="info", data="late"))
     talk.tick(1)
-    talk.closes("client")
+    assert talk.closes("client").records("closed")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from pathlib import Path
 from typing import Any
 
 from doorward.cli import places
+from doorward.confine import process
 from doorward.errors import UsageError
 
 _DESCRIPTION = """\
@@ -48,7 +50,16 @@ def run(args: argparse.Namespace) -> int:
     """Run the server until its client or it ends; its exit code."""
     if not args.command:
         raise UsageError("no command to wrap", hint="doorward wrap -- COMMAND [ARGUMENT…]")
-    from doorward.gateway import app
+    launcher = process.boot()
+    gc.disable()  # nothing that start-up makes is garbage; `app` turns it on again. Saves a tenth of the time
+    try:
+        return _wrap(args, launcher)
+    finally:
+        launcher.abandon()
+
+
+def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
+    from doorward.gateway import app  # while the launcher comes up
     from doorward.policy.load import load
 
     state = places.state_directory(args)
@@ -65,4 +76,4 @@ def run(args: argparse.Namespace) -> int:
     lock = places.lock_path(args)
     config = path.parent if path is not None else lock.parent
     where = app.Places(state, places.runtime_directory(state), lock, Path(config))
-    return app.wrap(options, load(path), where)
+    return app.wrap(options, load(path), where, launcher)

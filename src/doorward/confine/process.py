@@ -18,11 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from doorward.confine import tree
-from doorward.confine.profile import SandboxProfile
 from doorward.errors import ConfinementError
+
+if TYPE_CHECKING:
+    from doorward.confine.profile import SandboxProfile
 
 _LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
 _SIGKILL, _SIGSTOP = 9, 19
@@ -165,30 +167,76 @@ class Child:
             self.receive()
 
 
+class Launcher:
+    """A launcher that waits for its plan: its pid, the server's three pipes, and the two that lead to it."""
+
+    def __init__(self, supervisor: int, pipes: tuple[int, int, int], orders: int, control: int) -> None:
+        self.supervisor = supervisor
+        self.pipes = pipes
+        self.orders = orders
+        self.control = control
+        self.used = False
+
+    def abandon(self) -> None:
+        """Let it end without having started anything. Does nothing once ``start`` has used it up."""
+        if self.used:
+            return
+        self.used = True
+        _close((*self.pipes, self.orders, self.control))
+        os.waitpid(self.supervisor, 0)
+        _supervisors.discard(self.supervisor)
+
+
+def boot() -> Launcher:
+    """Start a launcher before it is known what it shall start: its interpreter then comes up while that is found out.
+
+    Give it to ``start``, or abandon it. Raises ConfinementError as ``start`` does.
+    """
+    if _thread.get_native_id() != os.getpid():
+        raise ConfinementError("a server can only be started from the main thread")
+    if not sys.executable:
+        raise ConfinementError("there is no python to start")
+    try:
+        return _spawn()
+    except OSError as error:
+        raise ConfinementError(f"the launcher could not be started: {error.strerror}") from error
+
+
 def start(
-    argv: Sequence[str], profile: SandboxProfile, *, unsafe_no_sandbox: bool = False, umask: int | None = None
+    argv: Sequence[str],
+    profile: SandboxProfile,
+    *,
+    unsafe_no_sandbox: bool = False,
+    umask: int | None = None,
+    launcher: Launcher | None = None,
 ) -> Child:
     """Start a server's command line inside its profile; returns at once, ``Child.started`` tells how it went.
 
     Makes the server's cache folder and a fresh temporary one (both 0700; the latter goes when the server does), points
     TMPDIR, TMP and TEMP at it. ``umask`` is the server's; None keeps this process's. ``unsafe_no_sandbox`` leaves out
     the walls and ``no_new_privs``, never the supervision, the environment's rules or the closing of descriptors.
+    ``launcher`` is one that was booted before; it is used up in any case.
 
     Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
     folder cannot be made, and when there is no launcher to start.
     """
-    if _thread.get_native_id() != os.getpid():
-        raise ConfinementError("a server can only be started from the main thread")
-    if not argv or not sys.executable:
-        raise ConfinementError("there is no command to start" if sys.executable else "there is no python to start")
-    temp = _make_folders(profile)
+    launcher = launcher or boot()
+    temp = ""
     try:
-        return _spawn(_encode_plan(argv, profile, temp, confined=not unsafe_no_sandbox, umask=umask), temp)
-    except BaseException as error:
-        os.rmdir(temp)
-        if isinstance(error, OSError):
-            raise ConfinementError(f"the launcher could not be started: {error.strerror}") from error
+        if not argv:
+            raise ConfinementError("there is no command to start")
+        temp = _make_folders(profile)
+        plan = _encode_plan(argv, profile, temp, confined=not unsafe_no_sandbox, umask=umask)
+    except BaseException:
+        launcher.abandon()
+        if temp:
+            os.rmdir(temp)
         raise
+    launcher.used = True
+    child = Child(launcher.supervisor, launcher.pipes, launcher.orders, launcher.control, temp)
+    with contextlib.suppress(BrokenPipeError):  # the launcher died at once: its missing report says so
+        _write_all(launcher.orders, plan)
+    return child
 
 
 def become_subreaper() -> None:
@@ -261,7 +309,7 @@ def _encode_plan(
     return len(body).to_bytes(8, "big") + body
 
 
-def _spawn(plan: bytes, temp: str) -> Child:
+def _spawn() -> Launcher:
     """Make five pipes: what the launcher gets is put on 0 to 4 in this order, what stays here is ours alone."""
     opened: list[int] = []
     try:
@@ -288,10 +336,7 @@ def _spawn(plan: bytes, temp: str) -> Child:
     _supervisors.add(supervisor)
     stdin, stdout, stderr, orders, control = ours
     os.set_blocking(control, False)
-    child = Child(supervisor, (stdin, stdout, stderr), orders, control, temp)
-    with contextlib.suppress(BrokenPipeError):  # the launcher died at once: its missing report says so
-        _write_all(orders, plan)
-    return child
+    return Launcher(supervisor, (stdin, stdout, stderr), orders, control)
 
 
 def _move_up(descriptor: int, opened: list[int]) -> int:

@@ -4,6 +4,7 @@ rest while the child boots (DESIGN §6).
 
 from __future__ import annotations
 
+import gc
 import os
 import pwd
 from pathlib import Path
@@ -51,8 +52,10 @@ class WrapOptions(msgspec.Struct, frozen=True):
     unsafe_no_sandbox: bool = False
 
 
-def wrap(options: WrapOptions, policy: Policy, places: Places) -> int:
+def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process.Launcher) -> int:
     """One server for one stdio client. Returns the exit code: the child's, once it ran.
+
+    ``launcher`` was booted first of all, so that its interpreter comes up while the rest is loaded; it is used up.
 
     Raises DoorwardError where Doorward itself could not start it: the identity changed, nobody agreed, no sandbox.
     """
@@ -68,7 +71,7 @@ def wrap(options: WrapOptions, policy: Policy, places: Places) -> int:
         raise _changed(identity, verdict, places)
     if isinstance(verdict, judgment.NearMiss) or (isinstance(verdict, judgment.First) and verdict.asks):
         session.ask_first(verdict)
-    child = session.start_child()
+    child = session.start_child(launcher)
     try:
         return session.run(child, first_use=isinstance(verdict, judgment.First) and not verdict.asks)
     finally:
@@ -131,11 +134,10 @@ class _Session:
         self._archive: Archive | None = None
         self._reporter: Reporter | None = None
 
-    def start_child(self) -> process.Child:
+    def start_child(self, launcher: process.Launcher) -> process.Child:
         process.become_subreaper()
-        return self._armed.confine(
-            self._options.command, self._walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox
-        )
+        unconfined = self._options.unsafe_no_sandbox
+        return self._armed.confine(self._options.command, self._walls, unsafe_no_sandbox=unconfined, launcher=launcher)
 
     def ask_first(self, verdict: judgment.First | judgment.NearMiss) -> None:
         """Nothing of the server runs before a person agreed to it."""
@@ -195,6 +197,8 @@ class _Session:
         self._introduce(reporter, first_use=first_use)
         import asyncio
 
+        gc.freeze()
+        gc.enable()
         try:
             return asyncio.run(self._serve(child, archive, reporter))
         finally:
