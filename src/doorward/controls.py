@@ -225,6 +225,20 @@ _TABLE: Final = (
         "doorward.confine.environment",
     ),
     Control(
+        "confine-privileges",
+        "a server gains no privilege that it was not started with",
+        ("privileged-tool",),
+        "sandbox",
+        "doorward.confine.launch",
+    ),
+    Control(
+        "confine-processes",
+        "no signal, trace or descriptor of a server's reaches another process",
+        ("message-tampering",),
+        "sandbox",
+        "doorward.confine.landlock",
+    ),
+    Control(
         "no-orphans", "a server and all that it started end with its link", (), "sandbox", "doorward.confine.supervise"
     ),
     Control(

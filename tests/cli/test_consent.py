@@ -293,6 +293,17 @@ async def test_ctrl_c_answers_nothing_and_leaves_the_terminal_as_it_was(home: Pa
 
 
 @in_loop
+async def test_between_tickets_keys_mean_nothing_and_the_end_of_input_leaves(home: Path) -> None:
+    async with Gateway(home) as gateway, Terminal(home) as person:
+        await person.sees("connected: files")
+        person.press("y\rn q")
+        await until(lambda: gateway.channel.attached)
+        person.press("\x04")
+        assert await person.ends() == 0
+        await until(lambda: not gateway.channel.attached)
+
+
+@in_loop
 async def test_once_leaves_after_one_answer(home: Path) -> None:
     async with Gateway(home) as gateway, Terminal(home, "--once") as person:
         gateway.channel.ask(a_ticket(call(path="/work/a"), "t1"))

@@ -95,7 +95,7 @@ async def survey(client: Client) -> dict[str, Answer]:
         "image": client.call_tool("get-tiny-image", {}),
         "structured": client.call_tool("get-structured-content", {"location": "Chicago"}),
         "links": client.call_tool("get-resource-links", {"count": 3}),
-        "reference": client.call_tool("get-resource-reference", {"resourceType": "Blob", "resourceId": 2}),
+        "reference": client.call_tool("get-resource-reference", {"resourceType": "Text", "resourceId": 2}),
         "annotated": client.call_tool("get-annotated-message", {"messageType": "error", "includeImage": True}),
         "simple prompt": client.get_prompt("simple-prompt"),
         "prompt with arguments": client.get_prompt("args-prompt", {"city": "Rome"}),

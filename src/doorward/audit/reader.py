@@ -87,7 +87,7 @@ def search(state: Path, *, reference: str = "", ticket: str = "", request: str =
     asked = {"reference": reference, "ticket": ticket, "request": request, "link": link}
     wanted = {name: value for name, value in asked.items() if value}
     first = next(iter(wanted), "link")
-    values = [wanted[first]] * _MATCHING[first].count("?") if first != "link" else []
+    values = [asked[first]] * _MATCHING[first].count("?")
     return _over(logs(state), lambda log: log.rows(_MATCHING[first], *values, also=wanted))
 
 

@@ -114,6 +114,18 @@ def is_credential_like(name: str, value: str = "") -> bool:
     return _SECRET_VALUE.search(value) is not None
 
 
+def own_environment() -> dict[str, str]:
+    """This process's environment as it was started with, for a server that is to get the same.
+
+    Python puts LC_CTYPE into its own where the locale is C (PEP 538), and every child would inherit that.
+    """
+    given = dict(os.environ)
+    started_with = _proc_fields(os.getpid(), "environ")
+    if started_with is not None and not any(record.startswith("LC_CTYPE=") for record in started_with):
+        given.pop("LC_CTYPE", None)
+    return given
+
+
 def ancestor_environment(pid: int | None = None) -> dict[str, str] | None:
     """What the nearest process that is not a launcher was started with, beginning at ``pid`` (default: our parent).
 

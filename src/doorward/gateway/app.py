@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from doorward.confine import process, profile
+from doorward.confine.environment import own_environment
 from doorward.errors import DoorwardError, IdentityError
 from doorward.gateway import defences
 from doorward.gateway.clock import Clock
@@ -84,7 +85,7 @@ def _walls(options: WrapOptions, identity: CommandIdentity, policy: Policy, plac
     said = policy.for_server(identity.name)
     return profile.derive(
         options.command,
-        environ=os.environ,
+        environ=own_environment(),
         cwd=str(Path.cwd()),
         home=str(home()),
         state=str(places.state),
