@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -55,9 +55,9 @@ class Place:
         own = {EVERYTHING: ("stdio",), FILESYSTEM: (str(self.folder),), GIT: ("--repository", str(self.folder))}
         return (*self._peers(peer).argv, *own[peer])
 
-    def wrapped(self, peer: str) -> tuple[str, ...]:
+    def wrapped(self, peer: str, *options: str) -> tuple[str, ...]:
         """The same with Doorward before it, and nothing else changed."""
-        front = (sys.executable, "-m", "doorward", "--state", str(self.state), "wrap", "--name", peer)
+        front = (sys.executable, "-m", "doorward", "--state", str(self.state), "wrap", "--name", peer, *options)
         return (*front, "--", *self.command(peer))
 
     @asynccontextmanager
@@ -67,13 +67,8 @@ class Place:
             command=command[0], args=list(command[1:]), env=environment, cwd=str(self.folder)
         )
         with self.stderr.open("a") as stderr:
-            transport = stdio_client(parameters, errlog=_as_text_io(stderr))
-            async with Client(transport, mode=mode, **callbacks) as client:  # type: ignore[arg-type]
+            async with Client(stdio_client(parameters, errlog=stderr), mode=mode, **callbacks) as client:
                 yield client
-
-
-def _as_text_io(stream: TextIO) -> TextIO:
-    return stream
 
 
 def bounded(work: Coroutine[Any, Any, Any]) -> Any:

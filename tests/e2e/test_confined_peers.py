@@ -9,11 +9,13 @@ import pytest
 from tests.e2e.peering import FILESYSTEM, GIT, Answer, Place, bounded, outcome
 
 
-def calls(place: Place, peer: str, mode: str, *questions: tuple[str, dict[str, Any]]) -> list[Answer]:
+def calls(
+    place: Place, peer: str, mode: str, *questions: tuple[str, dict[str, Any]], options: tuple[str, ...] = ()
+) -> list[Answer]:
     """The answers of one wrapped server to some calls."""
 
     async def ask() -> list[Answer]:
-        async with place.connect(place.wrapped(peer), mode) as client:
+        async with place.connect(place.wrapped(peer, *options), mode) as client:
             return [await outcome(client.call_tool(*question)) for question in questions]
 
     answers: list[Answer] = bounded(ask())
@@ -90,3 +92,25 @@ def test_the_git_server_reaches_no_other_repository(place: Place) -> None:
     )
     assert_refused(place, outside)
     assert reset["error"] == -31002
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+def test_the_git_server_commits_as_its_user_only_where_it_may_read_who_that_is(place: Place, may_read: bool) -> None:
+    """A person's git settings lie in the home, may hold credentials, and are hidden unless the operator shows them."""
+    settings = place.home / ".gitconfig"
+    settings.write_text("[user]\n\tname = Grace\n\temail = grace@example.org\n")
+    for name in ("user.name", "user.email"):
+        place.git("config", "--unset", name)
+    (place.folder / "b.txt").write_text("more\n")
+    here = {"repo_path": str(place.folder)}
+    added, committed = calls(
+        place,
+        GIT,
+        "auto",
+        ("git_add", {**here, "files": ["b.txt"]}),
+        ("git_commit", {**here, "message": "second"}),
+        options=("--read", str(settings)) if may_read else (),
+    )
+    assert not added.get("isError")
+    assert not committed.get("isError")
+    assert (place.git("log", "-1", "--format=%an") == "Grace\n") is may_read
