@@ -7,7 +7,6 @@ without that package, whose import would give a gateway milliseconds to hide in.
 from __future__ import annotations
 
 import os
-
 from _json import encode_basestring_ascii as quote
 from _json import make_scanner
 
@@ -18,7 +17,7 @@ class _PlainJson:
     parse_float = float
     parse_int = int
     parse_constant = float
-    memo: dict[str, str] = {}
+    memo = None
 
 
 VERSION = "2025-11-25"

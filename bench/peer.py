@@ -103,7 +103,8 @@ class Peer:
 
 
 def request(method: str, params: dict[str, Any], key: int) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": params}, separators=(",", ":")).encode() + b"\n"
+    message = {"jsonrpc": "2.0", "id": key, "method": method, "params": params}
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def call_of(size: int, key: int) -> bytes:

@@ -1,4 +1,4 @@
-"""``python -m doorward``."""
+"""``python -m doorward`` is the command ``doorward``."""
 
 from doorward.cli.main import run
 

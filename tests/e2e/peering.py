@@ -47,7 +47,8 @@ class Place:
 
     def git(self, *words: str) -> str:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "GIT_CONFIG_NOSYSTEM": "1"}
-        done = subprocess.run(["git", *words], cwd=self.folder, env=environment, check=True, capture_output=True, text=True)
+        command = ["git", *words]
+        done = subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True, text=True)
         return done.stdout
 
     def command(self, peer: str) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from tests.e2e.peering import FILESYSTEM, GIT, Answer, Place, bounded, outcome
 
 
@@ -36,7 +35,13 @@ def test_the_filesystem_server_reads_below_its_folder(place: Place, path: str) -
 
 
 def test_the_filesystem_server_reads_nothing_else(place: Place) -> None:
-    outside = [str(place.outside), "../outside.txt", f"{place.folder}/link.txt", f"{place.folder}/../outside.txt", "/etc/passwd"]
+    outside = [
+        str(place.outside),
+        "../outside.txt",
+        f"{place.folder}/link.txt",
+        f"{place.folder}/../outside.txt",
+        "/etc/passwd",
+    ]
     for answer in calls(place, FILESYSTEM, "auto", *(("read_text_file", {"path": path}) for path in outside)):
         assert_refused(place, answer)
     (answer,) = calls(

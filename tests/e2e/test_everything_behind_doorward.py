@@ -1,4 +1,4 @@
-"""All that the reference server can do works behind Doorward as it does directly, except what a person must agree to."""
+"""All that the reference server can do works behind Doorward as it does directly, but for what a person must agree to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from mcp import types
 from mcp.client import Client
-
 from tests.e2e.peering import EVERYTHING, Answer, Place, bounded, outcome
 
 DOCUMENT = "demo://resource/static/document/architecture.md"
@@ -45,16 +44,16 @@ class Heard:
             self.notifications.append(message.model_dump(mode="json", by_alias=True, exclude_none=True))
         await self._tell()
 
-    async def sample(self, context: Any, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
+    async def sample(self, _context: Any, _params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
         self.asked.append("sampling")
         text = types.TextContent(type="text", text="sampled")
         return types.CreateMessageResult(role="assistant", content=text, model="test")
 
-    async def elicit(self, context: Any, params: Any) -> types.ElicitResult:
+    async def elicit(self, _context: Any, _params: Any) -> types.ElicitResult:
         self.asked.append("elicitation")
         return types.ElicitResult(action="accept", content={"name": "Ada"})
 
-    async def roots(self, context: Any) -> types.ListRootsResult:
+    async def roots(self, _context: Any) -> types.ListRootsResult:
         self.asked.append("roots")
         return types.ListRootsResult(roots=[])
 
@@ -132,18 +131,19 @@ def test_every_answer_is_the_one_that_the_server_gives_directly(place: Place) ->
 
 def test_progress_arrives_in_order_and_before_its_result(place: Place) -> None:
     async def both() -> list[list[tuple[float, float | None]]]:
-        seen = []
-        for command in (place.command(EVERYTHING), place.wrapped(EVERYTHING)):
-            steps: list[tuple[float, float | None]] = []
+        return [await steps(place.command(EVERYTHING)), await steps(place.wrapped(EVERYTHING))]
 
-            async def note(done: float, total: float | None, _: str | None, to: Any = steps) -> None:
-                to.append((done, total))
+    async def steps(command: tuple[str, ...]) -> list[tuple[float, float | None]]:
+        seen: list[tuple[float, float | None]] = []
 
-            async with place.connect(command, "legacy") as client:
-                work = {"duration": 1, "steps": 4}
-                result = await client.call_tool("trigger-long-running-operation", work, progress_callback=note)
-                assert not result.is_error
-            seen.append(steps)
+        async def note(done: float, total: float | None, _: str | None) -> None:
+            seen.append((done, total))
+
+        async with place.connect(command, "legacy") as client:
+            work = {"duration": 1, "steps": 4}
+            result = await client.call_tool("trigger-long-running-operation", work, progress_callback=note)
+            assert not result.is_error
+            assert len(seen) == 4
         return seen
 
     direct, wrapped = bounded(both())

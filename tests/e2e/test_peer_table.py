@@ -1,16 +1,15 @@
 """Every real client mode with every real server: what each cell of the table gives, directly and behind Doorward.
 
-Directly, a client that speaks only 2026-07-28 gets answers of another revision from a server that speaks only older ones,
-and cannot read them. Behind Doorward it gets an error that says so.
+Directly, a client that speaks only 2026-07-28 gets answers of another revision from a server that speaks only older
+ones, and cannot read them. Behind Doorward it gets an error that says so.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 from mcp.client import Client
-
 from tests.e2e.peering import EVERYTHING, FILESYSTEM, GIT, Answer, Place, bounded, outcome
 
 SAME: Final = "same"  # a result, and the very one that the server gives directly
@@ -20,6 +19,7 @@ VERSIONS: Final = "versions"  # Doorward's error that names what is spoken and w
 ABSENT: Final = "absent"  # the server has none, and says so, directly too
 
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
+Question = tuple[str, dict[str, Any]]
 WORDS: Final = ("list", "call", "read", "server_error", "unknown_tool")
 
 
@@ -51,11 +51,12 @@ TABLE: Final = {
 
 async def converse(client: Client, peer: str, place: Place) -> dict[str, Answer]:
     folder = str(place.folder)
-    good, bad = {
+    questions: dict[str, tuple[Question, Question]] = {
         EVERYTHING: (("get-sum", {"a": 2, "b": 3}), ("get-structured-content", {"location": "New York"})),
         FILESYSTEM: (("read_text_file", {"path": f"{folder}/a.txt"}), ("read_text_file", {"path": f"{folder}/none"})),
         GIT: (("git_log", {"repo_path": folder}), ("git_show", {"repo_path": folder, "revision": "none"})),
-    }[peer]
+    }
+    good, bad = questions[peer]
     return {
         "list": await outcome(client.list_tools()),
         "call": await outcome(client.call_tool(*good)),

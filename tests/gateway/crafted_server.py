@@ -1,6 +1,6 @@
-"""A stdio server whose tools do to a gateway what no honest server does. ``python -I -S crafted_server.py MODE [FOLDER]``.
+"""A stdio server whose tools do to a gateway what no honest server does.
 
-Modes: ``plain``; ``stubborn`` stays when its stdin ends and when it is asked to go; ``deaf`` never reads again once it
+``python -I -S crafted_server.py MODE [FOLDER]``. Modes: ``plain``; ``stubborn`` stays when its stdin ends and when it is asked to go; ``deaf`` never reads again once it
 answered ``initialize``; ``code`` ends by itself with 3 when its stdin ends; ``silent`` answers nothing at all.
 """
 

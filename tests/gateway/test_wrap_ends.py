@@ -6,8 +6,7 @@ import os
 import signal
 
 import pytest
-
-from tests.gateway.wrapping import Wrapped, World, crafted, is_alive, wait_gone, wait_until
+from tests.gateway.wrapping import World, Wrapped, crafted, is_alive, wait_gone, wait_until
 
 
 def started(world: World, mode: str = "plain", *options: str) -> Wrapped:

@@ -6,9 +6,10 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+from tests.gateway.wrapping import World, Wrapped, crafted, wait_gone, wait_until
+
 from doorward.audit.entry import Entry
 from doorward.audit.reader import last
-from tests.gateway.wrapping import Wrapped, World, crafted, wait_gone, wait_until
 
 # Names that nobody can mistake for each other, or a wrap would rightly ask.
 NAMES = ("calendar", "database", "filesystem", "git", "mail", "payments", "research", "scripts", "tickets", "weather")

@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from tests.gateway.wrapping import CRAFTED, DOORWARD, Wrapped, World, crafted
+from tests.gateway.wrapping import CRAFTED, DOORWARD, World, Wrapped, crafted
 
 
 def refused(wrapped: Wrapped) -> str:

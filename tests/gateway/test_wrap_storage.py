@@ -6,8 +6,9 @@ import resource
 import signal
 from typing import Any
 
+from tests.gateway.wrapping import World, Wrapped, crafted, wait_until
+
 from doorward.audit.reader import last
-from tests.gateway.wrapping import Wrapped, World, crafted, wait_until
 
 _, UNLIMITED = resource.getrlimit(resource.RLIMIT_FSIZE)
 

@@ -7,9 +7,10 @@ import json
 import os
 from pathlib import Path
 
-from doorward.gateway.ports import MAX_QUEUED_BYTES, Outlet
 from tests.gateway.crafted_server import SECRET
-from tests.gateway.wrapping import Wrapped, World, crafted, wait_until
+from tests.gateway.wrapping import World, Wrapped, crafted, wait_until
+
+from doorward.gateway.ports import MAX_QUEUED_BYTES, Outlet
 
 MB = 1 << 20
 
@@ -94,7 +95,7 @@ def test_a_server_that_never_reads_costs_bounded_memory(world: World) -> None:
     assert memory_bytes(wrapped.pid) < 256 * MB
 
 
-def test_a_peer_that_does_not_read_is_given_up_after_the_write_timeout(tmp_path: Path) -> None:
+def test_a_peer_that_does_not_read_is_given_up_after_the_write_timeout() -> None:
     reading, writing = os.pipe()
 
     async def write() -> list[str]:
@@ -119,7 +120,7 @@ def test_a_full_outlet_says_what_to_wait_for() -> None:
     reading, writing = os.pipe()
 
     async def fill() -> None:
-        outlet = Outlet(writing, lambda why: None, timeout_s=10)
+        outlet = Outlet(writing, [].append, timeout_s=10)
         assert outlet.full() is None
         while outlet.queued_bytes <= MAX_QUEUED_BYTES:
             assert outlet.put(b"x" * MB)

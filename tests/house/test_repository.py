@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "doorward"
 
 LONGEST_MODULE = 450
-LONGER_WITH_REASON: dict[str, str] = {}
+LONGER_WITH_REASON: dict[str, str] = {
+    "audit/verify.py": "the checker shares no code with the writer, so all that it needs stands in it",
+}
 """Modules of more than 450 lines, by path below src/doorward, each with the reason why it is one thought."""
 
 # Spelt in pieces, or this file would find itself.
