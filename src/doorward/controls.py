@@ -204,6 +204,20 @@ _TABLE: Final = (
         "doorward.gateway.consent.channel",
     ),
     Control(
+        "consent-screen",
+        "all of a message is shown, everything hidden made visible, before it can be approved",
+        ("consent-bypass",),
+        "channel",
+        "doorward.gateway.consent.display",
+    ),
+    Control(
+        "consent-keys",
+        "only what was typed after a question appeared can approve it",
+        ("consent-bypass",),
+        "channel",
+        "doorward.cli.consent",
+    ),
+    Control(
         "first-use",
         "a server is what it was pinned as, before its first MCP byte is believed",
         ("server-imitation",),

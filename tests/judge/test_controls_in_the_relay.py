@@ -50,11 +50,12 @@ def denied_by(turn: Any) -> set[str]:
 
 
 @eras()
-def test_an_id_may_be_as_long_as_the_limit_and_no_longer(era: Era) -> None:
+@pytest.mark.parametrize("text", ["i", "é"])
+def test_an_id_may_be_as_long_as_the_limit_in_bytes_and_no_longer(era: Era, text: str) -> None:
     talk = ready(era)
-    exact = "i" * (SIZES.id_bytes - 2)  # as JSON text, with its quotes
+    exact = text * ((SIZES.id_bytes - 2) // len(text.encode()))  # as JSON text, with its quotes
     assert talk.client(talk.call(exact)).told("server")
-    turn = talk.client(talk.call(exact + "i"))
+    turn = talk.client(talk.call(exact + text))
     assert turn.only("client")["error"]["code"] == -32602
     assert denied_by(turn) == {"part-limits"}
 
@@ -82,7 +83,7 @@ def test_a_string_among_arguments_may_be_as_long_as_the_limit_and_no_longer(era:
 @eras()
 def test_values_outside_lists_are_bounded_tighter_than_in_them(era: Era) -> None:
     talk = ready(era, policy=small(nodes=100))
-    many = [{"name": f"t{n}", "inputSchema": {}} for n in range(100)]
+    many = [READ, *({"name": f"t{n}", "inputSchema": {}} for n in range(100))]
     talk.client(talk.request(1, "tools/list"))
     assert "result" in talk.server(talk.result(1, tools=many)).only("client")
     talk.client(talk.call(2))

@@ -22,8 +22,9 @@ def require_bounded_parts(message: Message, context: Context) -> Finding | None:
         return _too_large("values in one message", context.nodes, sizes.nodes)
     if not isinstance(message, Request):
         return None if not isinstance(message, Response) else _info(message.result or {}, "serverInfo", context)
-    if len(key_of(message.id)) > sizes.id_bytes:
-        return _too_large("the id", len(key_of(message.id)), sizes.id_bytes)
+    key = key_of(message.id)
+    if exceeds(key, sizes.id_bytes):
+        return _too_large("the id", utf8_bytes(key), sizes.id_bytes)
     params = message.params or {}
     for name, limit in (("uri", sizes.uri_bytes), ("name", NAME_BYTES), ("cursor", CURSOR_BYTES)):
         value = params.get(name)
