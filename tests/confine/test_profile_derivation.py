@@ -155,6 +155,7 @@ def test_a_virtual_environment_brings_its_base_installation_and_what_is_installe
     (venv / "bin").mkdir()
     (venv / "pyvenv.cfg").write_text(f"home = {base}/bin\n")
     shutil.copy("/bin/true", venv / "bin" / "python")  # as `venv --copies` does: no link to follow
+    (world.server / "pyproject.toml").write_text("")
     (site / "editable.pth").write_text(f"import sys\n{world.server}\n{world.home}\n{world.state}\n")
     profile = world.profile([str(venv / "bin" / "python"), "-m", "server"])
     assert profile.program == str(venv / "bin" / "python")

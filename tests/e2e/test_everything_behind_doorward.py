@@ -1,9 +1,10 @@
-"""All that the reference server can do works behind Doorward as it does directly, but for what a person must agree to."""
+"""All that the reference server does works behind Doorward as it does directly, but what a person must agree to."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from mcp import types
 from mcp.client import Client
 from tests.e2e.peering import EVERYTHING, Answer, Place, bounded, outcome
+from tests.gateway.wrapping import Wrapped
 
 DOCUMENT = "demo://resource/static/document/architecture.md"
 DYNAMIC = "demo://resource/dynamic/text/1"
@@ -136,8 +138,9 @@ def test_progress_arrives_in_order_and_before_its_result(place: Place) -> None:
     async def steps(command: tuple[str, ...]) -> list[tuple[float, float | None]]:
         seen: list[tuple[float, float | None]] = []
 
-        async def note(done: float, total: float | None, _: str | None) -> None:
-            seen.append((done, total))
+        async def note(progress: float, total: float | None, message: str | None) -> None:
+            assert message is None
+            seen.append((progress, total))
 
         async with place.connect(command, "legacy") as client:
             work = {"duration": 1, "steps": 4}
@@ -189,6 +192,25 @@ def test_what_asks_something_of_the_user_is_declined_while_nobody_is_attached(pl
     assert "MCP error -1:" in texts[0]
     assert '"action": "decline"' in texts[1]
     assert "roots/list from the server" in place.stderr.read_text()
+
+
+def test_a_task_is_started_followed_and_fetched(place: Place) -> None:
+    """Tasks of 2025-11-25, which the SDK's client does not have: spoken by hand."""
+    command, environment = place.wrapped(EVERYTHING), {"PATH": os.environ["PATH"], "HOME": str(place.home)}
+    wrapped = Wrapped(command, environment, place.folder, place.stderr)
+    try:
+        wrapped.initialize({"tasks": {"list": {}, "cancel": {}}})
+        call = {"name": "simulate-research-query", "arguments": {"topic": "doors"}, "task": {"ttl": 60_000}}
+        named = {"taskId": wrapped.ask("tools/call", call)["result"]["task"]["taskId"]}
+        assert wrapped.ask("tasks/get", named)["result"]["status"] == "working"
+        (listed,) = wrapped.ask("tasks/list")["result"]["tasks"]
+        assert listed["taskId"] == named["taskId"]
+        (content,) = wrapped.ask("tasks/result", named)["result"]["content"]
+        assert "doors" in content["text"]
+        assert wrapped.ask("tasks/get", named)["result"]["status"] == "completed"
+        assert wrapped.ask("tasks/cancel", named)["error"]["code"] == -32602  # the server's own: it is over
+    finally:
+        wrapped.stop()
 
 
 def test_the_servers_environment_is_the_clients_and_doorwards_own_folders(place: Place) -> None:

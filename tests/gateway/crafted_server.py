@@ -1,7 +1,8 @@
 """A stdio server whose tools do to a gateway what no honest server does.
 
-``python -I -S crafted_server.py MODE [FOLDER]``. Modes: ``plain``; ``stubborn`` stays when its stdin ends and when it is asked to go; ``deaf`` never reads again once it
-answered ``initialize``; ``code`` ends by itself with 3 when its stdin ends; ``silent`` answers nothing at all.
+``python -I -S crafted_server.py MODE [FOLDER]``. Modes: ``plain``; ``stubborn`` stays when its stdin ends and when it
+is asked to go; ``deaf`` never reads again once it listed its tools; ``code`` ends by itself with 3 when its stdin ends;
+``silent`` answers nothing at all.
 """
 
 from __future__ import annotations
@@ -79,7 +80,17 @@ def one_long_line(arguments: Arguments) -> str:
 
 
 def big(arguments: Arguments) -> str:
-    return "z" * int(arguments["count"])
+    return str(arguments.get("text", "x")) * int(arguments["count"])
+
+
+def chatter(arguments: Arguments) -> str:
+    """Log messages of a megabyte each; the journal has a line for each that was taken."""
+    said = {"level": "info", "data": "x" * (1 << 20)}
+    line = json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": said}) + "\n"
+    for number in range(int(arguments["count"])):
+        write(line)
+        note({"text": str(number)})
+    return "all said"
 
 
 def daemon(_: Arguments) -> str:
@@ -104,7 +115,7 @@ def leave(arguments: Arguments) -> str:
 
 TOOLS: dict[str, Callable[[Arguments], str]] = {
     tool.__name__: tool
-    for tool in (echo, note, hold, die, kill_itself, hang, talk, flood, one_long_line, big, daemon, leave)
+    for tool in (echo, note, hold, die, kill_itself, hang, talk, flood, one_long_line, big, chatter, daemon, leave)
 }
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "count": {"type": "integer"}}}
 

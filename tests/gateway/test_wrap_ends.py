@@ -85,6 +85,20 @@ def test_a_daemon_of_the_server_does_not_outlive_the_wrap(world: World, end: str
     wait_gone(*below)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_wrap_that_is_ended_while_it_starts_leaves_nothing(world: World, number: signal.Signals) -> None:
+    """The server's temporary folder is the last thing that goes: then nothing of it runs any more."""
+    temporary = world.top / "temporary"
+    temporary.mkdir()
+    wrapped = world.wrap(crafted("plain", world.folder), env={"TMPDIR": str(temporary)})
+    wait_until(lambda: len(wrapped.descendants()) > 0, "the launcher runs")
+    below = wrapped.descendants()
+    wrapped.process.send_signal(number)
+    assert wrapped.wait() in (-number, 128 + number)
+    wait_until(lambda: not list(temporary.iterdir()), "the temporary folder is gone")
+    wait_gone(*below)
+
+
 def test_a_daemon_does_not_outlive_a_launcher_that_was_killed(world: World) -> None:
     wrapped = started(world)
     daemon = int(wrapped.text("daemon"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tests.gateway.crafted_server import SECRET
@@ -13,6 +16,7 @@ from tests.gateway.wrapping import World, Wrapped, crafted, wait_until
 from doorward.gateway.ports import MAX_QUEUED_BYTES, Outlet
 
 MB = 1 << 20
+CHATTER = 120  # megabytes: more than all queues together take
 
 
 def started(world: World, mode: str = "plain", **options: tuple[str, ...]) -> Wrapped:
@@ -82,6 +86,13 @@ def test_an_answer_just_within_the_limit_passes_whole(world: World) -> None:
     assert wrapped.end() == 0
 
 
+def test_an_answer_that_is_all_dashes_keeps_nobody_waiting(world: World) -> None:
+    """Once took four seconds for each megabyte: every dash could begin an option that names a secret."""
+    wrapped = started(world)
+    assert wrapped.text("big", count=12 * MB, text="-") == "-" * (12 * MB)
+    assert wrapped.end() == 0
+
+
 def test_a_server_that_never_reads_costs_bounded_memory(world: World) -> None:
     """Doorward takes in what its queue holds, and then lets its client wait as the server does."""
     wrapped = started(world, "deaf")
@@ -93,6 +104,47 @@ def test_a_server_that_never_reads_costs_bounded_memory(world: World) -> None:
         taken += MB
     assert not room
     assert memory_bytes(wrapped.pid) < 256 * MB
+
+
+def taken(world: World) -> int:
+    """How many lines of its chatter doorward took from the server, once it takes no more (or all of them)."""
+    journal = world.folder / "journal"
+    pause = select.poll()
+    wait_until(journal.exists, "the first line was taken")
+    while True:
+        before = journal.read_text().count("\n")
+        pause.poll(500)
+        if journal.read_text().count("\n") == before:
+            return before
+
+
+def test_a_client_that_never_reads_costs_bounded_memory_and_loses_nothing_once_it_does(world: World) -> None:
+    wrapped = started(world)
+    key = wrapped.start_asking("tools/call", {"name": "chatter", "arguments": {"count": CHATTER}})
+    assert taken(world) < CHATTER
+    assert memory_bytes(wrapped.pid) < 256 * MB
+    assert wrapped.answer_to(key)["result"]["content"][0]["text"] == "all said"
+    assert sum(b"notifications/message" in line[:200] for line in wrapped.lines) == CHATTER
+    assert wrapped.end() == 0
+
+
+def test_a_disk_that_stands_still_costs_bounded_memory_and_loses_nothing_once_it_moves(world: World) -> None:
+    """Another process holds the log's lock, which the writer of the archive waits for."""
+    wrapped = started(world)
+    wrapped.text("echo", text="the list of tools is known")
+    (log,) = (world.state / "audit").glob("*.sqlite")
+    with closing(sqlite3.connect(log, isolation_level=None)) as other:
+        key = wrapped.start_asking("tools/call", {"name": "chatter", "arguments": {"count": CHATTER}})
+        wait_until((world.folder / "journal").exists, "the call is under way")
+        other.execute("BEGIN IMMEDIATE")
+        held_back = taken(world)
+        weight = memory_bytes(wrapped.pid)
+        other.execute("ROLLBACK")
+    assert held_back < CHATTER
+    assert weight < 256 * MB
+    assert wrapped.answer_to(key)["result"]["content"][0]["text"] == "all said"
+    assert sum(b"notifications/message" in line[:200] for line in wrapped.lines) == CHATTER
+    assert wrapped.end() == 0
 
 
 def test_a_peer_that_does_not_read_is_given_up_after_the_write_timeout() -> None:
@@ -120,7 +172,8 @@ def test_a_full_outlet_says_what_to_wait_for() -> None:
     reading, writing = os.pipe()
 
     async def fill() -> None:
-        outlet = Outlet(writing, [].append, timeout_s=10)
+        broken: list[str] = []
+        outlet = Outlet(writing, broken.append, timeout_s=10)
         assert outlet.full() is None
         while outlet.queued_bytes <= MAX_QUEUED_BYTES:
             assert outlet.put(b"x" * MB)
@@ -136,6 +189,7 @@ def test_a_full_outlet_says_what_to_wait_for() -> None:
         async with asyncio.timeout(20):
             await asyncio.gather(asyncio.to_thread(read_all), outlet.drained(), waiting)
         assert outlet.full() is None
+        assert broken == []
 
     try:
         asyncio.run(fill())

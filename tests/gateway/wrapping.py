@@ -93,8 +93,9 @@ class Wrapped:
         text: str = answer["result"]["content"][0]["text"]
         return text
 
-    def initialize(self) -> Answer:
-        told = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    def initialize(self, capabilities: dict[str, Any] | None = None) -> Answer:
+        info = {"name": "test", "version": "1"}
+        told = {"protocolVersion": "2025-11-25", "capabilities": capabilities or {}, "clientInfo": info}
         answer = self.ask("initialize", told)
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return answer

@@ -7,13 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from doorward.content.arguments import Constraint
-from doorward.controls import CONTROLS
-from doorward.policy.load import load
-from doorward.policy.model import Policy, ToolPolicy, sealed
-from doorward.policy.profiles import values
-from doorward.relay import pipeline
 from tests.relay.dialogue import (
     MASKER,
     READ,
@@ -31,6 +24,13 @@ from tests.relay.dialogue import (
     with_tool,
 )
 
+from doorward.content.arguments import Constraint
+from doorward.controls import CONTROLS
+from doorward.policy.load import load
+from doorward.policy.model import Policy, ToolPolicy, sealed
+from doorward.policy.profiles import values
+from doorward.relay import pipeline
+
 STANDARD = load(None)
 STRICT = sealed(Policy("strict", values("strict")))
 SIZES = STANDARD.values.sizes
@@ -46,7 +46,7 @@ def denied_by(turn: Any) -> set[str]:
     return {f.control for r in turn.written for f in r.entry.findings if f.effect == "DENY"}
 
 
-# -- part-limits ---------------------------------------------------------------------------------------------------------
+# -- part-limits -------------------------------------------------------------------------------------------------------
 
 
 @eras()
@@ -106,7 +106,7 @@ def test_peer_information_is_bounded_both_ways(era: Era) -> None:
     assert denied_by(turn) == {"part-limits"}
 
 
-# -- definition-arguments ------------------------------------------------------------------------------------------------
+# -- definition-arguments ----------------------------------------------------------------------------------------------
 
 
 def calling(schema: Tree, arguments: Tree, policy: Policy = STANDARD, era: Era = "legacy") -> tuple[Any, bool]:
@@ -166,7 +166,7 @@ def test_under_strict_an_undeclared_argument_is_refused_even_where_the_schema_is
         assert "definition-arguments" in denied_by(calling(schema, {"b": 1}, STRICT)[0])
 
 
-# -- consent for tools ---------------------------------------------------------------------------------------------------
+# -- consent for tools -------------------------------------------------------------------------------------------------
 
 
 def asks_for(talk: Dialogue, tool: str = "read") -> bool:
@@ -194,7 +194,7 @@ def test_a_servers_word_that_a_tool_only_reads_excuses_nothing(era: Era) -> None
     assert asks_for(ready(era, tools=[kind], policy=STRICT))
 
 
-# -- argument-constraints, path-confinement, masked-arguments ------------------------------------------------------------
+# -- argument-constraints, path-confinement, masked-arguments ----------------------------------------------------------
 
 
 @eras()
@@ -238,9 +238,10 @@ def test_a_path_among_the_arguments_lies_below_a_folder(era: Era, name: str) -> 
 
 @eras()
 def test_a_path_that_nobody_resolved_refuses(era: Era) -> None:
+    from tests.relay.dialogue import LIMITS
+
     from doorward.relay.commands import Arrived
     from doorward.wire.jsonrpc import decode
-    from tests.relay.dialogue import LIMITS
 
     talk = ready(era, folders=("/work/space",))
     frame = decode(msgspec.json.encode(talk.request(1, "resources/read", {"uri": "file:///work/space/a"})), LIMITS)
@@ -251,9 +252,10 @@ def test_a_path_that_nobody_resolved_refuses(era: Era) -> None:
 
 @eras()
 def test_a_link_out_of_the_folder_is_seen_where_it_leads(era: Era) -> None:
+    from tests.relay.dialogue import LIMITS
+
     from doorward.relay.commands import Arrived
     from doorward.wire.jsonrpc import decode
-    from tests.relay.dialogue import LIMITS
 
     talk = ready(era, folders=("/work/space",))
     frame = decode(msgspec.json.encode(talk.request(1, "resources/read", {"uri": "file:///work/space/link"})), LIMITS)
@@ -282,7 +284,7 @@ def test_an_argument_that_carries_a_mask_is_refused(era: Era, place: Any) -> Non
     assert turn.told("server") == []
 
 
-# -- masking and the floor -----------------------------------------------------------------------------------------------
+# -- masking and the floor ---------------------------------------------------------------------------------------------
 
 TOKEN = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
 
@@ -300,7 +302,9 @@ def test_a_log_message_below_the_floor_does_not_reach_the_client(era: Era, level
 
 
 @eras()
-@pytest.mark.parametrize("params", [{"level": "loud", "data": 1}, {"data": 1}, {"level": 5}, {"level": "info", "logger": 5}])
+@pytest.mark.parametrize(
+    "params", [{"level": "loud", "data": 1}, {"data": 1}, {"level": 5}, {"level": "info", "logger": 5}]
+)
 def test_a_log_message_that_is_none_is_refused(era: Era, params: Tree) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
@@ -312,7 +316,9 @@ def test_a_log_message_that_is_none_is_refused(era: Era, params: Tree) -> None:
 def test_a_credential_in_a_result_is_masked_before_the_client_sees_it(era: Era) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
-    turn = talk.server(talk.result(1, content=[{"type": "text", "text": f"use {TOKEN}"}], structuredContent={"k": TOKEN}))
+    turn = talk.server(
+        talk.result(1, content=[{"type": "text", "text": f"use {TOKEN}"}], structuredContent={"k": TOKEN})
+    )
     assert TOKEN not in str(turn.only("client"))
     assert "masked:" in turn.only("client")["result"]["content"][0]["text"]
     (note,) = turn.record.entry.findings
@@ -348,7 +354,7 @@ def test_binary_content_and_protocol_members_stay_as_they_are(era: Era) -> None:
     assert talk.server(talk.result(2, content=[image])).only("client")["result"]["content"] == [image]
 
 
-# -- the table and the pipeline ------------------------------------------------------------------------------------------
+# -- the table and the pipeline ----------------------------------------------------------------------------------------
 
 
 def test_every_control_of_the_relay_stands_in_the_table_and_the_other_way_round() -> None:
@@ -367,7 +373,11 @@ def test_every_control_that_can_find_something_has_the_name_of_the_table() -> No
     named = set()
     room = Path(__file__).parents[2] / "src" / "doorward" / "judge"
     for module in [*room.glob("gates/*.py"), *room.glob("rewrites/*.py"), *room.glob("checks/*.py")]:
-        named |= set(re.findall(r'^(?:CONTROL|UNDECLARED): Final = "([a-z-]+)"', module.read_text(encoding="utf-8"), re.MULTILINE))
+        named |= set(
+            re.findall(
+                r'^(?:CONTROL|UNDECLARED): Final = "([a-z-]+)"', module.read_text(encoding="utf-8"), re.MULTILINE
+            )
+        )
     relayed = {c.id for c in CONTROLS.values() if c.mechanism in ("gate", "rewrite", "check")}
     assert named == relayed
 

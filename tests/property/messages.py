@@ -39,8 +39,12 @@ scalars = (
 )  # fmt: skip
 values: st.SearchStrategy[Any] = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(MEMBERS) | st.text(st.characters(codec="utf-8"), max_size=3), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(MEMBERS) | st.text(st.characters(codec="utf-8"), max_size=3), inner, max_size=5
+        )
+    ),
     max_leaves=20,
 )
 params = st.dictionaries(st.sampled_from(MEMBERS), values, max_size=7)

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.property.messages import METHODS, any_messages, params
 
+from doorward.policy.model import ServerPolicy
 from doorward.protocol import versions
 from doorward.protocol.actions import Action, Unrecognised, interpret
 from doorward.relay import routes
 from doorward.relay.consent import end_to_end
 from doorward.relay.questions import MAX_QUESTIONS, questions
-from doorward.policy.model import ServerPolicy
 from doorward.wire.jsonrpc import Message, Notification, Request, Response
-from tests.property.messages import METHODS, any_messages, params
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(
     any_messages,
     st.sampled_from(["legacy", "modern", ""]),
@@ -28,12 +28,12 @@ from tests.property.messages import METHODS, any_messages, params
 def test_interpretation_is_total(message: Message, era: str, method: str, asked: tuple[tuple[str, str], ...]) -> None:
     acts = interpret(message, era, method, asked)
     assert acts, "never nothing"
-    assert all(isinstance(act, Action.__args__) for act in acts)  # type: ignore[attr-defined]
+    assert all(isinstance(act, Action.__args__) for act in acts)
     if isinstance(message, Notification):
         assert len(acts) == 1
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(params, st.sampled_from(["legacy", "modern"]), st.text(min_size=1, max_size=30))
 def test_a_method_that_no_revision_names_is_unrecognised(given_params: dict[str, Any], era: str, method: str) -> None:
     known = set(METHODS)
@@ -53,16 +53,18 @@ def test_every_method_of_the_revision_has_a_reading(era: str) -> None:
     for sender in ("client", "server"):
         for method in METHODS:
             if versions.known_request(era, sender, method):
-                assert not any(isinstance(act, Unrecognised) for act in interpret(Request(1, method, whole), era)), method
+                assert not any(isinstance(act, Unrecognised) for act in interpret(Request(1, method, whole), era)), (
+                    method
+                )
 
 
-@settings(max_examples=600)
+@settings(max_examples=200)
 @given(any_messages, st.sampled_from([(), ("/work/space",)]))
 def test_what_the_doors_must_find_out_is_bounded_and_never_fails(message: Message, folders: tuple[str, ...]) -> None:
     assert len(questions(message, folders, ServerPolicy("notes"))) <= MAX_QUESTIONS
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(any_messages, st.sampled_from(["client", "server"]), st.sampled_from(["legacy", "modern"]))
 def test_every_message_has_an_exchange_and_an_end_to_end_form(message: Message, sender: Any, era: str) -> None:
     assert routes.exchange_for(message, sender, 0, era, {}) == 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests.relay.dialogue import Dialogue, Era, Tree, eras, greet, initialize, notification, ready
 
 from doorward.protocol import versions
-from tests.relay.dialogue import Dialogue, Era, Tree, eras, greet, initialize, notification, ready
 
 CLIENT_REQUESTS = {
     "legacy": """initialize ping tools/list tools/call prompts/list prompts/get resources/list resources/read
@@ -29,7 +29,9 @@ SERVER_NOTIFICATIONS = {
     "modern": """cancelled progress message tools/list_changed prompts/list_changed resources/list_changed
         resources/updated subscriptions/acknowledged tasks""",
 }
-EVERY_REQUEST = {name for table in (CLIENT_REQUESTS, SERVER_REQUESTS) for names in table.values() for name in names.split()}
+EVERY_REQUEST = {
+    name for table in (CLIENT_REQUESTS, SERVER_REQUESTS) for names in table.values() for name in names.split()
+}
 EVERY_NOTIFICATION = {
     f"notifications/{name}"
     for table in (CLIENT_NOTIFICATIONS, SERVER_NOTIFICATIONS)
@@ -66,7 +68,9 @@ def test_a_client_request_passes_the_gate_only_where_the_revision_names_it(era: 
 
 
 @eras()
-@pytest.mark.parametrize("method", sorted(EVERY_NOTIFICATION | {f"notifications/{name}" for name in ("x", "Initialized")}))
+@pytest.mark.parametrize(
+    "method", sorted(EVERY_NOTIFICATION | {f"notifications/{name}" for name in ("x", "Initialized")})
+)
 def test_a_client_notification_passes_only_where_the_revision_names_it(era: Era, method: str) -> None:
     talk = ready(era)
     talk.client(talk.call(1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.relay.dialogue import (
     ASKABLE,
     LEGACY,
@@ -25,7 +24,7 @@ from tests.relay.dialogue import (
     ready,
 )
 
-# -- legacy: nothing before initialize, no server request where none may be ----------------------------------------------
+# -- legacy: nothing before initialize, no server request where none may be --------------------------------------------
 
 
 @only_legacy
@@ -104,7 +103,7 @@ def test_a_client_that_is_not_ready_may_say_so_only_after_the_answer(era: Era) -
     assert talk.relay.state.link.phase == "ready"
 
 
-# -- modern: the envelope ------------------------------------------------------------------------------------------------
+# -- modern: the envelope ----------------------------------------------------------------------------------------------
 
 
 @only_modern
@@ -164,13 +163,14 @@ def test_a_modern_call_that_waited_while_its_client_went_legacy_is_refused(era: 
 @only_modern
 def test_asking_what_is_spoken_settles_nothing(era: Era) -> None:
     talk = greet(Dialogue(era))
-    assert talk.relay.state.link.era == ""
+    eras_seen = [talk.relay.state.link.era]
     assert talk.client(initialize()).told("server")
     assert talk.server(initialized()).told("client")
-    assert talk.relay.state.link.era == "legacy"
+    eras_seen.append(talk.relay.state.link.era)
+    assert eras_seen == ["", "legacy"]
 
 
-# -- versions ------------------------------------------------------------------------------------------------------------
+# -- versions ----------------------------------------------------------------------------------------------------------
 
 
 @only_legacy
@@ -203,7 +203,7 @@ def test_a_server_may_offer_more_revisions_than_are_known(era: Era) -> None:
     assert talk.server(answer).told("client")
 
 
-# -- capabilities --------------------------------------------------------------------------------------------------------
+# -- capabilities ------------------------------------------------------------------------------------------------------
 
 OFFICIAL = "io.modelcontextprotocol/ui"
 DECLARED: Tree = {
@@ -254,14 +254,14 @@ def test_each_modern_request_is_narrowed(era: Era) -> None:
 @only_legacy
 @pytest.mark.parametrize("missing", list(ASKABLE))
 def test_a_server_that_asks_for_what_the_client_did_not_declare_is_refused_unasked(era: Era, missing: str) -> None:
-    declared = {name: {} for name in ASKABLE if name != missing}
+    declared: Tree = {name: {} for name in ASKABLE if name != missing}
     talk = greet(Dialogue(era, attached=True), client=declared)
     method = {"sampling": "sampling/createMessage", "elicitation": "elicitation/create", "roots": "roots/list"}
     turn = asks(talk, method[missing])
     assert (turn.tickets, turn.told("client")) == ([], [])
     assert "declared-inputs" in turn.controls
     for other in declared:
-        assert asks(talk, method[other], id=other).ticket
+        assert asks(talk, method[other], id=other).ticket.shown
 
 
 @eras()
@@ -271,7 +271,7 @@ def test_extension_methods_pass_only_where_both_declared_them(era: Era) -> None:
         update = talk.request(1, "tasks/update", {"taskId": "t"})
         assert talk.client(update).only("client")["error"]["code"] == -32601
         return
-    tasks = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+    tasks: Tree = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
     without, with_both = greet(Dialogue(era)), greet(Dialogue(era), client=tasks, server={"tools": {}, **tasks})
     update = with_both.request(1, "tasks/update", {"taskId": "t"}, capabilities=tasks)
     assert without.client(update).only("client")["error"]["code"] == -32601

@@ -63,7 +63,9 @@ def test_a_tool_that_is_listed_twice_is_named() -> None:
     assert found.fingerprint_of("t") == fingerprint({**ITEM, "description": "another"})
 
 
-@pytest.mark.parametrize(("hint", "destructive"), [(True, True), (False, False), ("true", False), (1, False), (None, False)])
+@pytest.mark.parametrize(
+    ("hint", "destructive"), [(True, True), (False, False), ("true", False), (1, False), (None, False)]
+)
 def test_only_a_plain_yes_is_a_destructive_hint(hint: object, destructive: bool) -> None:
     assert of({**ITEM, "annotations": {"destructiveHint": hint}}).tools["t"].destructive is destructive
 
@@ -90,7 +92,9 @@ def test_an_integer_that_rfc_8785_refuses_has_a_fingerprint_of_its_own(big: int)
 
 
 @given(st.dictionaries(names, values, max_size=4), st.dictionaries(names, values, max_size=4))
-def test_definitions_have_one_fingerprint_exactly_if_they_say_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_definitions_have_one_fingerprint_exactly_if_they_say_the_same(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
     assert (fingerprint(one) == fingerprint(other)) == (repr(_plain(one)) == repr(_plain(other)))
 
 

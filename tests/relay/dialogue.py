@@ -61,7 +61,7 @@ READ: Final[Tree] = {
 }
 WIPE: Final[Tree] = {"name": "wipe", "inputSchema": {"type": "object"}, "annotations": {"destructiveHint": True}}
 TOOLS: Final = (READ, WIPE)
-ASKABLE: Final = {"sampling": {}, "elicitation": {}, "roots": {}}
+ASKABLE: Final[Tree] = {"sampling": {}, "elicitation": {}, "roots": {}}
 
 
 class Why(enum.Enum):
@@ -178,7 +178,9 @@ class Dialogue:
 
     def person(self, ticket: Ticket, *, approved: bool = True, digest: str | None = None) -> Turn:
         about = ticket.digest if digest is None else digest
-        return self.event(Answered(Answer(ticket.id, about, approved, "ada", "doorward consent, terminal"), self.facts()))
+        return self.event(
+            Answered(Answer(ticket.id, about, approved, "ada", "doorward consent, terminal"), self.facts())
+        )
 
     def tick(self, seconds: float = 0.0) -> Turn:
         self.now += round(seconds * 1_000_000)
@@ -224,7 +226,7 @@ class Dialogue:
         fresh = hashlib.sha512(f"event {self.events}".encode()).digest()
         return Facts(self.principal, self.server_identity, fresh, consent=self.attached, answers=answers or {})
 
-    # -- the doors, played -----------------------------------------------------------------------------------------------
+    # -- the doors, played ---------------------------------------------------------------------------------------------
 
     def perform(self, unit: list[Command]) -> Turn:
         check_order(unit)
@@ -232,7 +234,9 @@ class Dialogue:
         records = [command for command in unit if isinstance(command, Record)]
         if records and not self._writable(records):
             lost = self.relay.handle(NotRecorded(tuple(records), "the disk is full"), self.now)
-            assert not any(isinstance(command, Record | AskConsent) for command in lost), "what could not be recorded asks for no more"
+            assert not any(isinstance(command, Record | AskConsent) for command in lost), (
+                "what could not be recorded asks for no more"
+            )
             turn.commands = list(lost)
             self._deliver(lost, turn)
             return turn
@@ -295,7 +299,9 @@ def check_order(unit: list[Command]) -> None:
         if isinstance(command, Record):
             records.append(command)
         elif isinstance(command, AskConsent):
-            assert any(r.entry.kind == "ask" and r.entry.ticket == command.ticket.id for r in records), "asked unrecorded"
+            assert any(r.entry.kind == "ask" and r.entry.ticket == command.ticket.id for r in records), (
+                "asked unrecorded"
+            )
         elif isinstance(command, Send):
             _check_send(msgspec.json.decode(command.body), records)
 
@@ -346,7 +352,11 @@ def initialize(id: object = "init", *, version: str = LEGACY, capabilities: Tree
 
 def initialized(id: object = "init", *, version: str = LEGACY, capabilities: Tree | None = None) -> Tree:
     """The server's answer to ``initialize``."""
-    result = {"protocolVersion": version, "capabilities": capabilities or {"tools": {}}, "serverInfo": {"name": "n", "version": "1"}}
+    result = {
+        "protocolVersion": version,
+        "capabilities": capabilities or {"tools": {}},
+        "serverInfo": {"name": "n", "version": "1"},
+    }
     return {"jsonrpc": "2.0", "id": id, "result": result}
 
 

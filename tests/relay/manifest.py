@@ -33,8 +33,10 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "A request is open only once its Record succeeded and it was sent; tables are bounded; an answer nobody asked "
-        "for ends silently.",
+        (
+            "A request is open only once its Record succeeded and it was sent; tables are bounded; an answer "
+            "nobody asked for ends silently."
+        ),
         (
             "test_ids::test_a_request_is_open_only_once_its_record_succeeded",
             "test_ids::test_taking_back_one_sides_request_leaves_the_other_sides_alone",
@@ -60,7 +62,10 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "**Cancellation**: legacy by notification only (a disconnect is not a cancel); modern HTTP by closing the stream.",
+        (
+            "**Cancellation**: legacy by notification only (a disconnect is not a cancel); modern HTTP by closing "
+            "the stream."
+        ),
         (
             "test_cancellation::test_the_cancellation_of_a_sent_request_reaches_the_server_recorded",
             "test_cancellation::test_only_who_asked_may_cancel",
@@ -127,8 +132,10 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "A failed Record returns as `NotRecorded`: the relay closes that open request and answers with fixed, "
-        "content-free bytes; only such answers leave unrecorded.",
+        (
+            "A failed Record returns as `NotRecorded`: the relay closes that open request and answers with fixed, "
+            "content-free bytes; only such answers leave unrecorded."
+        ),
         (
             "test_perform_order::test_a_record_that_fails_sends_nothing_but_fixed_bytes",
             "test_recording::test_a_request_that_cannot_be_recorded_is_not_sent",
@@ -146,8 +153,10 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "If an *outcome* cannot be recorded the result is withheld (`{executed: true, recorded: false}`), a bounded "
-        "list of owed outcomes is kept, new intents are refused until it is written.",
+        (
+            "If an *outcome* cannot be recorded the result is withheld (`{executed: true, recorded: false}`), a "
+            "bounded list of owed outcomes is kept, new intents are refused until it is written."
+        ),
         (
             "test_recording::test_an_outcome_that_cannot_be_recorded_is_withheld_and_owed",
             "test_recording::test_a_held_answer_whose_question_cannot_be_recorded_is_withheld",
@@ -167,8 +176,10 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; the connector "
-        "renumbers them where clients share a pipe.",
+        (
+            "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; the "
+            "connector renumbers them where clients share a pipe."
+        ),
         (
             "test_digests::test_what_changes_from_hop_to_hop_is_neither_shown_nor_digested",
             "test_digests::test_hop_by_hop_members_still_reach_the_server",
@@ -186,9 +197,11 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "**Solicited inputs** (modern): on an `input_required` that passes, `seal.py` seals `requestState` (server's "
-        "own state, keys asked with the digest of each ask, ticket, principal, server, method, params digest, expiry; "
-        "HMAC, key from the door).",
+        (
+            "**Solicited inputs** (modern): on an `input_required` that passes, `seal.py` seals `requestState` "
+            "(server's own state, keys asked with the digest of each ask, ticket, principal, server, method, "
+            "params digest, expiry; HMAC, key from the door)."
+        ),
         (
             "test_inputs::test_what_passes_is_sealed_to_its_request",
             "test_inputs::test_a_retry_restores_the_servers_own_state_and_carries_the_answers",
@@ -223,18 +236,24 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "**Headers**: the connector computes `Mcp-*` from the final body and the pinned schema; received ones are "
-        "facts, compared by a gate.",
+        (
+            "**Headers**: the connector computes `Mcp-*` from the final body and the pinned schema; received ones "
+            "are facts, compared by a gate."
+        ),
         Later.HTTP,
     ),
     (
-        "**Resumption** belongs to the doors: own event ids, bounded replay of bytes already judged, bound to session "
-        "and principal.",
+        (
+            "**Resumption** belongs to the doors: own event ids, bounded replay of bytes already judged, bound to "
+            "session and principal."
+        ),
         Later.HTTP,
     ),
     (
-        "**Streams**: progress above 10/s per exchange is a run (opening entry, closing entry with count and running "
-        "hash each second and at the end).",
+        (
+            "**Streams**: progress above 10/s per exchange is a run (opening entry, closing entry with count and "
+            "running hash each second and at the end)."
+        ),
         (
             "test_streams::test_progress_up_to_the_limit_is_recorded_singly",
             "test_streams::test_progress_above_the_limit_is_a_run_with_a_count_and_a_hash",
@@ -242,6 +261,7 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
             "test_streams::test_a_run_ends_with_its_request",
             "test_streams::test_a_run_ends_with_a_cancellation_and_with_the_link",
             "test_streams::test_a_client_reports_progress_of_what_its_server_asked",
+            "test_streams::test_nobody_reports_progress_of_what_they_asked_themselves",
         ),
     ),
     (
@@ -254,8 +274,10 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "Refusals by gates are recorded once per link and window with a count: a flood must not become a flood of "
-        "records.",
+        (
+            "Refusals by gates are recorded once per link and window with a count: a flood must not become a "
+            "flood of records."
+        ),
         (
             "test_streams::test_refusals_by_gates_are_recorded_once_in_a_window_with_a_count",
             "test_streams::test_each_kind_of_refusal_has_its_window",
@@ -274,15 +296,19 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "After `consent.hold_seconds` (45) the call ends with a tool result `isError` naming the page's address and "
-        "leaves a claim: an approval within five minutes releases one repeat with the same principal, session, "
-        "verified server, policy digest and action digest.",
+        (
+            "After `consent.hold_seconds` (45) the call ends with a tool result `isError` naming the page's "
+            "address and leaves a claim: an approval within five minutes releases one repeat with the same "
+            "principal, session, verified server, policy digest and action digest."
+        ),
         Later.PAGE,
     ),
     ("A cancelled request leaves none.", Later.PAGE),
     (
-        "*Action digest* = SHA-256(domain, end-to-end bytes of our encoding); *ticket digest* = SHA-256(domain, nonce, "
-        "action digest).",
+        (
+            "*Action digest* = SHA-256(domain, end-to-end bytes of our encoding); *ticket digest* = "
+            "SHA-256(domain, nonce, action digest)."
+        ),
         (
             "test_digests::test_the_digests_are_those_of_the_plan",
             "test_answered::test_no_two_tickets_are_alike",
@@ -290,16 +316,20 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ),
     ),
     (
-        "RFC 8785 serves only definition fingerprints (integers it refuses are written as tagged decimal strings) and "
-        "exported bundles.",
+        (
+            "RFC 8785 serves only definition fingerprints (integers it refuses are written as tagged decimal "
+            "strings) and exported bundles."
+        ),
         (
             "../protocol/test_tool_definitions::test_a_fingerprint_is_that_of_the_rfc_8785_form",
             "../protocol/test_tool_definitions::test_an_integer_that_rfc_8785_refuses_has_a_fingerprint_of_its_own",
         ),
     ),
     (
-        "The durable entry that releases a ticket carries its id, and the store has `UNIQUE(ticket)`: a second spend "
-        "cannot be recorded, so cannot be sent.",
+        (
+            "The durable entry that releases a ticket carries its id, and the store has `UNIQUE(ticket)`: a "
+            "second spend cannot be recorded, so cannot be sent."
+        ),
         (
             "test_recording::test_a_spend_that_the_archive_has_seen_cannot_be_recorded_so_cannot_be_sent",
             "test_recording::test_a_ticket_is_spent_once",

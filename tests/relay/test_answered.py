@@ -6,11 +6,6 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-
-from doorward.judge.vocabulary import Answer, Principal, Ticket
-from doorward.policy.identity import verified
-from doorward.policy.model import ToolPolicy
-from doorward.relay.commands import Answered
 from tests.relay.dialogue import (
     READ,
     WIPE,
@@ -19,12 +14,20 @@ from tests.relay.dialogue import (
     asks,
     bring,
     eras,
+    greet,
+    initialize,
     notification,
     only_legacy,
+    only_modern,
     ready,
     states,
     with_tool,
 )
+
+from doorward.judge.vocabulary import Answer, Principal, Ticket
+from doorward.policy.identity import verified
+from doorward.policy.model import ToolPolicy
+from doorward.relay.commands import Answered
 
 Spoil = Callable[[Dialogue, Ticket], object]
 
@@ -189,13 +192,15 @@ def test_a_server_that_asks_while_nobody_is_attached_is_refused_at_once(era: Era
     assert turn.only("server")["error"]["code"] == -1
 
 
-@eras()
+@only_modern
 def test_a_call_that_was_held_first_settles_the_era_of_its_link(era: Era) -> None:
-    from tests.relay.dialogue import initialize
-
-    talk, held = bring(era, "HELD")
-    talk.person(held.ticket)
-    assert talk.client(initialize("second")).told("server") == []
+    talk = greet(Dialogue(era, attached=True))
+    ours = talk.client(talk.call(1, "wipe")).only("server")
+    held = talk.server(talk.result(ours["id"], tools=[WIPE]))
+    assert held.ticket.kind == "tool-call"
+    assert talk.client(initialize(2)).told("server") == []
+    assert talk.person(held.ticket).only("server")["id"] == 1
+    assert talk.client(initialize(3)).told("server") == []
 
 
 @only_legacy

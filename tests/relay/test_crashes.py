@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.relay.dialogue import MASKER, READ, Dialogue, Era, eras, greet, initialize, notification, ready
 
 from doorward.judge.vocabulary import Context
 from doorward.protocol.actions import CallTool, EmitLog, Operate, ReturnResult
 from doorward.relay import pipeline
-from tests.relay.dialogue import MASKER, READ, Dialogue, Era, eras, greet, initialize, notification, ready
 
 KINDS = ("gates", "rewrites", "checks")
 Trips = Callable[[Any, Context], bool]
@@ -30,7 +30,7 @@ def faulty(kind: str, trips: Trips) -> pipeline.Pipeline:
 
 
 def on_request(what: Any, _context: Context) -> bool:
-    return isinstance(what, CallTool) or getattr(what, "method", "") == "tools/call" and hasattr(what, "id")
+    return isinstance(what, CallTool) or (getattr(what, "method", "") == "tools/call" and hasattr(what, "id"))
 
 
 def on_answer(what: Any, context: Context) -> bool:

@@ -6,11 +6,11 @@ import hashlib
 
 import msgspec
 import pytest
+from tests.relay.dialogue import Era, Tree, asks, bring, eras, only_legacy, ready
 
 from doorward.protocol import versions
 from doorward.relay.consent import end_to_end
 from doorward.wire.jsonrpc import FrameLimits, decode
-from tests.relay.dialogue import Era, Tree, asks, bring, eras, only_legacy, ready
 
 HOPS: Tree = {
     "progressToken": 7,

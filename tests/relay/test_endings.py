@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-from doorward.relay.commands import Send
-from doorward.wire.jsonrpc import FrameLimits
 from tests.relay.dialogue import (
     Dialogue,
     Era,
@@ -20,6 +17,9 @@ from tests.relay.dialogue import (
     ready,
     states,
 )
+
+from doorward.relay.commands import Send
+from doorward.wire.jsonrpc import FrameLimits
 
 # -- a side is gone ---------------------------------------------------------------------------------------------------
 
@@ -131,13 +131,19 @@ def test_a_frame_that_breaks_a_rule_is_recorded_by_that_rule_and_passes_nothing_
 def test_a_frame_beyond_the_limits_is_recorded_as_that() -> None:
     talk = ready("legacy")
     tight = FrameLimits(max_bytes=64)
-    turn = talk.unreadable(b'{"jsonrpc":"2.0","id":4,"method":"ping","params":{"text":"' + b"x" * 64 + b'"}}', "client", limits=tight)
+    turn = talk.unreadable(
+        b'{"jsonrpc":"2.0","id":4,"method":"ping","params":{"text":"' + b"x" * 64 + b'"}}', "client", limits=tight
+    )
     assert turn.only("client")["error"]["code"] == -32600
     assert turn.controls == {"frame-limits"}
 
 
-@pytest.mark.parametrize(("rule", "code", "id"), [("json", -32700, None), ("extra-member", -32600, 4), ("id", -32600, None)])
-def test_a_client_is_told_the_specifications_code_and_its_id_where_it_can_be_read(rule: str, code: int, id: object) -> None:
+@pytest.mark.parametrize(
+    ("rule", "code", "id"), [("json", -32700, None), ("extra-member", -32600, 4), ("id", -32600, None)]
+)
+def test_a_client_is_told_the_specifications_code_and_its_id_where_it_can_be_read(
+    rule: str, code: int, id: object
+) -> None:
     told = ready("legacy").unreadable(BROKEN[rule], "client").only("client")
     assert (told["error"]["code"], told["id"]) == (code, id)
 
@@ -176,7 +182,10 @@ def test_an_unreadable_answer_whose_id_can_be_seen_ends_its_request(era: Era, li
 
 @eras()
 def test_an_answer_too_long_to_hold_ends_its_request_by_either_of_its_ends(era: Era) -> None:
-    for line in (b'{"jsonrpc":"2.0","id":1,"result":{"t":"' + b"x" * 900, b'{"jsonrpc":"2.0","result":{"t":"' + b"x" * 500 + b'"},"id":1'):
+    for line in (
+        b'{"jsonrpc":"2.0","id":1,"result":{"t":"' + b"x" * 900,
+        b'{"jsonrpc":"2.0","result":{"t":"' + b"x" * 500 + b'"},"id":1',
+    ):
         talk = ready(era)
         talk.client(talk.call(1))
         talk.client(talk.call(2))

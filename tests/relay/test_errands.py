@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-from doorward.protocol.definitions import MAX_TOOLS
-from doorward.relay import errands
 from tests.relay.dialogue import (
     MODERN,
     READ,
@@ -24,6 +21,9 @@ from tests.relay.dialogue import (
     only_modern,
     ready,
 )
+
+from doorward.protocol.definitions import MAX_TOOLS
+from doorward.relay import errands
 
 modern_first = eras(without={"legacy": Why.NO_ENVELOPE})
 
@@ -89,10 +89,11 @@ def test_a_list_without_an_end_refuses_what_waits(era: Era) -> None:
 def test_a_list_with_too_many_tools_refuses_what_waits(era: Era) -> None:
     talk = greet(Dialogue(era))
     ours = talk.client(talk.call(1)).only("server")
-    half = [{"name": f"t{n}", "inputSchema": {}} for n in range(MAX_TOOLS // 2 + 1)]
+    half = [READ] * (MAX_TOOLS // 2 + 1)  # of one name, so that only their number is too large
     ours = talk.server(talk.result(ours["id"], tools=half, nextCursor="p2")).only("server")
     turn = talk.server(talk.result(ours["id"], tools=half))
     assert turn.only("client")["error"]["code"] == -31001
+    assert "does not end" in turn.records("refusal")[0].entry.findings[0].reason
 
 
 @eras()

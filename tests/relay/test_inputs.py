@@ -6,11 +6,6 @@ import hashlib
 
 import msgspec
 import pytest
-
-from doorward.judge.vocabulary import Principal, SealedState
-from doorward.policy.identity import verified
-from doorward.relay import seal
-from doorward.relay.consent import action_digest
 from tests.relay.dialogue import (
     PRINCIPAL,
     SERVER,
@@ -22,6 +17,11 @@ from tests.relay.dialogue import (
     ready,
     requires,
 )
+
+from doorward.judge.vocabulary import Principal, SealedState
+from doorward.policy.identity import verified
+from doorward.relay import seal
+from doorward.relay.consent import action_digest
 
 KEY = b"s" * 32
 

@@ -6,7 +6,6 @@ import ast
 from pathlib import Path
 
 import pytest
-
 from tests.relay.manifest import ABOUT_THE_DRIVER, ELSEWHERE, ITEMS, Later
 
 HERE = Path(__file__).parent
@@ -23,7 +22,9 @@ def sentences() -> str:
 
 def functions(module: str) -> dict[str, ast.FunctionDef]:
     tree = ast.parse((HERE / f"{module}.py").read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+    return {
+        node.name: node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
 
 
 def named() -> set[str]:

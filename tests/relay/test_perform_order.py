@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.relay.dialogue import LIMITS, MASKER, PRINCIPAL, SERVER, START_US, Tree, initialize, initialized
 
 from doorward.audit.entry import Entry
 from doorward.errors import StorageError
@@ -27,7 +28,6 @@ from doorward.relay.commands import Arrived, Record
 from doorward.relay.relay import Relay
 from doorward.relay.state import Settings
 from doorward.wire.jsonrpc import decode
-from tests.relay.dialogue import LIMITS, MASKER, PRINCIPAL, SERVER, START_US, Tree, initialize, initialized
 
 BOUND_SECONDS = 20.0
 
@@ -48,13 +48,14 @@ class Peers:
 
     def __init__(self, tmp_path: Path) -> None:
         self.closed: list[str] = []
+        self.broken = asyncio.Event()
         self.noticed: list[Entry] = []
         self.archive = Commits(tmp_path, label="t", clock=lambda: START_US, report=lambda _: None)
         self.archive.batches = []
         self.archive.start()
         self.archive.wait_open()
         self.pipes = {side: os.pipe() for side in ("client", "server")}
-        self.outlets = {side: Outlet(self.pipes[side][1], self.closed.append, timeout_s=0.2) for side in self.pipes}
+        self.outlets = {side: Outlet(self.pipes[side][1], self.breaks, timeout_s=0.2) for side in self.pipes}
         settings = Settings(load(None), "notes", pipeline.build(MASKER), "link", "session", b"s" * 32)
         consent = ConsentChannel(
             runtime=tmp_path, state=tmp_path, label="t", on_answer=lambda _: None, on_notice=lambda _: None
@@ -64,6 +65,10 @@ class Peers:
             clock=lambda: START_US, principal=PRINCIPAL, server=SERVER, notice=self.noticed.append,
             on_close=self.closed.append,
         )  # fmt: skip
+
+    def breaks(self, why: str) -> None:
+        self.closed.append(why)
+        self.broken.set()
 
     def feed(self, sender: str, message: Tree) -> None:
         frame = decode(msgspec.json.encode(message), LIMITS)
@@ -124,7 +129,9 @@ def test_what_was_sent_can_be_read_in_the_archive(tmp_path: Path) -> None:
     play(tmp_path, scene)
     (log,) = tmp_path.rglob("*.sqlite")
     with sqlite3.connect(log) as connection:
-        kinds = [msgspec.json.decode(leaf)["kind"] for (leaf,) in connection.execute("SELECT leaf FROM entries ORDER BY idx")]
+        kinds = [
+            msgspec.json.decode(leaf)["kind"] for (leaf,) in connection.execute("SELECT leaf FROM entries ORDER BY idx")
+        ]
     connection.close()
     assert kinds == ["opened", "intent", "outcome", "closed"]
 
@@ -153,8 +160,7 @@ def test_a_peer_that_does_not_read_is_given_up_after_a_time(tmp_path: Path) -> N
     async def scene(peers: Peers) -> None:
         peers.feed("client", initialize(0, capabilities={"roots": {"x": "y" * 900_000}}))
         await peers.performer.settled()
-        while not peers.closed:
-            await asyncio.sleep(0.01)
+        await peers.broken.wait()
         assert peers.outlets["server"].broken
 
     play(tmp_path, scene)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
+from tests.relay.dialogue import Dialogue, Era, asks, eras, notification, only_legacy, ready
 
 from doorward.audit.entry import INLINE_BODY_BYTES, open_commitment
 from doorward.relay import runs
 from doorward.wire.jsonrpc import encode_value
-from tests.relay.dialogue import Dialogue, Era, asks, eras, notification, only_legacy, ready
 
 LIMIT = runs.PROGRESS_PER_WINDOW
 
@@ -97,6 +97,12 @@ def test_progress_of_nothing_that_is_open_ends_silently(era: Era) -> None:
     assert talk.server(talk.progress_to("t")).silent
 
 
+@eras()
+def test_nobody_reports_progress_of_what_they_asked_themselves(era: Era) -> None:
+    talk = calling(era)
+    assert talk.client(talk.progress_to("t")).silent
+
+
 @only_legacy
 def test_a_client_reports_progress_of_what_its_server_asked(era: Era) -> None:
     talk = ready(era, attached=True)
@@ -134,7 +140,9 @@ def test_each_kind_of_refusal_has_its_window(era: Era) -> None:
 def test_many_kinds_of_refusals_share_the_bounded_windows(era: Era) -> None:
     talk = ready(era)
     recorded = sum(len(talk.client(talk.request(n, f"no/such{n}")).written) for n in range(500))
-    assert 0 < recorded <= 64
+    assert 0 < recorded <= 64 + 1, "those beyond are counted together"
+    closing = talk.until_deadline().records("run")
+    assert sum(record.entry.count for record in closing) == 500 - recorded
 
 
 @eras()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-from doorward.judge.gates.solicited import MAX_OPEN
-from doorward.policy.model import ToolPolicy
 from tests.relay.dialogue import (
     ASKABLE,
     LEGACY,
@@ -26,6 +23,9 @@ from tests.relay.dialogue import (
     requires,
     with_tool,
 )
+
+from doorward.judge.gates.solicited import MAX_OPEN
+from doorward.policy.model import ToolPolicy
 
 REFUSED = {"code": -31001, "message": "refused by the gateway"}
 
@@ -167,7 +167,9 @@ def _undeclared(talk: Dialogue, method: str) -> Tree:
 @only_legacy
 @pytest.mark.parametrize("method", LEGACY_ASKS)
 @pytest.mark.parametrize("how", [_refused_at_once, _refused_by_a_person, _expired, _undeclared])
-def test_a_legacy_ask_that_does_not_pass_is_answered_in_the_servers_own_words(era: Era, method: str, how: object) -> None:
+def test_a_legacy_ask_that_does_not_pass_is_answered_in_the_servers_own_words(
+    era: Era, method: str, how: object
+) -> None:
     talk = ready(era, attached=True, client=dict(ASKABLE))
     assert callable(how)
     told = how(talk, method)

@@ -1,4 +1,4 @@
-"""Bytes to one message: each rule, each limit at and beyond its bound, and nothing lost on the way (architecture §8)."""
+"""Bytes to one message: each rule, each limit at and beyond its bound, and nothing lost (architecture §8)."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ def fault(frame: bytes, limits: FrameLimits = WIDE) -> MalformedMessageError:
     return found.value
 
 
-# -- what is a message ---------------------------------------------------------------------------------------------------
+# -- what is a message -------------------------------------------------------------------------------------------------
 
 GOOD: dict[bytes, Message] = {
     b'{"jsonrpc":"2.0","id":1,"method":"ping"}': Request(1, "ping"),
     b'{"jsonrpc":"2.0","id":"1","method":"ping","params":{}}': Request("1", "ping", {}),
-    b'{"jsonrpc":"2.0","id":-3,"method":"a","params":{"b":[1,2.5,null,true]}}': Request(-3, "a", {"b": [1, 2.5, None, True]}),
+    b'{"jsonrpc":"2.0","id":-3,"method":"a","params":{"b":[1,2.5,null,true]}}': Request(
+        -3, "a", {"b": [1, 2.5, None, True]}
+    ),
     b'{"jsonrpc":"2.0","method":"notifications/x"}': Notification("notifications/x"),
     b'{"jsonrpc":"2.0","id":1,"result":{}}': Response(1, result={}),
     b'{"jsonrpc":"2.0","id":"a","error":{"code":1,"message":"m"}}': Response("a", error={"code": 1, "message": "m"}),
@@ -160,7 +162,7 @@ def test_the_number_and_the_text_have_two_keys() -> None:
     assert {key_of(1), key_of("1"), key_of(-1), key_of(10**30)} == {"1", '"1"', "-1", "1" + "0" * 30}
 
 
-# -- limits, exactly -----------------------------------------------------------------------------------------------------
+# -- limits, exactly ---------------------------------------------------------------------------------------------------
 
 
 def wrapped(value: bytes) -> bytes:
@@ -172,9 +174,8 @@ def test_as_many_bytes_as_allowed_and_not_one_more(size: int) -> None:
     frame = wrapped(b'"' + b"x" * (size - len(wrapped(b'""'))) + b'"')
     assert len(frame) == size
     assert decode(frame, FrameLimits(max_bytes=size)).body == frame
-    assert (fault(frame, FrameLimits(max_bytes=size - 1)).rule, fault(frame, FrameLimits(max_bytes=size - 1)).rpc_code) == (
-        "frame-bytes", REQUEST,
-    )  # fmt: skip
+    problem = fault(frame, FrameLimits(max_bytes=size - 1))
+    assert (problem.rule, problem.rpc_code) == ("frame-bytes", REQUEST)
 
 
 @pytest.mark.parametrize("pair", [(b"[", b"]"), (b'{"a":', b"}")])
@@ -186,12 +187,13 @@ def test_as_deep_as_allowed_and_not_one_deeper(pair: tuple[bytes, bytes], depth:
     def nested(levels: int) -> bytes:
         return wrapped(opening * levels + b"1" + closing * levels)
 
-    assert decode(nested(depth - 2), FrameLimits(max_depth=depth))
+    assert decode(nested(depth - 2), FrameLimits(max_depth=depth)).body == nested(depth - 2)
     assert fault(nested(depth - 1), FrameLimits(max_depth=depth)).rule == "frame-depth"
 
 
 def test_brackets_in_a_text_are_not_depth() -> None:
-    assert decode(wrapped(b'"' + b"[{" * 500 + b'"'), FrameLimits(max_depth=3))
+    frame = wrapped(b'"' + b"[{" * 500 + b'"')
+    assert decode(frame, FrameLimits(max_depth=3)).body == frame
 
 
 @pytest.mark.parametrize("count", [10, 20_000])
@@ -220,7 +222,7 @@ def test_no_text_makes_counting_slow(unit: bytes) -> None:
     assert fault(frame).rule in ("frame-nodes", "json")
 
 
-# -- properties ----------------------------------------------------------------------------------------------------------
+# -- properties --------------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 names = st.sampled_from(["a", "b", "id", "\u00e9", "", ":", '"', "\\", "{"]) | texts
@@ -252,7 +254,9 @@ def test_decoding_what_was_encoded_changes_nothing(message: Message) -> None:
 
 
 @given(messages, st.sampled_from([None, 2]), st.booleans())
-def test_another_writers_spelling_of_a_message_is_the_same_message(message: Message, indent: int | None, ascii_only: bool) -> None:
+def test_another_writers_spelling_of_a_message_is_the_same_message(
+    message: Message, indent: int | None, ascii_only: bool
+) -> None:
     theirs = json.dumps(decode_value(encode(message)), indent=indent, ensure_ascii=ascii_only).encode()
     assert repr(decode(theirs, WIDE).message) == repr(message)
 
@@ -269,8 +273,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 member_lists = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["", ":", '"a":1', "\\", "{", "},"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(st.tuples(st.sampled_from(["a", "b", ":", '"', "\\"]), inner), max_size=3).map(lambda pairs: ("object", pairs)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(st.tuples(st.sampled_from(["a", "b", ":", '"', "\\"]), inner), max_size=3).map(
+            lambda pairs: ("object", pairs)
+        )
+    ),
     max_leaves=12,
 )
 
@@ -279,7 +287,10 @@ def written(value: Any, escaped: bool) -> str:
     """JSON text in which an object may name a member twice, also by another spelling of its name."""
     if isinstance(value, tuple):
         members = [
-            (json.dumps(name) if not (escaped and at % 2) else "".join(f"\\u{ord(c):04x}" for c in name).join('""'), item)
+            (
+                json.dumps(name) if not (escaped and at % 2) else "".join(f"\\u{ord(c):04x}" for c in name).join('""'),
+                item,
+            )
             for at, (name, item) in enumerate(value[1])
         ]
         return "{" + ",".join(f"{name} :{written(item, escaped)}" for name, item in members) + "}"
@@ -288,7 +299,7 @@ def written(value: Any, escaped: bool) -> str:
     return json.dumps(value)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(member_lists, st.booleans())
 @example(("object", [("a", 1), ("a", 1)]), True)
 def test_a_member_named_twice_is_found_wherever_the_standard_library_finds_it(value: Any, escaped: bool) -> None:
@@ -301,14 +312,17 @@ def test_a_member_named_twice_is_found_wherever_the_standard_library_finds_it(va
         assert repr(decode(frame, WIDE).message) == repr(Response(1, result={"v": json.loads(frame)["result"]["v"]}))
 
 
-@settings(max_examples=300)
-@given(st.binary(max_size=60) | messages.map(encode).flatmap(lambda body: st.integers(0, len(body)).map(lambda at: body[:at])))
+@settings(max_examples=200)
+@given(
+    st.binary(max_size=60)
+    | messages.map(encode).flatmap(lambda body: st.integers(0, len(body)).map(lambda at: body[:at]))
+)
 def test_any_bytes_are_a_message_or_a_named_fault(frame: bytes) -> None:
     try:
         found = decode(frame, WIDE)
-    except MalformedMessageError as problem:
-        assert problem.rpc_code in (PARSE, REQUEST)
-        assert problem.rule
+    except MalformedMessageError:
+        assert fault(frame).rpc_code in (PARSE, REQUEST)
+        assert fault(frame).rule
     else:
         assert decode(found.body, WIDE).message == found.message
 

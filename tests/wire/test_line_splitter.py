@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -25,20 +27,21 @@ def trivial(data: bytes, max_bytes: int) -> list[bytes | int]:
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     places = [0, *sorted(place % (len(data) + 1) for place in at), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
 def split(chunks: list[bytes], max_bytes: int = MAX) -> list[bytes | int]:
     splitter = LineSplitter(max_bytes)
     lines: list[bytes | int] = []
     for chunk in chunks:
-        for line in splitter.feed(chunk):
-            lines.append(line.size if isinstance(line, Overlong) else line)
+        lines += [line.size if isinstance(line, Overlong) else line for line in splitter.feed(chunk)]
         assert splitter.pending <= max_bytes + 1
     return lines
 
 
-pieces = st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b" ", b"\x00", b"\xff", b"x" * (MAX - 1), b"y" * MAX, b"z" * 40])
+pieces = st.sampled_from(
+    [b"a", b"bc", b"\n", b"\r", b"\r\n", b" ", b"\x00", b"\xff", b"x" * (MAX - 1), b"y" * MAX, b"z" * 40]
+)
 
 
 @settings(max_examples=500)

@@ -15,7 +15,9 @@ library and ``cryptography`` only. Opens the file read-only, in one read transac
 7. Checkpoints that were kept elsewhere (``witnessed``) agree as well.
 
 What it cannot see: that a whole log is missing; that the end of a log was removed together with the checkpoints over it
-(step 7 is the answer to both); entries that were never written; anything done by whoever holds the signing key.
+(step 7 is the answer to both; with every checkpoint gone, ``unsigned_tail`` is ``size``, and nothing of it is proven);
+that a salt was exchanged for another one; entries that were never written; anything done by whoever holds the signing
+key.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ _HASH_BYTES: Final = 32
 _KEY_BYTES: Final = 32
 _TIME_LINE: Final = "doorward-time-us "
 _COLUMNS: Final = ("reference", "ticket", "request", "spends")
-_ENTRIES: Final = "SELECT idx, leaf, hash, reference, ticket, request, spends FROM entries ORDER BY idx"
+_ENTRIES: Final = "SELECT idx, leaf, hash, salt, reference, ticket, request, spends FROM entries ORDER BY idx"
+_SALT_BYTES: Final = range(16, 256)
 _SCHEMA: Final = {
     "entries": "CREATE TABLE entries ( idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, hash BLOB NOT NULL, salt BLOB,"
     " reference TEXT, ticket TEXT, request TEXT, spends TEXT )",
@@ -224,7 +227,8 @@ class _Examination:
         if index == 0:
             self._check_first(entry)
         self.hashes.append(computed)
-        self._check_columns(index, entry, row[3:])
+        self._check_salt(index, entry, row[3])
+        self._check_columns(index, entry, row[4:])
         self._check_body(index, entry)
         self._check_spending(index, str(entry.get("spends", "")))
         return entry
@@ -243,6 +247,11 @@ class _Examination:
             later = (_read_leaf(at, leaf).get("index") for at, leaf in rest if isinstance(leaf, bytes))
             fault = "swapped" if index in later else "dropped"
         raise Tampered(fault, f"where entry {index} belongs stands entry {says}", index, str(index), str(says))
+
+    def _check_salt(self, index: int, entry: dict[str, Any], salt: object) -> None:
+        """Without its salt a commitment can never be opened. Which bytes the salt has, only the original shows."""
+        if "commitment" in entry and not (isinstance(salt, bytes) and len(salt) in _SALT_BYTES):
+            raise Tampered("column", f"the salt of entry {index} is gone, so its commitment proves nothing", index)
 
     def _check_columns(self, index: int, entry: dict[str, Any], columns: Sequence[object]) -> None:
         for name, column in zip(_COLUMNS, columns, strict=True):

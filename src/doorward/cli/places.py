@@ -46,9 +46,18 @@ def policy_path(args: argparse.Namespace) -> Path | None:
     """The policy file: what ``-c`` names, there or not; else the user's, if there is one; else None."""
     if given := getattr(args, "config", None):
         return Path(given).absolute()
-    usual = (_xdg("XDG_CONFIG_HOME") or home() / ".config") / "doorward" / "doorward.toml"
+    usual = policy_folders()[0] / "doorward.toml"
     # A dangling link is a policy that went missing, not the absence of one.
     return usual if os.path.lexists(usual) else None
+
+
+def policy_folders() -> tuple[Path, ...]:
+    """Where a policy is looked for without ``-c``, by us first and by whoever starts with a shorter environment.
+
+    There or not: a server that could make one would write the policy of every later start.
+    """
+    settings = (_xdg("XDG_CONFIG_HOME"), home() / ".config")
+    return tuple(dict.fromkeys(folder / "doorward" for folder in settings if folder))
 
 
 def lock_path(args: argparse.Namespace) -> Path:

@@ -75,5 +75,5 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
     )
     lock = places.lock_path(args)
     config = path.parent if path is not None else lock.parent
-    where = app.Places(state, places.runtime_directory(state), lock, Path(config))
+    where = app.Places(state, places.runtime_directory(state), lock, Path(config), places.policy_folders())
     return app.wrap(options, load(path), where, launcher)

@@ -8,6 +8,11 @@ What it finds is only ever read. A folder that would show too much (a home, shar
 Doorward's own state) is never taken as part of an installation: then only the file is, and the narrow parts of a
 prefix.
 
+Much of this is hearsay: a path file, a link named ``node_modules``. A server that may write there could widen its own
+walls for the next start, so each path comes with what named it (`Found.named_by`), and ``profile`` judges that. A
+``node_modules`` is one only if it is called so where it really lies; a path file counts only for a folder that looks
+like a project; a module is never looked for through a link in the working directory.
+
 Not found, and then named by the operator with ``--read``: libraries that a package manager keeps outside the prefix,
 editable installs through an import hook instead of a path, programs outside of the system's folders which the server
 starts itself.
@@ -47,6 +52,7 @@ _PREFIX_MARKS = ("pyvenv.cfg", "conda-meta", "lib/node_modules", "include/node")
 _PREFIX_PARTS = ("lib/python3.*", "lib64/python3.*", "lib/node_modules")
 _SHIM_MARKS = ("libexec", "versions", "installs")
 _PACKAGE_MARKS = ("package.json", "pyproject.toml")
+_PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg")
 _CODE_PATHS = ("PYTHONPATH", "NODE_PATH", "LD_LIBRARY_PATH")
 
 _LINKS_IN_A_ROW = 40
@@ -56,11 +62,19 @@ _STICKY_AND_OPEN = stat.S_ISVTX | stat.S_IWOTH
 _VERSION = re.compile(r"[0-9.]+\Z")
 
 
-class Installation(msgspec.Struct, frozen=True, gc=False):
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """``path`` is resolved. ``named_by`` is the path as it was found, or the file in which it stood (``told``)."""
+
+    path: str
+    named_by: str
+    told: bool = False
+
+
+class Installation(msgspec.Struct, frozen=True):
     """``program`` is what to execute; ``read`` what it consists of; ``code`` the arguments that name parts of it."""
 
     program: str
-    read: tuple[str, ...]
+    read: tuple[Found, ...]
     code: frozenset[int]
 
 
@@ -111,29 +125,32 @@ def find_installation(
     for name in _CODE_PATHS:
         for entry in filter(os.path.isabs, environ.get(name, "").split(":")):
             reader.add_folder(entry)
-    return Installation(program, tuple(reader.found), frozenset(code))
+    return Installation(program, tuple(reader.found.values()), frozenset(code))
 
 
 class _Reader:
     """Collects the paths. A dict, since the order in which things were found explains them best."""
 
     def __init__(self, search: str, cwd: str, too_wide: Callable[[str], bool]) -> None:
-        self.found: dict[str, None] = {}
+        self.found: dict[tuple[str, str], Found] = {}
+        self._bases: set[str] = set()
         self._search = search
         self._cwd = cwd
         self._too_wide = too_wide
 
-    def add_folder(self, path: str) -> bool:
+    def add_folder(self, path: str, told_by: str = "") -> bool:
         real = os.path.realpath(path)
         if not os.path.isdir(real) or self._too_wide(real) or is_shared(real):
             return False
-        self.found[real] = None
+        named_by = told_by or path
+        self.found[real, named_by] = Found(real, named_by, bool(told_by))
         return True
 
     def add_file(self, path: str) -> None:
+        # Files are what the command line itself names, or lie beside it: what they are is pinned, not hearsay.
         real = os.path.realpath(path)
         if os.path.isfile(real):
-            self.found[real] = None
+            self.found[real, real] = Found(real, real)
 
     def add_program(self, path: str, shebangs: int = 0) -> None:
         """The file, the prefixes that it and the links to it lie in, and the interpreter that its first line names."""
@@ -184,6 +201,7 @@ class _Reader:
                 break
             elif argument == "-m" and family in ("python", "pypy"):
                 self._add_module("".join(argv[index + 1 : index + 2]))
+                code.add(index + 1)  # a name, and not the folder of that name which may lie here
                 break
             elif not argument.startswith("-") and self._add_argument(argument):
                 code.add(index)
@@ -221,7 +239,9 @@ class _Reader:
         for place in _upwards(folder):
             if os.path.basename(place) == "node_modules":
                 self.add_folder(place)
-            self.add_folder(os.path.join(place, "node_modules"))
+            modules = os.path.join(place, "node_modules")
+            if os.path.basename(os.path.realpath(modules)) == "node_modules":
+                self.add_folder(modules)
             marks = [mark for mark in _PACKAGE_MARKS if os.path.isfile(os.path.join(place, mark))]
             if marks and not nearest:
                 nearest = True
@@ -231,39 +251,42 @@ class _Reader:
 
     def _add_module(self, name: str) -> None:
         head = name.partition(".")[0]
-        if head:
-            self.add_folder(os.path.join(self._cwd, head))
-            self.add_file(os.path.join(self._cwd, f"{head}.py"))
+        for place in (os.path.join(self._cwd, head), os.path.join(self._cwd, f"{head}.py")) if head else ():
+            if os.path.islink(place):
+                continue
+            if not self.add_folder(place):
+                self.add_file(place)
 
-    def _add_prefix(self, folder: str) -> None:
+    def _add_prefix(self, folder: str, told_by: str = "") -> None:
         prefix = os.path.dirname(os.path.realpath(folder))
         if os.path.basename(folder) == "shims" and _has(prefix, _SHIM_MARKS):
-            self.add_folder(prefix)  # pyenv, rbenv, asdf, mise: the shim looks the real program up below
+            self.add_folder(prefix, told_by)  # pyenv, rbenv, asdf, mise: the shim looks the real program up below
             return
         if os.path.basename(folder) != "bin":
             return
         pythons = [library for part in _PREFIX_PARTS[:2] for library in glob.glob(os.path.join(prefix, part))]
         if not pythons and not _has(prefix, _PREFIX_MARKS):
             return
-        if not self.add_folder(prefix):
+        if not self.add_folder(prefix, told_by):
             for part in _PREFIX_PARTS:
                 for library in glob.glob(os.path.join(prefix, part)):
-                    self.add_folder(library)
+                    self.add_folder(library, told_by)
         for library in pythons:
             self._add_editable(library)
         self._add_base(os.path.join(prefix, "pyvenv.cfg"))
 
     def _add_base(self, settings: str) -> None:
         for key, value in _settings(settings):
-            if key == "home" and os.path.isabs(value) and os.path.realpath(value) not in self.found:
-                self._add_prefix(value)
+            if key == "home" and os.path.isabs(value) and value not in self._bases:
+                self._bases.add(value)  # two that name each other must come to an end
+                self._add_prefix(value, told_by=settings)
 
     def _add_editable(self, library: str) -> None:
         """Folders that path files in site-packages add: what ``pip install -e`` leaves behind."""
         for path_file in glob.glob(os.path.join(library, "site-packages", "*.pth")):
             for line in _lines(path_file):
-                if os.path.isabs(line):
-                    self.add_folder(line)
+                if os.path.isabs(line) and _is_project(os.path.realpath(line)):
+                    self.add_folder(line, told_by=path_file)
 
     def _on_path(self, name: str) -> str:
         try:
@@ -331,6 +354,11 @@ def _lines(path: str) -> list[str]:
 
 def _has(folder: str, marks: Sequence[str]) -> bool:
     return any(os.path.exists(os.path.join(folder, mark)) for mark in marks)
+
+
+def _is_project(folder: str) -> bool:
+    """Whether this can be what was installed editably: a project, or the ``src`` folder of one."""
+    return _has(folder, _PROJECT_MARKS) or _has(os.path.dirname(folder), _PROJECT_MARKS)
 
 
 def _holds_programs(folder: str) -> bool:

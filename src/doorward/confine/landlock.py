@@ -1,6 +1,6 @@
 """Landlock: a process gives up the file system, except the paths named, for itself and all that it will ever start.
 
-This module and ``prctl`` below are the only ctypes of Doorward. It imports nothing of Doorward and nothing slow, since
+This module and ``seccomp`` are the only ctypes of Doorward. It imports nothing of Doorward and nothing slow, since
 the launcher loads it by path before the server starts; for the same reason it raises ``OSError`` as the kernel gave it,
 and ``process`` and ``probe`` turn that into a ``ConfinementError``.
 
@@ -84,10 +84,10 @@ _PATH_BENEATH = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def prctl(option: int, value: int) -> None:
-    """Set one attribute of this process. Raises OSError as the kernel gave it."""
+def prctl(option: int, value: int, more: bytes | None = None) -> None:
+    """Set one attribute of this process; ``more`` is what an option points to. Raises OSError as the kernel gave it."""
     unsigned = ctypes.c_ulong
-    if _libc.prctl(ctypes.c_int(option), unsigned(value), unsigned(0), unsigned(0), unsigned(0)) != 0:
+    if _libc.prctl(ctypes.c_int(option), unsigned(value), ctypes.c_char_p(more), unsigned(0), unsigned(0)) != 0:
         raise _last_error()
 
 

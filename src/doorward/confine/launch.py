@@ -20,10 +20,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from doorward.confine import landlock
+    from doorward.confine import landlock, seccomp
 else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out; last, so it can shadow nothing
     import landlock
+    import seccomp
 
 PLAN_FD, REPORT_FD = 3, 4
 _SIGKILL, _SIGPIPE, _SIGXFSZ = 9, 13, 25
@@ -80,6 +81,8 @@ def _become_server(plan: Plan, outcome: int, supervisor: int) -> NoReturn:
         if plan[b"confined"] == [b"1"]:
             landlock.prctl(landlock.PR_SET_NO_NEW_PRIVS, 1)
             landlock.restrict([*plan.get(b"read", ()), f"/proc/{os.getpid()}"], plan.get(b"write", ()))
+            stage = "seccomp"
+            seccomp.restrict()
         stage = "program"
         for ignored_by_python in (_SIGPIPE, _SIGXFSZ):
             landlock.default_signal(ignored_by_python)

@@ -37,6 +37,33 @@ def real_path(path: str) -> str | None:
         return None
 
 
+def links_on_the_way(path: str) -> tuple[str, ...]:
+    """Where the symbolic links lie that the kernel follows along an absolute path, each as a resolved path, in order.
+
+    Whoever may write in the folder of one of them decides where ``path`` leads. At most 40, as the kernel follows.
+    """
+    found: list[str] = []
+    resolved = ""
+    waiting = path.split("/")[::-1]
+    while waiting and len(found) < MAX_LINKS:
+        part = waiting.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            resolved = resolved.rpartition("/")[0]
+            continue
+        place = f"{resolved}/{part}"
+        try:
+            target = os.readlink(place)
+        except OSError:
+            resolved = place
+            continue
+        found.append(place)
+        resolved = "" if target.startswith("/") else resolved
+        waiting += target.split("/")[::-1]
+    return tuple(found)
+
+
 def _follow(path: str) -> str | None:
     resolved, links, exists = "", 0, True
     waiting = path.split("/")[::-1]

@@ -149,9 +149,9 @@ class Child:
             self.status = 128 + _SIGKILL if self.pid is not None else None
             sweep()
         if self.temp and os.path.isdir(self.temp):
-            import shutil  # only here: it loads every compression there is
+            from doorward.confine.removal import remove_tree  # only here: a supervisor that was not killed did it
 
-            shutil.rmtree(self.temp, ignore_errors=True)
+            remove_tree(self.temp)
 
     def _receive_until(self, done: Callable[[], bool], timeout_seconds: float | None) -> None:
         if done():
@@ -370,6 +370,11 @@ def _explain(failure: str) -> ConfinementError:
     if stage == "landlock":
         return ConfinementError(
             f"landlock could not confine the server: {reason}",
+            hint="--unsafe-no-sandbox starts the server without walls",
+        )
+    if stage == "seccomp":
+        return ConfinementError(
+            f"seccomp could not confine the server: {reason}",
             hint="--unsafe-no-sandbox starts the server without walls",
         )
     if stage == "folder":

@@ -20,6 +20,14 @@ Decisions, each with its reason:
   runs.
 - *HOME stays set and unreadable.* Programs that look there find that they may not; bubblewrap will show an empty one.
   Only git takes that for the end of the world, so it is told not to look (unless ``--read`` gives it its settings).
+- *What the server may write does not widen its walls.* A link, a path file or a ``node_modules`` that it left in its
+  folder would give it, at its next start, whatever it points to. So a folder reached through a link that lies in a
+  folder to be written, and leads out of it, is refused when the operator named it, and left out when it was found. A
+  relative argument that a link in the working directory leads elsewhere is refused too: a cloned repository can hold
+  a link named like any argument.
+- *A file after an option brings its folder, unless that is /etc or the like* (directly below ``/``) *or a hidden folder
+  of the home*: what lies there belongs to many programs, so the file alone is given.
+- *PATH reaches the server without its relative parts*, so that what it starts by name cannot come from where it stands.
 - *npm and uv keep what they fetch in the server's own cache*, uv its tools as well: it makes that folder before use.
 
 Does not protect what lies inside the folders. Files are granted as they are found now: one that is replaced later
@@ -35,7 +43,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from doorward.confine.environment import Profile, ancestor_environment, select_environment
-from doorward.confine.installation import find_installation, is_shared
+from doorward.confine.installation import Found, find_installation, is_shared
+from doorward.confine.paths import links_on_the_way
 from doorward.errors import ConfinementError
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
@@ -109,20 +118,25 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     grants: Iterable[str] = (),
     profile: Profile = "standard",
     parent_pid: int | None = None,
+    also_own: Iterable[str] = (),
 ) -> SandboxProfile:
     """Look at a command line and say what its server may touch. Changes nothing on disk.
 
     ``state`` and ``config`` are Doorward's folders (they need not exist yet), ``server`` its name for the server,
-    ``grants`` the names of ``--env``, ``parent_pid`` where the search for whoever launched us begins (our parent).
+    ``grants`` the names of ``--env``, ``parent_pid`` where the search for whoever launched us begins (our parent),
+    ``also_own`` more folders to be kept from servers as those two are.
 
     Raises ConfinementError when the program cannot be found; when a folder is ``/``, a home or an ancestor of one, or
-    contains or lies inside ``state`` or ``config``; when ``--read`` or ``--write`` names nothing; when ``state`` lies
-    in a system folder, where no wall could hide it.
+    contains or lies inside ``state`` or ``config``; when ``--read`` or ``--write`` names nothing; when a link that the
+    server or a repository could have placed leads to a folder; when ``state`` lies in a system folder, where no wall
+    could hide it.
     """
-    guard = _Guard(home, state, config)
+    guard = _Guard(home, state, config, also_own)
     passed, withheld = select_environment(
         environ, inherited=ancestor_environment(parent_pid), grants=grants, profile=profile
     )
+    if "PATH" in passed:
+        passed["PATH"] = ":".join(filter(os.path.isabs, passed["PATH"].split(":")))
     installation = find_installation(argv, environ=passed, cwd=cwd, home=home, too_wide=guard.is_too_wide)
     folders = _Folders(guard, cwd)
     if profile == "standard":
@@ -131,6 +145,9 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         folders.add_named(path, "--read")
     for path in write:
         folders.add_named(path, "--write")
+    folders.check_links()
+    written = tuple(folder.path for folder in folders.in_order() if folder.write)
+    found = [one.path for one in installation.read if not _could_be_planted(one, written)]
     system = _system_paths()
     guard.check_system(system)
     cache = os.path.join(os.path.realpath(state), "cache", _file_name(server))
@@ -139,7 +156,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     temp = environ.get("TMPDIR", "")
     return SandboxProfile(
         program=installation.program,
-        read=_outermost((*system, *installation.read)),
+        read=_outermost((*system, *found)),
         write=tuple(f"/dev/{name}" for name in _DEVICES),
         folders=folders.in_order(),
         env=tuple(passed.items()),
@@ -153,17 +170,24 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
 class _Guard:
     """Knows which folders are never given, and why."""
 
-    def __init__(self, home: str, state: str, config: str) -> None:
+    def __init__(self, home: str, state: str, config: str, also_own: Iterable[str]) -> None:
         account = pwd.getpwuid(os.getuid()).pw_dir if _has_account() else home
         self._homes = {os.path.realpath(path) for path in (home, account, "/root") if os.path.isabs(path)}
         self._own = {
             "the state directory": os.path.realpath(state),
             "the configuration directory": os.path.realpath(config),
+            **{path: os.path.realpath(path) for path in also_own},
         }
 
     def is_too_wide(self, path: str) -> bool:
         """For what nobody named: ``~/.local`` too, which holds an installation and much else."""
         return self._problem(path) != "" or any(path == os.path.join(home, ".local") for home in self._homes)
+
+    def holds_others(self, path: str) -> bool:
+        """For the folder beside a file: one that many programs keep their things in."""
+        above = os.path.dirname(path)
+        is_hidden = above in self._homes and os.path.basename(path).startswith(".")
+        return is_hidden or above == "/" or self.is_too_wide(path) or is_shared(path)
 
     def check(self, path: str, named: str) -> None:
         """Raises ConfinementError when this resolved path must not be given to a server."""
@@ -196,6 +220,7 @@ class _Folders:
         self._guard = guard
         self._cwd = cwd
         self._found: dict[str, Folder] = {}
+        self._named: list[tuple[str, str, str]] = []
 
     def add_arguments(self, argv: Sequence[str], code: frozenset[int]) -> None:
         for index, argument in enumerate(argv):
@@ -208,7 +233,21 @@ class _Folders:
         if not os.path.exists(real):
             raise ConfinementError(f"{option} {path} does not exist", hint="create it first, or correct the path")
         self._guard.check(real, f"{option} {path}")
+        self._named.append((f"{option} {path}", path, real))
         self._add(Folder(real, option == "--write", option, is_file=not os.path.isdir(real)))
+
+    def check_links(self) -> None:
+        """Raises ConfinementError when a link that is not the operator's own decided where a name leads."""
+        written = [folder.path for folder in self._found.values() if folder.write]
+        for said, path, real in self._named:
+            untrusted = written if os.path.isabs(path) else [*written, os.path.realpath(self._cwd)]
+            # A folder is no link that leads out of itself: where the name arrived does not judge how it got there.
+            places = [place for place in untrusted if place != real]
+            if link := _leads_out(os.path.join(self._cwd, path), real, places):
+                raise ConfinementError(
+                    f"{said} leads through the link {link}, which somebody else could have placed, to {real}",
+                    hint="write the path to which it leads, if that is meant",
+                )
 
     def in_order(self) -> tuple[Folder, ...]:
         return tuple(sorted(self._found.values(), key=lambda folder: folder.is_file))
@@ -223,13 +262,15 @@ class _Folders:
         real = self._resolve(path)
         if os.path.isdir(real):
             self._guard.check(real, f"the argument {argument}")
+            self._named.append((f"the argument {argument}", path, real))
             self._add(Folder(real, True, "argument"))
         elif os.path.isfile(real):
             self._guard.check(real, f"the argument {argument}")
+            self._named.append((f"the argument {argument}", path, real))
             self._add(Folder(real, False, "argument", is_file=True))
             # Nobody named the folder itself: where it is too wide the file alone is given, without complaint.
             folder = os.path.dirname(real)
-            if after_option and not self._guard.is_too_wide(folder) and not is_shared(folder):
+            if after_option and not self._guard.holds_others(folder):
                 self._add(Folder(folder, False, "argument"))
 
     def _resolve(self, path: str) -> str:
@@ -266,6 +307,23 @@ def _without_hidden_git_settings(environ: Mapping[str, str], home: str, given: I
         if hidden and name not in environ:
             told[name] = value
     return told
+
+
+def _leads_out(path: str, real: str, untrusted: Iterable[str]) -> str:
+    """The first link along ``path`` that lies in an untrusted folder and takes the way out of it; empty if none."""
+    outside = [place for place in untrusted if not _is_below(real, place)]
+    for link in links_on_the_way(path) if outside else ():
+        if any(link != place and _is_below(link, place) for place in outside):
+            return link
+    return ""
+
+
+def _could_be_planted(one: Found, written: Iterable[str]) -> bool:
+    """Whether the server itself could have made us find this outside of what it may write."""
+    outside = [place for place in written if not _is_below(one.path, place)]
+    if one.told and any(_is_below(os.path.realpath(one.named_by), place) for place in outside):
+        return True
+    return _leads_out(one.named_by, one.path, outside) != ""
 
 
 def _outermost(paths: Iterable[str]) -> tuple[str, ...]:

@@ -20,11 +20,10 @@ import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from doorward.confine import tree
+    from doorward.confine import removal, tree
 else:
-    import tree  # beside us: the launcher has no packages
+    import removal  # beside us: the launcher has no packages
+    import tree
 
 END_SIGNAL = signal.SIGTERM
 
@@ -70,7 +69,7 @@ class Supervisor:
         self._end_tree()
         self._learn_outcome()
         if temp:
-            remove_tree(temp)
+            removal.remove_tree(temp)
         if self._executed and self._status is not None:
             code = os.waitstatus_to_exitcode(self._status)
             self._say(f"exited {code}" if code >= 0 else f"killed {-code}")
@@ -128,25 +127,6 @@ class Supervisor:
             os.write(self._report, line.encode() + b"\n")
         except OSError:
             self._ending = True  # nobody listens any more
-
-
-def remove_tree(top: bytes) -> None:
-    """Remove a folder with everything in it, following no symbolic link; what cannot be removed stays."""
-    for _, folders, files, place in os.fwalk(top, topdown=False):
-        for name in files:
-            _quietly(os.unlink, name, place)
-        for name in folders:
-            # A link to a folder counts as a folder here, and is only unlinked.
-            _quietly(os.unlink, name, place)
-            _quietly(os.rmdir, name, place)
-    _quietly(os.rmdir, top, None)
-
-
-def _quietly(remove: Callable[..., None], name: bytes | str, place: int | None) -> None:
-    try:  # noqa: SIM105 - contextlib would cost three milliseconds
-        remove(name, dir_fd=place)
-    except OSError:
-        pass
 
 
 def _only_wake(number: int, frame: object) -> None:

@@ -279,7 +279,7 @@ _AS_IS = tuple(
         rb"_(?:[A-Za-z0-9+/]{16}|(?<=r_[op]at_))",
         (
             rb"-(?:(?<=sk-)[A-Za-z0-9_-]{16}|(?<=glpat-)|(?<=pypi-)|(?<=xox[abeoprs]-)|(?<=xapp-)|(?<=xai-)|"
-            rb"(?<=--)[A-Za-z0-9_-]{0,40}?(?i:pass|token|secret|key|cred|pwd|jwt|cookie|otp|bearer|auth|connection))"
+            rb"(?<=--)(?=\w)(?:\w|-(?!-)){0,40}?(?i:pass|token|secret|key|cred|pwd|jwt|cookie|otp|bearer|auth|connection))"
         ),
         rb"\.(?:(?<=SG\.)|(?<=ya29\.)|(?<=hvs\.)|(?<=hooks\.)slack|com/api/webhooks/)",
         rb":AA[A-Za-z0-9_-]{30}",

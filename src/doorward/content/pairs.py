@@ -110,6 +110,7 @@ _EXPRESSION = re.compile(r"&?[A-Za-z_$][\w$]*(?:(?:\??\.|::|->)[A-Za-z_$][A-Za-z
 _PROSE_FOLLOWS = re.compile(r"[ \t]+[A-Za-z(]")
 _LETTERS = re.compile(r"[A-Za-z_$.]+")
 _SHORTEST_VALUE = 3
+_LONG_VALUE = 256
 _LONGEST_IDENTIFIER = 20
 _MACHINE_MADE = frozenset(("token", "key", "secret"))
 
@@ -197,9 +198,23 @@ def _option_value(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
     if opener:
         yield _quoted(text, opener, kind)
         return
-    value = _BARE.match(text, at)
-    if value and not value[0].startswith("-") and not _PLACEHOLDER.match(value[0]):
+    value = _bare_value(text, at)
+    if value and not value[0].startswith("-"):
         yield value.start(), _trimmed(value)
+
+
+def _bare_value(text: str, at: int) -> re.Match[str] | None:
+    """The bare word at ``at``, unless a placeholder stands there. Only the head of a long one is looked at for that:
+    whoever repeats names inside of one word would have all of it read again for each.
+    """
+    if _PLACEHOLDER.match(text[at : _head_end(text, at)]):
+        return None
+    return _BARE.match(text, at)
+
+
+def _head_end(text: str, at: int) -> int:
+    head = _BARE.match(text, at, at + _LONG_VALUE)
+    return head.end() if head else at
 
 
 def _header(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
@@ -213,12 +228,15 @@ def _header(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
         yield parameters.start(1), parameters.start(1) + len(parameters[1].rstrip())
         return
     scheme = AUTH_SCHEME.match(text, at)
-    value = _BARE.match(text, scheme.end() if scheme else at)
-    if value and (scheme or not _reads_on(text, value)) and not _PLACEHOLDER.match(value[0]):
+    value = _bare_value(text, scheme.end() if scheme else at)
+    if value and (scheme or not _reads_on(text, value)):
         yield value.start(), _trimmed(value)
 
 
 def _bare(text: str, at: int, sign: str, kind: str) -> Iterator[tuple[int, int]]:
+    if _head_end(text, at) - at >= _LONG_VALUE:
+        yield from _long_bare(text, at, kind)
+        return
     found = _BARE.match(text, at)
     if found is None:
         return
@@ -238,6 +256,18 @@ def _bare(text: str, at: int, sign: str, kind: str) -> Iterator[tuple[int, int]]
     if _is_expression(text, value, end, spaced):
         return
     yield at, end
+
+
+def _long_bare(text: str, at: int, kind: str) -> Iterator[tuple[int, int]]:
+    """A word too long to be one of a sentence. What it is not, its head tells."""
+    head = text[at : at + _LONG_VALUE]
+    expression = _EXPRESSION.match(head)
+    is_code = expression is not None and expression[0][-1:] in "(["
+    if is_code or is_excused(head, kind) or _PLACEHOLDER.match(head):
+        return
+    found = _BARE.match(text, at)
+    if found:
+        yield at, _trimmed(found)
 
 
 def _trimmed(value: re.Match[str]) -> int:

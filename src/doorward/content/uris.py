@@ -137,10 +137,12 @@ def _is_path(name: str, text: str) -> bool:
 
 # --- URIs ------------------------------------------------------------------------------------------------------------
 
-_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]{1,63}):")
+# What a careless reader takes off around an address: blanks, quotes, and the angle brackets of RFC 3986 appendix C.
+_AROUND = " \t\r\n\"'`<>"
+_SCHEME = re.compile(r"[\s\"'`<]*+([A-Za-z][A-Za-z0-9+.\-]{1,63}):")
 _FILE_URI = re.compile(r"file:(?://([^/\\?#]*))?(.*)", re.IGNORECASE | re.DOTALL)
 _DISGUISED = re.compile(
-    r"\s*(?:[a-z][a-z0-9+.\-]{0,63}[+_\-]file:|(?:[a-z][a-z0-9+.\-]{0,63}:){1,4}/{0,3}file:)", re.IGNORECASE
+    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}[+_\-]file:|(?:[a-z][a-z0-9+.\-]{0,63}:){1,4}/{0,3}file:)", re.IGNORECASE
 )
 
 
@@ -148,6 +150,11 @@ def scheme_of(uri: str) -> str:
     """The scheme of ``uri`` in lower case, or nothing. One letter before a colon is a drive, not a scheme."""
     found = _SCHEME.match(uri)
     return found[1].lower() if found else ""
+
+
+def may_open_a_file(uri: str) -> bool:
+    """Whether whoever opens ``uri`` may open a file: a ``file:`` URI, one in disguise, or no URI at all."""
+    return scheme_of(uri) in ("file", "") or _disguised_file(uri)
 
 
 def _disguised_file(text: str) -> bool:
@@ -233,13 +240,14 @@ def readings(text: str, base: str) -> Readings:
     """
     try:
         found: dict[str, None] = {}
-        for level in _levels(text):
-            for variant in _variants(level):
-                for path in _both_ways(_rooted(variant, base)):
-                    found[path] = None
-                    _judge_absolute(path)
-            if len(found) > MAX_READINGS:
-                raise _RefusedError("can be read in too many ways")
+        for form in dict.fromkeys((text, text.strip(_AROUND))):
+            for level in _levels(form):
+                for variant in _variants(level):
+                    for path in _both_ways(_rooted(variant, base)):
+                        found[path] = None
+                        _judge_absolute(path)
+                if len(found) > MAX_READINGS:
+                    raise _RefusedError("can be read in too many ways")
     except _RefusedError as refusal:
         return Readings(problem=str(refusal))
     return Readings(paths=tuple(found))

@@ -33,12 +33,16 @@ _WARM_AFTER_S = 0.2  # once `initialize` is answered; the budget of start-up is 
 
 
 class Places(msgspec.Struct, frozen=True):
-    """Where this gateway keeps things: state, sockets, pins, and the folder of its configuration."""
+    """Where this gateway keeps things: state, sockets, pins, and the folder of its configuration.
+
+    ``policies`` are the folders in which a policy would be looked for, there or not.
+    """
 
     state: Path
     runtime: Path
     lock: Path
     config: Path
+    policies: tuple[Path, ...] = ()
 
 
 class WrapOptions(msgspec.Struct, frozen=True):
@@ -84,7 +88,8 @@ def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process
 def _walls(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> profile.SandboxProfile:
     said = policy.for_server(identity.name)
     return profile.derive(
-        options.command,
+        # What was identified is what is executed, not what a second search would find.
+        (identity.invoked, *options.command[1:]),
         environ=own_environment(),
         cwd=str(Path.cwd()),
         home=str(home()),
@@ -95,6 +100,7 @@ def _walls(options: WrapOptions, identity: CommandIdentity, policy: Policy, plac
         write=(*said.write, *options.write),
         grants=(*said.env, *options.env),
         profile=_profile_name(policy),
+        also_own=(str(places.runtime), *map(str, places.policies)),
     )
 
 
@@ -224,6 +230,8 @@ class _Session:
                 f"first use of {self._identity.name} ({self._server.fingerprint[:16]}), recorded",
                 hint="doorward pin list",
             )
+            for note in self._identity.notes:
+                reporter.say(note)
         if self._walls.withheld:
             names = " ".join(self._walls.withheld)
             reporter.say(f"not passed on to the server: {names}", hint="--env NAME passes one on")

@@ -123,6 +123,8 @@ class Archive:
             log.append(items, durable=durable)
         except StorageError as problem:
             return problem
+        except Exception as crash:  # noqa: BLE001 - a writer that ends without a word would stop the link for good
+            return StorageError(f"the audit log failed: {type(crash).__name__}: {crash}")
         if not self._unsigned:
             self._unsigned, self._due = True, self._clock() / 1e6 + CHECKPOINT_EVERY_S
         elif self._clock() / 1e6 >= self._due:

@@ -77,7 +77,7 @@ class Reporter:
         if self._as_json:
             self._write(msgspec.json.encode({"event": "line", "source": source, "text": text}))
         else:
-            self._write(text.encode())
+            self._write((f"({source}) {text}" if _reads_like_ours(text) else text).encode())
 
     def _admit(self, now_us: int) -> bool:
         """A server that floods its stderr loses lines, and the loss is said."""
@@ -99,3 +99,8 @@ class Reporter:
                 os.write(2, line[: _ATOMIC_BYTES - 1] + b"\n")
         except OSError:
             return  # nobody reads stderr any more; the archive has what matters
+
+
+def _reads_like_ours(text: str) -> bool:
+    """Whether a person could take it for a line of Doorward's, also after a terminal wrapped it."""
+    return "doorward:" in text.casefold()

@@ -198,7 +198,7 @@ def interpret(
     if isinstance(message, Response):
         return _response(message, era, method)
     if isinstance(message, Notification):
-        return (_notification(message.method, message.params or {}),)
+        return _notified(message.method, message.params or {})
     params = message.params or {}
     if era == "modern":
         return (*_modern_envelope(params, dict(asked)), _request(message, params))
@@ -283,6 +283,8 @@ def _complete(_: str, params: dict[str, Any]) -> Action | None:
     if reference is None or argument is None:
         return None
     named = reference.get("name", reference.get("uri"))
+    if "name" in reference and "uri" in reference:  # of a prompt or of a resource: one reader takes this, one that
+        return None
     name, value = argument.get("name"), argument.get("value")
     if not isinstance(named, str) or not isinstance(name, str) or not isinstance(value, str):
         return None
@@ -329,6 +331,13 @@ _REQUESTS: Final = {
 # -- notifications ----------------------------------------------------------------------------------------------------
 
 
+def _notified(method: str, params: dict[str, Any]) -> tuple[Action, ...]:
+    if _task_asks(params) or ("inputRequests" in params and method != "notifications/tasks"):
+        return (Unrecognised(method, "it asks for input where none may be asked"),)
+    asks = _asks(method, params) if "inputRequests" in params else ()
+    return (*asks, _notification(method, params))
+
+
 def _notification(method: str, params: dict[str, Any]) -> Action:
     if method == "notifications/message":
         level, logger = params.get("level"), params.get("logger", "")
@@ -372,14 +381,14 @@ def _response(message: Response, era: str, method: str) -> tuple[Action, ...]:
     if message.error is not None:
         if method in versions.INPUT_METHODS:
             return (AnswerInput(method, None, ""),)
-        return (ReturnError(method, message.error),)
+        return _error(method, message.error)
     result = message.result or {}
     if method in versions.INPUT_METHODS:
         return (AnswerInput(method, result, ""),)
     kind = result.get("resultType", "complete")
     if kind == "input_required" and era == "modern":
         return _input_required(method, result)
-    if "inputRequests" in result and not (era == "modern" and method == "tasks/get"):
+    if ("inputRequests" in result and not (era == "modern" and method == "tasks/get")) or _task_asks(result):
         return (Unrecognised(method, "it asks for input where none may be asked"),)
     if kind == "task" and era == "modern" and method == "tools/call":
         return (ReturnResult(method, result),)
@@ -387,6 +396,24 @@ def _response(message: Response, era: str, method: str) -> tuple[Action, ...]:
         return (Unrecognised(method, f"an unknown kind of result {str(kind)[:40]!r}"),)
     asks = _asks(method, result) if "inputRequests" in result else ()
     return (*asks, _complete_result(method, result))
+
+
+def _error(method: str, error: dict[str, Any]) -> tuple[Action, ...]:
+    """An error. One code of it asks: URL elicitation required, whose data lists what a client shows to its user."""
+    if error.get("code") != versions.URL_ELICITATION_REQUIRED:
+        return (ReturnError(method, error),)
+    data = error.get("data")
+    asked = data.get("elicitations") if isinstance(data, dict) else None
+    if not isinstance(asked, list) or not asked or not all(isinstance(params, dict) for params in asked):
+        return (Unrecognised(method, "it requires elicitation and names none"),)
+    asks = (RequestInput("elicitation/create", params, str(place)) for place, params in enumerate(asked))
+    return (*asks, ReturnError(method, error))
+
+
+def _task_asks(holder: dict[str, Any]) -> bool:
+    """Whether a task inside of ``holder`` carries requests for input. Only the result of ``tasks/get`` may, itself."""
+    task = holder.get("task")
+    return isinstance(task, dict) and "inputRequests" in task
 
 
 def _input_required(method: str, result: dict[str, Any]) -> tuple[Action, ...]:

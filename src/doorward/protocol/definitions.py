@@ -28,8 +28,8 @@ class Tool(msgspec.Struct, frozen=True):
 
 
 class Definitions(msgspec.Struct, frozen=True):
-    """The tools that a server has listed. ``complete`` once a whole list was seen: from its start (``begun``) to its last
-    page, and not more tools than are kept.
+    """The tools that a server has listed. ``complete`` once a whole list was seen, from its start (``begun``) to its
+    last page, and no more tools than are kept.
 
     A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it.
     """

@@ -139,6 +139,8 @@ EXTENSION_METHODS: Final = {
     "tasks/update": "io.modelcontextprotocol/tasks",
     "notifications/tasks": "io.modelcontextprotocol/tasks",
 }
+# A legacy error whose ``data.elicitations`` a client shows to its user (2025-11-25; clients accept it in either era).
+URL_ELICITATION_REQUIRED: Final = -32042
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 

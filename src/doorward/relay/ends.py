@@ -186,7 +186,9 @@ def _take_back(state: State, record: Record) -> list[Command]:
         return _take_back_errand(state)
     for opened in list(state.opened.values()):
         asked = opened.asker == entry.sender or opened.state == "ANSWER_HELD"
-        if asked and opened.key == entry.request and opened.method == entry.method:
+        masker = state.settings.pipeline.masker
+        same = (records.named(opened.key, masker), opened.method) == (entry.request, entry.method)
+        if asked and same:
             state.close(opened)
     if entry.method == "initialize":
         state.link = handshake.failed(state.link)

@@ -8,7 +8,7 @@ and the salt can prove it later without the log having held the secret. Results 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 from doorward.audit.entry import INLINE_BODY_BYTES, Entry, FindingRecord, Kind, commit
 from doorward.content.redaction import Masker
@@ -16,6 +16,9 @@ from doorward.judge.vocabulary import Context, Decision, Facts, Finding
 from doorward.protocol import stateless
 from doorward.relay.commands import Grade, Record
 from doorward.wire.jsonrpc import Message, Notification, Response, decode_value, encode_value, key_of
+
+
+_LONGEST_NAME: Final = 1024
 
 
 def fresh(facts: Facts, label: bytes) -> bytes:
@@ -73,8 +76,10 @@ def note(
     if decision is not None:
         fields.update(decision=decision.word, findings=findings(decision.findings, context.masker))
     fields.update(more)
-    if "subject" in fields and context.masker is not None:
-        fields["subject"] = context.masker.mask_text(fields["subject"])[0]
+    if context.masker is not None:
+        for name in ("subject", "method", "request"):
+            if name in fields:
+                fields[name] = named(fields[name], context.masker)
     return Record(Entry(kind=kind, **fields), grade)
 
 
@@ -104,16 +109,21 @@ def _fields(message: Message, context: Context, decision: Decision | None, maske
         fields.update(decision=decision.word, findings=findings(decision.findings, masker))
     if isinstance(message, Response):
         answered = context.answers
-        fields["request"] = key_of(message.id) if message.id is not None else ""
+        fields["request"] = named(key_of(message.id), masker) if message.id is not None else ""
         if answered is not None:
             fields.update(method=answered.method, duration_us=context.now - answered.at)
-            fields["subject"] = masker.mask_text(answered.subject)[0]
+            fields["subject"] = named(answered.subject, masker)
         return fields
-    fields.update(method=message.method, trace=_trace(message.params))
-    fields["subject"] = masker.mask_text(subject_of(message))[0]  # a URI may hold a password
+    fields.update(method=named(message.method, masker), trace=named(_trace(message.params), masker))
+    fields["subject"] = named(subject_of(message), masker)  # a URI may hold a password
     if not isinstance(message, Notification):
-        fields["request"] = key_of(message.id)
+        fields["request"] = named(key_of(message.id), masker)
     return fields
+
+
+def named(text: str, masker: Masker) -> str:
+    """A peer's own word (method, id, subject) as an entry has it: masked, then cut. The same word comes out the same."""
+    return masker.mask_text(text)[0][:_LONGEST_NAME]
 
 
 def subject_of(message: Message) -> str:
@@ -136,6 +146,9 @@ def _trace(params: dict[str, Any] | None) -> str:
 def findings(found: tuple[Finding, ...], masker: Masker | None) -> tuple[FindingRecord, ...]:
     """Findings as they are archived, their evidence masked."""
     return tuple(
-        FindingRecord(f.control, f.effect.name, f.reason, masker.mask_text(f.evidence)[0] if masker else f.evidence)
-        for f in found
+        FindingRecord(f.control, f.effect.name, _masked(f.reason, masker), _masked(f.evidence, masker)) for f in found
     )
+
+
+def _masked(text: str, masker: Masker | None) -> str:
+    return masker.mask_text(text)[0] if masker is not None else text

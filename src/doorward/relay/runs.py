@@ -14,7 +14,8 @@ import msgspec
 
 WINDOW_US: Final = 1_000_000
 PROGRESS_PER_WINDOW: Final = 10
-_MAX_KINDS: Final = 64  # distinct refusals kept per window; a refusal beyond them shares the last one's window
+_MAX_KINDS: Final = 64  # distinct refusals kept per window; those beyond are counted together, for each sender
+_OTHERS: Final = ("several", "")  # the control and method of such a count
 
 
 class Run(msgspec.Struct):
@@ -42,7 +43,7 @@ class Refusals:
     def first(self, kind: tuple[str, str, str], body: bytes, now: int, reference: str) -> tuple[bool, str]:
         """Whether this refusal gets an entry of its own, and the reference that its peer is told."""
         if kind not in self._runs and len(self._runs) >= _MAX_KINDS:
-            kind = next(iter(self._runs))
+            kind = (kind[0], *_OTHERS)
         run = self._runs.get(kind)
         if run is None:
             self._runs[kind] = Run(now, kind[2], reference)

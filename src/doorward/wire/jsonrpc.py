@@ -136,7 +136,7 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
         raise _malformed("frame-bytes", f"{len(frame)} bytes in one message, at most {limits.max_bytes}")
     nodes = _delimiters(frame)
     if nodes > limits.max_nodes and len(frame) > _COUNT_FIRST_ABOVE:
-        nodes = _delimiters(_STRING.sub(b"", frame))
+        nodes = count_values(frame)
         if nodes > limits.max_nodes:
             raise _malformed("frame-nodes", f"about {nodes} values in one message, at most {limits.max_nodes}")
     tree = _parse(frame)
@@ -147,6 +147,11 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
     if ours != frame and _colons(frame) != (keys if keys >= 0 else _walk(tree, limits)[1]):
         raise _malformed("duplicate-member", "an object names one member twice", tree=tree, code=INVALID_REQUEST)
     return Decoded(_message(tree), ours, nodes)
+
+
+def count_values(body: bytes) -> int:
+    """How many values encoded JSON has, by the delimiters outside its strings (an empty container counts once more)."""
+    return _delimiters(_STRING.sub(b"", body))
 
 
 def _delimiters(frame: bytes) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -32,6 +33,10 @@ from doorward.policy.lock import COMMAND, Pin
 
 _SHEBANG_BYTES: Final = 256  # what the kernel reads of it (BINPRM_BUF_SIZE)
 _ARGUMENTS_DOMAIN: Final = b"doorward/arguments/1\0"
+_CODE_SUFFIXES: Final = (
+    *(".py", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx", ".rb", ".sh", ".pl", ".php", ".lua"),
+    *(".jar", ".wasm"),
+)
 
 
 class CommandIdentity(msgspec.Struct, frozen=True):
@@ -112,7 +117,7 @@ def identify(argv: tuple[str, ...], *, path: str, cwd: str, name: str = "") -> C
         argv=argv,
         arguments_sha256=_arguments_digest(argv[1:]),
         invoked=invoked,
-        **msgspec.structs.asdict(found),
+        **msgspec.structs.asdict(msgspec.structs.replace(found, notes=(*found.notes, *_unpinned(argv, found, cwd)))),
     )
 
 
@@ -146,6 +151,17 @@ def shown(argv: tuple[str, ...]) -> tuple[str, ...]:
 def is_masked(pin: Pin) -> bool:
     """Whether the command that ``pin`` shows is not the whole one, because a value was masked in it."""
     return _arguments_digest(pin.argv[1:]) != pin.arguments_sha256
+
+
+def _unpinned(argv: tuple[str, ...], found: _Found, cwd: str) -> Iterator[str]:
+    """Files on the command line that look like code and are not what is pinned: a preload, what a runner will run."""
+    known = {found.executable, found.script}
+    for word in argv[1:]:
+        value = word.partition("=")[2] if word.startswith("-") else word
+        path = os.path.realpath(os.path.join(cwd, value)) if value.endswith(_CODE_SUFFIXES) else ""
+        if path and path not in known and os.path.isfile(path):
+            known.add(path)
+            yield f"{value} is known by its name only: what it holds can change unseen"
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -195,8 +211,9 @@ def _run_by(invoked: str, executable: str, program: Program, cwd: str) -> _Found
 
 
 def _find(word: str, path: str, cwd: str) -> str:
-    """The file that executing ``word`` would run, as ``execvp`` finds it, its last link unresolved."""
-    candidates = (word,) if "/" in word else tuple(f"{folder or '.'}/{word}" for folder in path.split(":"))
+    """The file to run for ``word``, as ``execvp`` finds it on an absolute ``path``, its last link unresolved."""
+    folders = filter(os.path.isabs, path.split(":"))  # what lies in the working folder never stands in for a program
+    candidates = (word,) if "/" in word else tuple(f"{folder}/{word}" for folder in folders)
     for candidate in candidates:
         found = os.path.normpath(os.path.join(cwd, candidate))
         if os.path.isfile(found) and os.access(found, os.X_OK):

@@ -21,7 +21,14 @@ _INTERPRETER: Final = re.compile(
     r"(python|pypy|node|nodejs|deno|bun|ruby|perl|php|lua|java|dotnet|bash|sh|dash|zsh|ksh|fish|busybox)[0-9.]*w?"
 )
 _SHELLS: Final = frozenset({"bash", "sh", "dash", "zsh", "ksh", "fish", "busybox"})
-_WRAPPERS: Final = frozenset({"env", "nice", "nohup", "setsid", "stdbuf", "timeout", "sudo", "doas"})
+# They start a program, a container or a machine elsewhere, which only their arguments name.
+_WRAPPERS: Final = frozenset(
+    {
+        *("env", "nice", "nohup", "setsid", "stdbuf", "timeout", "sudo", "doas", "xargs", "strace", "unshare", "bwrap"),
+        *("docker", "podman", "nerdctl", "kubectl", "ssh", "nix", "nix-shell", "flatpak", "snap", "make", "just"),
+        *("poetry", "pdm", "hatch", "rye", "conda", "mamba", "micromamba", "mise", "asdf", "direnv", "cargo", "go"),
+    }
+)
 
 _NPM: Final = "npm"
 _PYPI: Final = "pypi"

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from doorward.content.arguments import Constraint, outside, path_readings, select, violates
+from doorward.content.credentials import sensitive_kind
+from doorward.content.pointers import split
 from doorward.judge.vocabulary import Context, Effect, Finding, RealPath
 from doorward.policy.model import ServerPolicy
 from doorward.protocol.actions import Action, CallTool
@@ -24,8 +26,13 @@ def require_constraints(action: Action, context: Context) -> Finding | None:
     for pointer, constraint, text in constrained(action, context.server):
         why = violates(constraint, text) or _misplaced(constraint, text, context)
         if why is not None:
-            return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", f"{constraint.kind}: {text}"[:600])
+            return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", f"{constraint.kind}: {_shown(pointer, text)}"[:600])
     return None
+
+
+def _shown(pointer: str, text: str) -> str:
+    """``text`` as evidence. What stands below a sensitive name is told by that name, which evidence does not have."""
+    return "(not shown)" if any(map(sensitive_kind, split(pointer))) else text
 
 
 def constrained(action: CallTool, server: ServerPolicy) -> Iterator[tuple[str, Constraint, str]]:

@@ -35,11 +35,10 @@ def named_paths(action: Action) -> Iterator[tuple[str, str]]:
     """(where it stands, the text) of every path in ``action``."""
     if isinstance(action, ReadResource):
         for uri in action.uris:
-            if uris.scheme_of(uri) in ("file", ""):
+            if uris.may_open_a_file(uri):
                 yield "uri", uri
     elif isinstance(action, Complete) and uris.scheme_of(action.reference) == "file":
-        if uris.is_path_like(action.argument):
-            yield action.argument, action.value
+        yield action.argument, action.value  # whatever it is called, it becomes part of the path
     elif isinstance(action, CallTool):
         yield from uris.walk_path_arguments(action.arguments)
 
@@ -60,7 +59,7 @@ def _judge(where: str, text: str, context: Context) -> Finding | None:
 
 
 def _without_folders(where: str, text: str) -> Finding | None:
-    if uris.scheme_of(text) != "file":
+    if not uris.scheme_of(text) or not uris.may_open_a_file(text):
         return None
     form = uris.canonical(text)
     if form.problems:

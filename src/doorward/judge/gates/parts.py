@@ -1,6 +1,6 @@
 """Gate: the size of each part of a message, where a part has a limit of its own (threat ``oversized-payload``).
 
-The frame as a whole was bounded while its bytes came in. Here: ids, URIs, cursors and names, ``clientInfo``, each
+The frame as a whole was bounded while its bytes came in. Here: ids and progress tokens, URIs, cursors and names, ``clientInfo``, each
 string among the arguments, and the number of values in anything that is not a list.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from doorward.content.limits import CURSOR_BYTES, NAME_BYTES, exceeds, first_oversized_string, utf8_bytes
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol import stateless, versions
-from doorward.wire.jsonrpc import Message, Request, Response, encode_value, key_of
+from doorward.wire.jsonrpc import Message, Request, Response, count_values, encode_value, key_of
 
 CONTROL: Final = "part-limits"
 
@@ -19,13 +19,18 @@ CONTROL: Final = "part-limits"
 def require_bounded_parts(message: Message, context: Context) -> Finding | None:
     sizes = context.policy.values.sizes
     if context.nodes > sizes.nodes and not _is_list(context):
-        return _too_large("values in one message", context.nodes, sizes.nodes)
+        nodes = count_values(context.body)  # what was counted so far may be commas in a text
+        if nodes > sizes.nodes:
+            return _too_large("values in one message", nodes, sizes.nodes)
     if not isinstance(message, Request):
         return None if not isinstance(message, Response) else _info(message.result or {}, "serverInfo", context)
     key = key_of(message.id)
     if exceeds(key, sizes.id_bytes):
         return _too_large("the id", utf8_bytes(key), sizes.id_bytes)
     params = message.params or {}
+    token = stateless.meta_of(params).get("progressToken")
+    if type(token) is str and exceeds(token, sizes.id_bytes):
+        return _too_large("the progress token", utf8_bytes(token), sizes.id_bytes)
     for name, limit in (("uri", sizes.uri_bytes), ("name", NAME_BYTES), ("cursor", CURSOR_BYTES)):
         value = params.get(name)
         if isinstance(value, str) and exceeds(value, limit):

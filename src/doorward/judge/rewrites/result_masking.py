@@ -69,7 +69,10 @@ def _mask(value: Any, masker: Masker, kinds: list[str], *, binary: bool) -> Any:
         return [_mask(item, masker, kinds, binary=False) for item in value]
     if isinstance(value, dict):
         typed = _is_binary(value)
-        return {name: _mask(item, masker, kinds, binary=typed and name in _BINARY) for name, item in value.items()}
+        return {
+            _mask(name, masker, kinds, binary=False): _mask(item, masker, kinds, binary=typed and name in _BINARY)
+            for name, item in value.items()
+        }
     return value
 
 

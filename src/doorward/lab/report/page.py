@@ -18,7 +18,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .5rem .6rem; text-align: left; vertical-align: top; }
-th { font-weight: 600; } td small { display: block; opacity: .75; }
+th { font-weight: 600; } td:nth-child(3) { white-space: nowrap; } td small { display: block; opacity: .75; }
 .SUCCEEDED { color: var(--bad); font-weight: 600; } .PREVENTED { color: var(--good); }
 .OBSTRUCTED, .INCONCLUSIVE { color: var(--odd); font-weight: 600; } .EXCLUDED { opacity: .7; }
 summary { cursor: pointer; } details ul { margin: .3rem 0; padding-left: 1.1rem; }
