@@ -390,7 +390,10 @@ def test_a_name_like_a_known_one_asks_in_every_profile(tmp_path: Path, profile: 
     assert verdict == NearMiss(known, f"the name {new} can be mistaken for {known}")
 
 
-@pytest.mark.parametrize(("known", "new"), [("git", "fs"), ("notes", "mail"), ("git", "gitlab"), ("a", "b")])
+@pytest.mark.parametrize(
+    ("known", "new"),
+    [("git", "fs"), ("notes", "mail"), ("git", "gitlab"), ("a", "b"), ("server-1", "server-2"), ("db-9", "db-10")],
+)
 def test_a_name_that_is_merely_short_or_related_does_not_ask(tmp_path: Path, known: str, new: str) -> None:
     native(tmp_path / "bin" / "first-program")
     native(tmp_path / "bin" / "second", b"\0")

@@ -177,3 +177,11 @@ def test_what_is_refused_before_the_start_never_ran(world: World) -> None:
     touch = ("/usr/bin/touch", str(world.folder / "ran"))
     refused(world.wrap(touch, after=("--name", "notes")))
     assert not (world.folder / "ran").exists()
+
+
+def test_a_program_that_cannot_be_executed_is_not_pinned(world: World) -> None:
+    script = world.folder / "server"
+    script.write_text("no first line that names an interpreter\n")
+    script.chmod(0o755)
+    refused(world.wrap((str(script),), after=("--name", "notes")))
+    assert json.loads(world.doorward("pin", "list", "--json").stdout)["pins"] == []

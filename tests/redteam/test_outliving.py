@@ -60,6 +60,18 @@ def test_keyrings_and_the_clock_are_out_of_reach(walls: World) -> None:
     assert run(walls, KEYRINGS_AND_CLOCK)[1].split() == ["EPERM", "EPERM"]
 
 
+def test_a_descriptor_above_the_limit_is_not_inherited(walls: World) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    high = os.dup2(os.open(walls.canary, os.O_RDONLY), soft - 1, inheritable=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft // 2, hard))
+    try:
+        said = run(walls, "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])")[1]
+    finally:
+        os.close(high)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert said == "[0, 1, 2]\n"
+
+
 BURROW = """
 import os
 os.chdir(os.environ["TMPDIR"])

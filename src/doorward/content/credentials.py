@@ -253,6 +253,17 @@ def _private_keys(text: str) -> Iterator[tuple[int, int, str]]:
         yield begin.start(), position, "private-key"
 
 
+def leaves_key_open(text: str, *, open_before: bool = False) -> bool:
+    """Whether a private key that ``text`` begins (or that was begun before it) goes on after its end.
+
+    For text that comes line by line: what the next line holds is still the key, and has no shape of its own.
+    """
+    last = max((found.end() for found in _PEM_BEGIN.finditer(text)), default=-1)
+    if last < 0:
+        return open_before and _PEM_END.search(text) is None
+    return _PEM_END.search(text, last) is None
+
+
 # --- the one pass ----------------------------------------------------------------------------------------------------
 
 _TAIL = rb"(?:[_-]?(?:value|string|text|plaintext|pem|base64|b64|data|raw))?[_-]?\d{0,2}[\\\"'`\]\s]{0,8}[:=>]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-_LONGEST: Final = 512
+_LONGEST: Final = 4096
+_LONGEST_TOKEN: Final = 512
 _CUT: Final = "\u2026"
 
 
@@ -13,15 +14,15 @@ def join(pointer: str, token: str | int) -> str:
     """``pointer`` with one more reference token, escaped (RFC 6901 section 3).
 
     A pointer is for people and never longer than a few kilobytes: a token of more than 512 characters is cut, and
-    what lies below more than 512 is not named any further. Otherwise one name of a megabyte above ten thousand items
+    what lies below more than 4,096 is not named any further. Otherwise one name of a megabyte above ten thousand items
     would be copied ten thousand times.
     """
     if len(pointer) > _LONGEST:
         return pointer if pointer.endswith(_CUT) else f"{pointer}/{_CUT}"
     if isinstance(token, int):
         return f"{pointer}/{token}"
-    if len(token) > _LONGEST:
-        token = token[:_LONGEST] + _CUT
+    if len(token) > _LONGEST_TOKEN:
+        token = token[:_LONGEST_TOKEN] + _CUT
     return f"{pointer}/{token.replace('~', '~0').replace('/', '~1')}"
 
 

@@ -104,24 +104,38 @@ def walk_path_arguments(arguments: object) -> Iterator[tuple[str, str]]:
     than ``file:`` is an address, not a path, and is not judged here; under the others it is judged as the relative path
     that a careless server would make of it.
     """
-    stack: list[tuple[str, object, str]] = [("", arguments, "")]
+    stack: list[Iterator[tuple[str, object, str]]] = [iter([("", arguments, "")])]
     while stack:
-        pointer, value, name = stack.pop()
-        if isinstance(value, str):
-            if _is_path(name, value):
-                yield pointer, value
-        elif isinstance(value, dict):
-            parent_is_path = bool(name) and _kind(name) == "path"
-            inner: list[tuple[str, object, str]] = []
-            for place, token, child in children(value, pointer):
-                own = str(token)
-                if parent_is_path and not _PLAIN_NAME.fullmatch(own):
-                    yield place, own
-                inherits = parent_is_path and not _kind(own) and _kind(f"{name[-_LONGEST_NAME:]}_{own}") == "path"
-                inner.append((place, child, f"{name[-_LONGEST_NAME:]}_{own}" if inherits else own))
-            stack.extend(reversed(inner))
+        for pointer, value, name in stack[-1]:
+            if isinstance(value, str):
+                if _is_path(name, value):
+                    yield pointer, value
+                continue
+            if isinstance(value, dict) and name and _kind(name) == "path":
+                yield from _named_by_paths(value, pointer)
+            if isinstance(value, dict | list | tuple):
+                stack.append(_inside(value, pointer, name))
+                break
         else:
-            stack.extend(reversed([(place, child, name) for place, _, child in children(value, pointer)]))
+            stack.pop()
+
+
+def _named_by_paths(value: dict[str, object], pointer: str) -> Iterator[tuple[str, str]]:
+    for place, token, _ in children(value, pointer):
+        if not _PLAIN_NAME.fullmatch(str(token)):
+            yield place, str(token)
+
+
+def _inside(value: object, pointer: str, name: str) -> Iterator[tuple[str, object, str]]:
+    """``(pointer, child, name that it stands under)``, one at a time: a pointer may be long and the children many."""
+    parent_is_path = bool(name) and _kind(name) == "path"
+    for place, token, child in children(value, pointer):
+        if isinstance(token, int):
+            yield place, child, name
+            continue
+        compound = f"{name[-_LONGEST_NAME:]}_{token}"
+        inherits = parent_is_path and not _kind(token) and _kind(compound) == "path"
+        yield place, child, compound if inherits else token
 
 
 def _is_path(name: str, text: str) -> bool:

@@ -194,22 +194,25 @@ class _Session:
         return pins | {pin.name: pin}
 
     def run(self, child: process.Child, *, first_use: bool) -> int:
-        if first_use:
-            verdict = judgment.record_first_use(
-                self._places.lock, self._identity, self._policy.profile, at=_iso(self._clock.now())
-            )
-            if isinstance(verdict, judgment.Changed):  # another wrap was first, with something else
-                raise _changed(self._identity, verdict, self._places)
         archive, reporter = self._load()
-        self._introduce(reporter, first_use=first_use)
-        import asyncio
-
-        gc.freeze()
-        gc.enable()
         try:
+            child.started()
+            if first_use:  # only now: what cannot be started is not known either
+                self._record_first_use()
+            self._introduce(reporter, first_use=first_use)
+            import asyncio
+
+            gc.freeze()
+            gc.enable()
             return asyncio.run(self._serve(child, archive, reporter))
         finally:
             archive.close()
+
+    def _record_first_use(self) -> None:
+        at = _iso(self._clock.now())
+        verdict = judgment.record_first_use(self._places.lock, self._identity, self._policy.profile, at=at)
+        if isinstance(verdict, judgment.Changed):  # another wrap was first, with something else
+            raise _changed(self._identity, verdict, self._places)
 
     def _load(self) -> tuple[Archive, Reporter]:
         """The archive opens in its own thread while the rest is imported."""
@@ -275,7 +278,6 @@ class _Session:
         await consent.open()
         try:
             await asyncio.to_thread(archive.wait_open)
-            child.started()
             performer = Performer(
                 Relay(settings),
                 archive=archive,

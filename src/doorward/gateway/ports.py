@@ -1,8 +1,8 @@
 """Pipes: bytes in as they come, messages out in order, bounded in bytes and time.
 
 A descriptor that can be polled (a pipe, a socket) is used without blocking. One that cannot (a file, a terminal
-that is shared with a shell) is read and written by a thread, because making it non-blocking would do so for
-everybody who has it.
+that is shared with a shell) is read by a thread and written as it is, because making it non-blocking would do so
+for everybody who has it; a person who stops that terminal stops the link.
 """
 
 from __future__ import annotations

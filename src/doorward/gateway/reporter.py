@@ -13,12 +13,14 @@ from typing import Final
 import msgspec
 
 from doorward.audit.entry import Entry
+from doorward.content.credentials import leaves_key_open
 from doorward.content.redaction import Masker
 from doorward.content.text import reveal
 
 MAX_LINE: Final = 3 * 1024  # characters, before what is hidden in them is made visible
 _ATOMIC_BYTES: Final = 4096  # PIPE_BUF: a pipe that polls as writable takes this much without blocking
 _LINES_PER_SECOND: Final = 200
+_LONGEST_KEY: Final = 200  # lines; RSA with 16,384 bits has 200, and what never ends must not silence a server for good
 _SHOWN_SUBJECT: Final = 200
 
 
@@ -33,6 +35,7 @@ class Reporter:
         self._window = 0
         self._lines = 0
         self._dropped = 0
+        self._key_lines: dict[str, int] = {}  # of a private key that has not ended, for each source
 
     def mask_with(self, masker: Masker) -> None:
         self._masker = masker
@@ -68,9 +71,9 @@ class Reporter:
 
     def pass_on(self, line: bytes, now_us: int, source: str) -> None:
         """A line of the server's own: its stderr, or what it wrote to stdout that is no message."""
-        if not self._admit(now_us):
-            return
         text = line.decode("utf-8", "replace")
+        if self._inside_key(text, source) or not self._admit(now_us):
+            return
         if self._masker is not None:  # before it is cut: half a secret has no shape
             text = self._masker.mask_text(text)[0]
         text = reveal(text[:MAX_LINE]) + (" … (cut)" if len(text) > MAX_LINE else "")
@@ -78,6 +81,15 @@ class Reporter:
             self._write(msgspec.json.encode({"event": "line", "source": source, "text": text}))
         else:
             self._write((f"({source}) {text}" if _reads_like_ours(text) else text).encode())
+
+    def _inside_key(self, text: str, source: str) -> bool:
+        """Whether a private key that an earlier line began goes on in this one, which is not shown then: the mask for
+        all of it stands where it began.
+        """
+        before = self._key_lines.get(source, 0)
+        goes_on = before < _LONGEST_KEY and leaves_key_open(text, open_before=before > 0)
+        self._key_lines[source] = before + 1 if goes_on else 0
+        return before > 0
 
     def _admit(self, now_us: int) -> bool:
         """A server that floods its stderr loses lines, and the loss is said."""

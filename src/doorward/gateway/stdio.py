@@ -186,7 +186,11 @@ class StdioDoor:
         self.stop(f"the client no longer reads: {why}")
 
     def _server_broke(self, why: str) -> None:
+        """It may be about to end by itself, and may still answer; after that nobody can use it."""
         self._why = self._why or f"the server no longer reads: {why}"
+        busy = self._performer is not None and self._performer.relay.busy
+        patience = _PATIENCE_BUSY_S if busy else _PATIENCE_IDLE_S
+        asyncio.get_running_loop().call_later(patience, self.stop, self._why)
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -45,9 +45,13 @@ def refuse(state: State, message: Message, context: Context, decision: Decision)
     body = encode(message)
     if isinstance(message, Response):
         return _refuse_answer(state, message, context, decision, body, reference)
+    if isinstance(message, Notification):  # nobody is told, so a flood of them is counted like those at a gate
+        control = next((f.control for f in decision.findings if f.effect is not Effect.NOTE), "")
+        kind = (context.sender, control, message.method)
+        own, reference = state.refusals.first(kind, body, context.now, reference)
+        record = state.describe("refusal", message, context, decision, body, "written", reference=reference)
+        return [record] if own else []
     record = state.describe("refusal", message, context, decision, body, "written", reference=reference)
-    if isinstance(message, Notification):
-        return [record]
     denied = tuple(finding for finding in decision.findings if finding.effect is Effect.DENY)
     told = replies.peer_for(denied, reference)
     reply = replies.refusal(message.id, message.method, context.era, context.sender, told)

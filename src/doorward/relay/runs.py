@@ -14,7 +14,7 @@ import msgspec
 
 WINDOW_US: Final = 1_000_000
 PROGRESS_PER_WINDOW: Final = 10
-_MAX_KINDS: Final = 64  # distinct refusals kept per window; those beyond are counted together, for each sender
+_MAX_KINDS: Final = 62  # distinct refusals kept per window; those beyond are counted together, for each sender
 _OTHERS: Final = ("several", "")  # the control and method of such a count
 
 

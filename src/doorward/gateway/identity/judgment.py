@@ -31,6 +31,7 @@ _COMPARED: Final = (
     "package",
     "package_sha256",
 )
+_NUMBER: Final = re.compile(r"[0-9]+")
 _DERIVED_TAIL: Final = re.compile(r"-[0-9a-f]{8}")
 # By the length of the shorter text, and from the last on: how many slips still make one name of another.
 _SLIPS: Final = (0, 0, 0, 1, 1, 2)
@@ -133,7 +134,8 @@ def _mistakable(identity: CommandIdentity, pin: Pin) -> str:
 def _names(identity: CommandIdentity, pin: Pin) -> str:
     new, old = (_DERIVED_TAIL.sub("", name) for name in (identity.name, pin.name))
     if new != old:
-        return f"the name {new} can be mistaken for {old}" if _close(new, old) else ""
+        counted = _NUMBER.sub("#", new) == _NUMBER.sub("#", old)  # db-1 and db-2 are told apart by whoever counts them
+        return f"the name {new} can be mistaken for {old}" if not counted and _close(new, old) else ""
     # The same word before a derived tail: two entries of one program are expected, two programs are not.
     both_derived = identity.derived and pin.name != old
     return "" if both_derived or _same_program(identity, pin) else f"another program is already called {old}"
