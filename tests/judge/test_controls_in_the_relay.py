@@ -115,6 +115,7 @@ def calling(schema: Tree, arguments: Tree, policy: Policy = STANDARD, era: Era =
     return turn, bool(turn.told("server"))
 
 
+DRAFT_07 = "http://json-schema.org/draft-07/schema#"
 OBJECT: Tree = {"type": "object"}
 NAMED: Tree = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}, "required": ["a"]}
 
@@ -132,8 +133,10 @@ NAMED: Tree = {"type": "object", "properties": {"a": {"type": "string", "maxLeng
         (OBJECT, {"anything": 1}, True),
         ({"allOf": [NAMED], "properties": {"b": {}}}, {"a": "x", "b": 1}, True),
         ({"allOf": [NAMED], "properties": {"b": {}}}, {"a": "x", "c": 1}, False),
-        ({"$schema": "http://json-schema.org/draft-07/schema#", **NAMED}, {"a": "x", "b": 1}, False),
-        ({"$schema": "http://json-schema.org/draft-07/schema#", **NAMED}, {"a": "x"}, True),
+        ({"$schema": DRAFT_07, **NAMED}, {"a": "x", "b": 1}, False),
+        ({"$schema": DRAFT_07, **NAMED}, {"a": "x"}, True),
+        ({"$schema": DRAFT_07, "allOf": [NAMED], "properties": {"b": {}}}, {"a": "x", "b": 1}, True),
+        ({"$schema": DRAFT_07, "allOf": [NAMED], "properties": {"b": {}}}, {"a": "x", "c": 1}, False),
         ({"properties": {"a": {"enum": [1]}}}, {"a": True}, False),
         ({"properties": {"a": {"enum": [1]}}}, {"a": 1}, True),
     ],
@@ -155,6 +158,14 @@ def test_arguments_fit_the_schema_that_the_server_listed(schema: Tree, arguments
 )
 def test_a_schema_that_cannot_be_used_or_reaches_outside_refuses_every_call(schema: Tree) -> None:
     turn, passed = calling(schema, {})
+    assert not passed
+    assert denied_by(turn) == {"definition-arguments"}
+
+
+def test_a_schema_is_never_fetched_even_where_it_could_be(tmp_path: Path) -> None:
+    free = tmp_path / "free.json"
+    free.write_text("{}")
+    turn, passed = calling({"$ref": free.as_uri()}, {})
     assert not passed
     assert denied_by(turn) == {"definition-arguments"}
 

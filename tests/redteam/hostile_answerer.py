@@ -1,7 +1,7 @@
 """A server that wants to answer in its user's place: it takes what it can of the consent channel, and writes a report.
 
-``python -I -S hostile_answerer.py FOLDER state:STATE runtime:RUNTIME``. The two words name nothing that exists, so they
-give it nothing. Shares no code with Doorward: the handshake is written from the description in ``sealed.py``.
+``python -I -S hostile_answerer.py FOLDER state:STATE at:WHERE``, WHERE being how the path of the gateway's socket begins.
+The two words name nothing that exists, so they give it nothing. Shares no code with Doorward: the handshake is written from the description in ``sealed.py``.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ def attempt(act: object) -> str:
     """What came of it: the text that the attempt returned, or the name of the kernel's refusal."""
     try:
         return act()  # type: ignore[operator, no-any-return]
-    except (OSError, EOFError) as problem:
+    except (EOFError, ConnectionError):
+        return "turned away"
+    except OSError as problem:
         return type(problem).__name__
 
 
-def find_socket(runtime: str) -> str:
-    """The path of the gateway's socket, out of the kernel's list of all sockets: no folder has to be readable."""
+def find_socket(beginning: str) -> str:
+    """The path of a gateway's socket, out of the kernel's list of all sockets: no folder has to be readable."""
     until = time.monotonic() + BOUND_S
     while time.monotonic() < until:
         with open("/proc/self/net/unix", encoding="utf-8") as listing:
             for line in listing:
                 path = line.split()[-1]
-                if path.startswith(runtime):
+                if path.startswith(beginning):
                     return path.replace("/n-", "/w-")  # it is listed as it was bound, and renamed since
         time.sleep(0.01)
     raise EOFError
@@ -81,8 +83,9 @@ def plant(path: str) -> str:
 
 
 def main() -> None:
-    folder, state, runtime = sys.argv[1], *(word.partition(":")[2] for word in sys.argv[2:4])
-    path = find_socket(runtime)
+    folder, state, beginning = sys.argv[1], *(word.partition(":")[2] for word in sys.argv[2:4])
+    path = find_socket(beginning)
+    runtime = os.path.dirname(path)
     try:
         key = read_key(state)
     except OSError:

@@ -117,10 +117,9 @@ class Archive:
     def _write(self, log: SqliteLog, records: Sequence[Record]) -> StorageError | None:
         from doorward.audit.stores.sqlite import Item
 
-        items = [Item(record.entry, record.salt, record.body) for record in records]
-        durable = any(record.grade == "durable" for record in records)
         try:
-            log.append(items, durable=durable)
+            items = [Item(record.entry, record.salt, record.body) for record in records]
+            log.append(items, durable=any(record.grade == "durable" for record in records))
         except StorageError as problem:
             return problem
         except Exception as crash:  # noqa: BLE001 - a writer that ends without a word would stop the link for good

@@ -179,13 +179,6 @@ Action = (
     | Unrecognised
 )
 
-_LIST_MEMBER: Final = {
-    "tools/list": "tools",
-    "prompts/list": "prompts",
-    "resources/list": "resources",
-    "resources/templates/list": "resourceTemplates",
-}
-
 
 def interpret(
     message: Message, era: str, method: str = "", asked: tuple[tuple[str, str], ...] = ()
@@ -348,7 +341,7 @@ def _notification(method: str, params: dict[str, Any]) -> Action:
         return ReportProgress(_key(params.get("progressToken")))
     if method == "notifications/cancelled":
         return Cancel(_key(params.get("requestId")))
-    if method in _ANNOUNCEMENTS:
+    if method in versions.ANNOUNCEMENTS:
         uri = params.get("uri", "")
         return Announce(method, uri) if isinstance(uri, str) else Unrecognised(method, "a uri is a string")
     return Unrecognised(method, "an unknown notification")
@@ -358,21 +351,6 @@ def _key(value: object) -> str:
     """An id or token as JSON text; empty for what is neither a string nor an integer (``true`` is not ``1``)."""
     return msgspec.json.encode(value).decode() if type(value) is str or type(value) is int else ""
 
-
-_ANNOUNCEMENTS: Final = frozenset(
-    {
-        "notifications/initialized",
-        "notifications/roots/list_changed",
-        "notifications/tools/list_changed",
-        "notifications/prompts/list_changed",
-        "notifications/resources/list_changed",
-        "notifications/resources/updated",
-        "notifications/elicitation/complete",
-        "notifications/tasks/status",
-        "notifications/tasks",
-        "notifications/subscriptions/acknowledged",
-    }
-)
 
 # -- responses --------------------------------------------------------------------------------------------------------
 
@@ -448,7 +426,7 @@ def _complete_result(method: str, result: dict[str, Any]) -> Action:
     if method == "server/discover":
         offered = result.get("supportedVersions", ())
         return _server(method, result, tuple(offered) if isinstance(offered, list) else (None,))
-    member = _LIST_MEMBER.get(method)
+    member = versions.LISTS.get(method)
     if member is None:
         return ReturnResult(method, result)
     items, cursor = result.get(member), result.get("nextCursor") or ""

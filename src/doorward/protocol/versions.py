@@ -124,8 +124,13 @@ _SERVER_NOTIFICATIONS: Final = {
 
 # Results of these may carry `resultType: "input_required"` (modern); tasks/get carries inputs of its own.
 MAY_REQUIRE_INPUT: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
-# Results of these are lists of definitions or of items.
-LISTS: Final = frozenset({"tools/list", "prompts/list", "resources/list", "resources/templates/list"})
+# Results of these are lists of definitions or of items, under this member.
+LISTS: Final = {
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+}
 # What a server may ask of a client, in either era. Each goes to a person first.
 INPUT_METHODS: Final = frozenset({"sampling/createMessage", "elicitation/create", "roots/list"})
 # Which client capability stands behind each.
@@ -139,6 +144,21 @@ EXTENSION_METHODS: Final = {
     "tasks/update": "io.modelcontextprotocol/tasks",
     "notifications/tasks": "io.modelcontextprotocol/tasks",
 }
+# Notifications that something changed, or that a phase was reached.
+ANNOUNCEMENTS: Final = frozenset(
+    {
+        "notifications/initialized",
+        "notifications/roots/list_changed",
+        "notifications/tools/list_changed",
+        "notifications/prompts/list_changed",
+        "notifications/resources/list_changed",
+        "notifications/resources/updated",
+        "notifications/elicitation/complete",
+        "notifications/tasks/status",
+        "notifications/tasks",
+        "notifications/subscriptions/acknowledged",
+    }
+)
 # A legacy error whose ``data.elicitations`` a client shows to its user (2025-11-25; clients accept it in either era).
 URL_ELICITATION_REQUIRED: Final = -32042
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

@@ -17,7 +17,6 @@ from doorward.protocol import stateless
 from doorward.relay.commands import Grade, Record
 from doorward.wire.jsonrpc import Message, Notification, Response, decode_value, encode_value, key_of
 
-
 _LONGEST_NAME: Final = 1024
 
 
@@ -122,7 +121,7 @@ def _fields(message: Message, context: Context, decision: Decision | None, maske
 
 
 def named(text: str, masker: Masker) -> str:
-    """A peer's own word (method, id, subject) as an entry has it: masked, then cut. The same word comes out the same."""
+    """A peer's own word (method, id, subject) as an entry has it: masked, then cut. What was equal stays equal."""
     return masker.mask_text(text)[0][:_LONGEST_NAME]
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 _STREAM_LIMIT_BYTES = 1024 * 1024
 _RETRY_AFTER_S = 1.0
+_PATIENCE_S = 2
 
 
 class Line:
@@ -147,17 +148,19 @@ class Attendance:
         self._impostors &= present
         self._not_before = {path: at for path, at in self._not_before.items() if path in present and at > now}
         for path in sorted(present - self._connections.keys() - self._not_before.keys()):
-            connection = sockets.connect(path)
-            if connection is None:
-                continue
-            task = asyncio.get_running_loop().create_task(self._serve(path, connection))
+            task = asyncio.get_running_loop().create_task(self._serve(path))
             self._connections[path] = task
             task.add_done_callback(partial(self._forget, path))
 
     def _forget(self, path: Path, _task: asyncio.Task[None]) -> None:
         self._connections.pop(path, None)
 
-    async def _serve(self, path: Path, connection: socket.socket) -> None:
+    async def _serve(self, path: Path) -> None:
+        connection = sockets.connect(path)
+        if connection is None and path.exists():  # busy, perhaps by somebody's intention
+            connection = await asyncio.to_thread(sockets.connect, path, patience_s=_PATIENCE_S)
+        if connection is None:
+            return
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_STREAM_LIMIT_BYTES)
         try:
             line = await self._prove(reader, writer, connection)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from doorward.confine.tree import parent
 from doorward.errors import ConsentError
 from doorward.gateway.consent import frames, sockets
 from doorward.gateway.consent.key import load_key, tag_of
@@ -42,6 +43,8 @@ MAX_PEOPLE = 16
 # More open questions than anybody reads; the relay's own table is bounded too. Beyond it the answer is no.
 MAX_PENDING = 256
 _PRESENCE_POLL_S = 0.05
+# A person's program has few ancestors; who has more is only treated as any other stranger.
+_ANCESTORS = 64
 
 
 class _Person:
@@ -188,6 +191,10 @@ class ConsentChannel:
         if uid != os.geteuid() or self._path is None:
             writer.transport.abort()
             return
+        if _is_below_us(pid):
+            self._notice("the server tried to reach the consent channel")
+            writer.transport.abort()
+            return
         if len(self._strangers) >= MAX_STRANGERS:
             self._turn_one_out()
         task = asyncio.get_running_loop().create_task(self._receive(reader, writer, uid))
@@ -280,6 +287,23 @@ class ConsentChannel:
         if self._on_notice is not None and line not in self._noticed:
             self._noticed.add(line)
             self._on_notice(line)
+
+
+def _is_below_us(pid: int) -> bool:
+    """Whether a process belongs to our own server, which has nothing to say here; so does one that is gone already.
+
+    Whatever the server starts stays below us, since we are its subreaper. In a process namespace that we cannot see
+    into the number is 0, and so says nothing.
+    """
+    us, current = os.getpid(), pid
+    for _ in range(_ANCESTORS):
+        if current == 0:
+            return False
+        above = parent(current)
+        if above is None or above == us:
+            return True
+        current = above
+    return False
 
 
 def _os_user(uid: int) -> str:

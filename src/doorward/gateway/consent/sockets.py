@@ -66,11 +66,20 @@ def listen(runtime: Path, tag: str) -> tuple[socket.socket, Path]:
     return listener, path
 
 
-def connect(path: Path) -> socket.socket | None:
-    """Connected to the gateway at `path`, or None: it is gone (then its socket is removed) or too busy just now."""
-    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+def connect(path: Path, *, patience_s: int = 0) -> socket.socket | None:
+    """Connected to the gateway at `path`, or None: it is gone (then its socket is removed) or too busy just now.
+
+    With `patience_s` it blocks so long while others fill the queue: whoever waits in the kernel is let in in turn,
+    whoever only tries again loses against those who try more often.
+    """
+    kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | (0 if patience_s else socket.SOCK_NONBLOCK)
+    peer = socket.socket(socket.AF_UNIX, kind)
     try:
+        if patience_s:
+            peer.setblocking(True)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", patience_s, 0))
         peer.connect(os.fsencode(path))
+        peer.setblocking(False)
     except ConnectionRefusedError:
         path.unlink(missing_ok=True)
     except OSError:

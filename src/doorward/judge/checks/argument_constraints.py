@@ -26,7 +26,8 @@ def require_constraints(action: Action, context: Context) -> Finding | None:
     for pointer, constraint, text in constrained(action, context.server):
         why = violates(constraint, text) or _misplaced(constraint, text, context)
         if why is not None:
-            return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", f"{constraint.kind}: {_shown(pointer, text)}"[:600])
+            evidence = f"{constraint.kind}: {_shown(pointer, text)}"[:600]
+            return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", evidence)
     return None
 
 

@@ -1,9 +1,10 @@
 """Check: the arguments of a call fit the schema that the server itself listed (threat ``argument-injection``).
 
 Strict where the schema is silent: an argument that it does not name is refused when it names others and does not say
-that it allows more (DESIGN §7). ``jsonschema-rs`` matches patterns in linear time where it can; a schema that reaches
-outside itself by ``$ref`` is refused by a retriever that never fetches. A tool whose schema does not compile cannot be
-judged, so it cannot be called.
+that it allows more (DESIGN §7). What judging by a schema may cost is bounded first (``content.schemas``):
+``jsonschema-rs`` follows references without counting, and a pattern that backtracks ends after so many steps. A schema
+that reaches outside itself by ``$ref`` is refused, by a retriever that never fetches as well. A tool whose schema does
+not compile cannot be judged, so it cannot be called.
 
 Does not protect against values that fit the schema and are still harmful: that is what constraints, folders and the
 sandbox are for.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from doorward.content.schemas import MAX_BACKTRACKS, MAX_PATTERN_BYTES, Work, measure
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol.actions import Action, CallTool
 from doorward.wire.jsonrpc import decode_value
@@ -27,7 +29,7 @@ class ValidateArguments:
     """Judges each call by its tool's schema. Compiled schemas are kept, by their bytes: a cache, not a state."""
 
     def __init__(self) -> None:
-        self._compiled: dict[tuple[bytes, bool], Any] = {}
+        self._compiled: dict[tuple[bytes, bool], tuple[Any, Work]] = {}
 
     def __call__(self, action: Action, context: Context) -> Finding | None:
         if not isinstance(action, CallTool):
@@ -36,20 +38,24 @@ class ValidateArguments:
         if tool is None:
             return Finding(CONTROL, Effect.DENY, "the server lists no tool of this name", action.name[:200])
         try:
-            validator = self._validator(tool.schema, always=context.policy.values.undeclared_always_refused)
+            validator, work = self._validator(tool.schema, always=context.policy.values.undeclared_always_refused)
         except ValueError as problem:
             return Finding(
                 CONTROL, Effect.DENY, "the tool's schema cannot be used, so no call can be judged", str(problem)[:400]
             )
+        if work.exceeds(action.arguments, len(context.body)):
+            return Finding(CONTROL, Effect.DENY, "the tool's schema makes too much work of these arguments")
         error = next(iter(validator.iter_errors(action.arguments)), None)
         if error is None:
             return None
         return _finding(error)
 
-    def _validator(self, schema: bytes, *, always: bool) -> Any:
+    def _validator(self, schema: bytes, *, always: bool) -> tuple[Any, Work]:
         found = self._compiled.get((schema, always))
         if found is None:
-            found = _compile(_tightened(decode_value(schema), always=always))
+            tightened = _tightened(decode_value(schema), always=always)
+            work = measure(tightened)  # first: compiling what has too many patterns is work as well
+            found = _compile(tightened), work
             if len(self._compiled) >= _MAX_COMPILED:
                 self._compiled.clear()
             self._compiled[(schema, always)] = found
@@ -72,7 +78,8 @@ def _tightened(schema: dict[str, Any], *, always: bool) -> dict[str, Any]:
 def _compile(schema: dict[str, Any]) -> Any:
     import jsonschema_rs  # 32 ms, when the first call is judged
 
-    return jsonschema_rs.validator_for(schema, retriever=_refuse_to_fetch)
+    patterns = jsonschema_rs.FancyRegexOptions(backtrack_limit=MAX_BACKTRACKS, size_limit=MAX_PATTERN_BYTES)
+    return jsonschema_rs.validator_for(schema, retriever=_refuse_to_fetch, pattern_options=patterns)
 
 
 def _refuse_to_fetch(uri: str) -> Any:

@@ -1,7 +1,7 @@
 """Gate: the size of each part of a message, where a part has a limit of its own (threat ``oversized-payload``).
 
-The frame as a whole was bounded while its bytes came in. Here: ids and progress tokens, URIs, cursors and names, ``clientInfo``, each
-string among the arguments, and the number of values in anything that is not a list.
+The frame as a whole was bounded while its bytes came in. Here: ids and progress tokens, URIs, cursors and names,
+``clientInfo``, each string among the arguments, and the number of values in anything that is not a list.
 """
 
 from __future__ import annotations

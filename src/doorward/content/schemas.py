@@ -1,0 +1,252 @@
+"""How much work a JSON Schema can make of judging one value, known before it is judged.
+
+A schema comes from the server that it speaks of. Forty definitions that each refer twice to the next are two kilobytes
+and 2^40 evaluations; a pattern with a look-ahead can backtrack for ever; no engine gives up by itself. So the ways
+from the root to each subschema are counted, for each depth of the value, and multiplied with what stands at that
+depth. The count is an upper bound: an engine that stops early does less.
+
+It does not measure memory, nor what a schema costs to compile beyond the number of its patterns.
+Source: JSON Schema 2020-12 Core, sections 8 (references), 10 (applicators) and 11 (unevaluated locations); the older
+drafts' ``definitions``, ``dependencies`` and ``additionalItems``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+MAX_WORK: Final = 10_000_000
+"""Evaluations of one subschema at one place: about half a second."""
+MAX_BACKTRACKS: Final = 10_000
+"""Steps of one search; the addresses and dates of the usual schema libraries need less than a hundred."""
+MAX_PATTERN_BYTES: Final = 1 << 20
+"""What one compiled pattern may take."""
+
+_MAX_PATTERNS: Final = 2_000
+_MAX_BACKTRACKING: Final = 100  # these take milliseconds each to compile
+_DEEPEST: Final = 64  # no message is deeper
+_ENOUGH: Final = 10**15  # counts are not added up further
+_BACKTRACKS: Final = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9kK]|[*+?}]\+")
+_BYTES_PER_STEP: Final = 10  # a pattern reads ten bytes in the time of one evaluation
+_REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
+_ONE: Final = ("not", "if", "then", "else")
+_SEVERAL: Final = ("allOf", "anyOf", "oneOf")
+_NAMED: Final = ("dependentSchemas", "dependencies")
+_ANY_CHILD: Final = (
+    "additionalProperties", "unevaluatedProperties", "propertyNames", "additionalItems", "unevaluatedItems", "contains",
+    "items",
+)  # fmt: skip
+
+Schema = dict[str, Any]
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What one schema may cost: for each depth of a value, how often subschemas are evaluated on one value there
+    (patterns weighed in), and how many patterns are searched for in it.
+    """
+
+    steps: tuple[int, ...]
+    searches: tuple[int, ...]
+
+    def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
+        """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
+        total, level, depth = 0, [value], 0
+        while level and depth < len(self.steps):
+            total += self.steps[depth] * len(level) + self.searches[depth] * (size_bytes // _BYTES_PER_STEP)
+            if total > limit:
+                return True
+            level = [child for item in level for child in _inside(item)]
+            depth += 1
+        return False
+
+
+def _inside(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def measure(schema: Schema) -> Work:
+    """What ``schema`` may cost.
+
+    Raises ValueError where that cannot be said: a reference that leads out of the schema or to nothing, one that leads
+    back to itself at the same place, more patterns than a tool's arguments can need.
+    """
+    graph = _Graph(schema)
+    counts: dict[int, int] = {id(schema): 1}
+    steps: list[int] = []
+    searches: list[int] = []
+    while counts and len(steps) < _DEEPEST:
+        counts = graph.spread(counts)
+        steps.append(min(_ENOUGH, sum(count * graph.weight[node] for node, count in counts.items())))
+        searches.append(min(_ENOUGH, sum(count * graph.patterns[node] for node, count in counts.items())))
+        if steps[-1] > MAX_WORK:
+            break  # one value at this depth is too much
+        counts = graph.descend(counts)
+    return Work(tuple(steps), tuple(searches))
+
+
+class _Graph:
+    """The subschemas of one schema and how they lead to each other: at the same place, or one level further down."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._ids = ("$id", "id") if "draft-04" in str(root.get("$schema")) else ("$id",)
+        self._root_id = next((root[key].rstrip("#") for key in self._ids if isinstance(root.get(key), str)), "")
+        self._nodes: dict[int, Schema] = {}
+        self._anchors: dict[str, list[Schema]] = {}
+        self.weight: dict[int, int] = {}
+        self.patterns: dict[int, int] = {}
+        self._here: dict[int, list[tuple[int, int]]] = {}
+        self._below: dict[int, list[tuple[str | None, int]]] = {}
+        self._find(root)
+        self._weigh()
+        for node in list(self._nodes.values()):
+            self._link(node)
+        self._order = self._ordered()
+
+    def _find(self, root: Schema) -> None:
+        """Every object in the document, also where no keyword puts a schema: a reference may point there."""
+        stack: list[object] = [root]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, dict):
+                self._nodes[id(item)] = item
+                for key in ("$anchor", "$dynamicAnchor", *self._ids):
+                    if isinstance(item.get(key), str):
+                        self._name(item, item[key], key)
+                stack.extend(item.values())
+            elif isinstance(item, list):
+                stack.extend(item)
+
+    def _name(self, item: Schema, name: str, key: str) -> None:
+        if key in self._ids and item is not self._root and not name.startswith("#"):
+            # In there "#" means another root. Nobody needs that for the arguments of a tool.
+            raise ValueError("the schema holds another schema with an id of its own")
+        self._anchors.setdefault(name.rstrip("#").removeprefix("#"), []).append(item)
+
+    def _weigh(self) -> None:
+        backtracking = 0
+        for key, node in self._nodes.items():
+            named = node.get("patternProperties")
+            found = [node.get("pattern"), *(named if isinstance(named, dict) else ())]
+            patterns = [pattern for pattern in found if isinstance(pattern, str)]
+            hard = sum(_BACKTRACKS.search(pattern) is not None for pattern in patterns)
+            backtracking += hard
+            listed = node.get("enum")
+            size = len(listed) if isinstance(listed, list) else 0
+            self.patterns[key] = len(patterns)
+            self.weight[key] = 1 + size + 10 * len(patterns) + MAX_BACKTRACKS * hard
+        if sum(self.patterns.values()) > _MAX_PATTERNS or backtracking > _MAX_BACKTRACKING:
+            raise ValueError("the schema has more patterns than can be judged")
+
+    def _link(self, node: Schema) -> None:
+        # What is left unevaluated is found out by evaluating the applicators once more.
+        times = 2 if "unevaluatedProperties" in node or "unevaluatedItems" in node else 1
+        here = [(id(child), times) for child in self._same_place(node)]
+        here += [(id(target), times) for name in _REFERENCES for target in self._targets(node, name)]
+        self._here[id(node)] = here
+        below: list[tuple[str | None, int]] = []
+        below += [(None, id(child)) for name in _ANY_CHILD for child in _schemas(node.get(name))]
+        below += [(None, id(child)) for child in _schemas(node.get("prefixItems"))]
+        below += [(None, id(child)) for child in _values(node.get("patternProperties"))]
+        properties = node.get("properties")
+        if isinstance(properties, dict):
+            below += [(name, id(child)) for name, child in properties.items() if isinstance(child, dict)]
+        self._below[id(node)] = below
+
+    def _same_place(self, node: Schema) -> Iterator[Schema]:
+        for name in (*_ONE, *_SEVERAL):
+            yield from _schemas(node.get(name))
+        for name in _NAMED:
+            yield from _values(node.get(name))
+
+    def _targets(self, node: Schema, name: str) -> list[Schema]:
+        reference = node.get(name)
+        if not isinstance(reference, str):
+            return []
+        if reference == "#":
+            return [self._root]
+        if self._root_id and reference.startswith(f"{self._root_id}#"):
+            reference = reference[len(self._root_id) :]
+        if reference.startswith("#/"):
+            return self._at(reference)
+        return self._anchors.get(reference.rstrip("#").removeprefix("#")) or _nowhere(reference)
+
+    def _at(self, reference: str) -> list[Schema]:
+        value: Any = self._root
+        for token in unquote(reference).split("/")[1:]:
+            step = token.replace("~1", "/").replace("~0", "~")
+            if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+                value = value[int(step)]
+            elif isinstance(value, dict) and step in value:
+                value = value[step]
+            else:
+                return _nowhere(reference)
+        return [value] if isinstance(value, dict) else []  # true and false cost nothing
+
+    def _ordered(self) -> list[int]:
+        """Whoever leads to another at the same place stands before it."""
+        done: dict[int, None] = {}
+        for start in self._nodes:
+            path: dict[int, Iterator[tuple[int, int]]] = {}
+            if start not in done:
+                path[start] = iter(self._here[start])
+            while path:
+                node, edges = next(reversed(path.items()))
+                target = next((t for t, _ in edges if t not in done), None)
+                if target is None:
+                    del path[node]
+                    done[node] = None
+                elif target in path:
+                    raise ValueError("the schema refers to itself without end")
+                else:
+                    path[target] = iter(self._here.get(target, ()))
+        return list(reversed(done))
+
+    def spread(self, counts: dict[int, int]) -> dict[int, int]:
+        """``counts`` with everything that they lead to at the same place."""
+        counts = dict(counts)
+        for node in self._order:
+            count = counts.get(node, 0)
+            if count:
+                for target, times in self._here.get(node, ()):
+                    counts[target] = min(_ENOUGH, counts.get(target, 0) + count * times)
+        return counts
+
+    def descend(self, counts: dict[int, int]) -> dict[int, int]:
+        """How often each is evaluated on one value a level further down: the most that any one name can bring."""
+        always: dict[int, int] = {}
+        named: dict[tuple[str, int], int] = {}
+        for node, count in counts.items():
+            for name, target in self._below.get(node, ()):
+                if name is None:
+                    always[target] = min(_ENOUGH, always.get(target, 0) + count)
+                else:
+                    named[name, target] = min(_ENOUGH, named.get((name, target), 0) + count)
+        most: dict[int, int] = {}
+        for (_, target), count in named.items():
+            most[target] = max(most.get(target, 0), count)
+        return {target: always.get(target, 0) + most.get(target, 0) for target in always.keys() | most.keys()}
+
+
+def _nowhere(reference: str) -> list[Schema]:
+    raise ValueError(f"the schema refers to {reference[:80]!r}, which is not in it")
+
+
+def _schemas(value: object) -> Iterator[Schema]:
+    """The schemas in ``value``: itself, or the items of a list. True and false cost nothing."""
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
+
+
+def _values(value: object) -> Iterator[Schema]:
+    if isinstance(value, dict):
+        yield from (item for item in value.values() if isinstance(item, dict))
