@@ -103,3 +103,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return [(name, _plain(value[name])) for name in sorted(value)]
     return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def test_a_text_that_looks_like_our_mark_for_an_integer_has_another_fingerprint() -> None:
+    assert fingerprint({"n": 2**60}) != fingerprint({"n": f"doorward:integer:{2**60}"})
+    assert fingerprint({"n": "doorward:x"}) != fingerprint({"n": "doorward:string:doorward:x"})

@@ -250,3 +250,11 @@ def test_a_client_that_asks_what_the_server_speaks_is_passed_on(era: Era) -> Non
     assert talk.client(talk.request(1, "server/discover")).only("server")["method"] == "server/discover"
     assert talk.server(discovered(1)).only("client")["result"]["supportedVersions"] == [MODERN]
     assert talk.client(talk.request(2, "tools/list")).only("server")["method"] == "tools/list"
+
+
+@modern_first
+@pytest.mark.parametrize("code", [-32020, -32021, -32022])
+def test_a_refusal_that_only_the_modern_era_knows_is_no_sign_of_a_legacy_server(era: Era, code: int) -> None:
+    talk = Dialogue(era)
+    ours = talk.client(talk.request(1, "resources/list")).only("server")
+    assert talk.server(failure(ours["id"], code, "not this one")).only("server")["method"] == "resources/list"

@@ -359,3 +359,27 @@ def test_the_answers_that_leave_unrecorded_are_free_of_content() -> None:
 
 def test_exclusions_have_types() -> None:
     assert [why.name for why in Why if " " not in why.value] == []
+
+
+@only_legacy
+def test_an_answer_to_initialize_that_cannot_be_recorded_leaves_the_handshake_to_be_tried_again(era: Era) -> None:
+    talk = Dialogue(era)
+    talk.client(initialize())
+    talk.fails_to_record()
+    assert talk.server(initialized()).only("client")["error"]["data"] == DONE
+    talk.records_again()
+    assert talk.client(initialize("again")).told("server")
+    assert talk.server(initialized("again")).told("client")
+
+
+@only_legacy
+def test_a_client_whose_word_that_it_is_ready_was_not_recorded_is_not_ready(era: Era) -> None:
+    talk = Dialogue(era)
+    talk.client(initialize())
+    talk.server(initialized())
+    talk.fails_to_record()
+    assert talk.client(notification("notifications/initialized")).told("server") == []
+    talk.records_again()
+    assert talk.relay.state.link.phase == "answered"
+    talk.client(notification("notifications/initialized"))
+    assert talk.relay.state.link.phase == "ready"

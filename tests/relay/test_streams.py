@@ -53,6 +53,15 @@ def test_progress_above_the_limit_is_a_run_with_a_count_and_a_hash(era: Era) -> 
 
 
 @eras()
+def test_a_run_that_was_opened_is_closed_even_if_nothing_followed(era: Era) -> None:
+    talk = calling(era)
+    for count in range(LIMIT + 1):
+        talk.server(talk.progress_to("t", count))
+    (closing,) = talk.until_deadline().records("run")
+    assert closing.entry.count == 0
+
+
+@eras()
 def test_a_run_ends_with_its_request(era: Era) -> None:
     talk = calling(era)
     for count in range(LIMIT + 4):

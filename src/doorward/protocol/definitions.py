@@ -13,6 +13,7 @@ import msgspec
 
 MAX_TOOLS: Final = 10_000  # kept of one list; whatever has more cannot be judged
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
+_TAG: Final = "doorward:"
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -96,5 +97,7 @@ def _tagged(value: Any) -> Any:
     if isinstance(value, list):
         return [_tagged(item) for item in value]
     if type(value) is int and abs(value) > _MAX_SAFE_INTEGER:
-        return f"doorward:integer:{value}"
+        return f"{_TAG}integer:{value}"
+    if isinstance(value, str) and value.startswith(_TAG):
+        return f"{_TAG}string:{value}"  # or a text could pass for a number
     return value

@@ -41,6 +41,13 @@ def failed(link: Link) -> Link:
     return msgspec.structs.replace(link, phase="new", version="", client_capabilities={}, client_info={})
 
 
+def unheard(link: Link, method: str) -> Link:
+    """The answer to ``initialize``, or the client's ``initialized``, did not go out: the handshake stands before it."""
+    if method == "initialize":
+        return msgspec.structs.replace(failed(link), era="", server_capabilities={}, server_info={})
+    return msgspec.structs.replace(link, phase="answered") if link.phase == "ready" else link
+
+
 def initialized(link: Link) -> Link:
     """The client said that it is ready."""
     return msgspec.structs.replace(link, phase="ready") if link.phase == "answered" else link

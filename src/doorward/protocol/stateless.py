@@ -16,6 +16,7 @@ from doorward.protocol.link import Link
 from doorward.wire.jsonrpc import Message, Request
 
 UNSUPPORTED_VERSION: Final = -32022
+MODERN_ERRORS: Final = frozenset({-32020, -32021, UNSUPPORTED_VERSION})  # a header mismatch, a missing capability
 HOP_BY_HOP_META: Final = ("progressToken", versions.META_SUBSCRIPTION, "traceparent", "tracestate", "baggage")
 
 

@@ -175,6 +175,8 @@ def not_recorded(state: State, event: NotRecorded, now: int) -> list[Command]:
             state.owed.append(msgspec.structs.replace(record, owed=True, otherwise=None))
         elif entry.kind in ("intent", "ask"):
             commands += _take_back(state, record)
+        if entry.kind != "intent" and entry.method in ("initialize", "notifications/initialized"):
+            state.link = handshake.unheard(state.link, entry.method)
         if record.otherwise is not None:
             commands.append(record.otherwise)
     return commands

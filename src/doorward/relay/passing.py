@@ -131,4 +131,6 @@ def _learn(state: State, acts: Actions, message: Response, answered: Open) -> No
     if answered.method == "initialize":
         state.link = handshake.failed(state.link)
     elif answered.method == "server/discover" and state.link.upstream == "":
-        state.link = msgspec.structs.replace(state.link, upstream="legacy")
+        # An error that only the modern era knows says that the server speaks it, in another version; any other says no.
+        spoken = "modern" if message.error["code"] in stateless.MODERN_ERRORS else "legacy"
+        state.link = msgspec.structs.replace(state.link, upstream=spoken)

@@ -89,8 +89,9 @@ class Progress:
         ]
         for key, _ in over:
             del self._runs[key]
-        return [(key, run) for key, run in over if run.folded]
+        return [(key, run) for key, run in over if run.count > PROGRESS_PER_WINDOW]
 
     @property
     def deadline(self) -> int | None:
+        """When the oldest window is over."""
         return min((run.since + WINDOW_US for run in self._runs.values()), default=None)
