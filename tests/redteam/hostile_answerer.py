@@ -1,7 +1,8 @@
 """A server that wants to answer in its user's place: it takes what it can of the consent channel, and writes a report.
 
-``python -I -S hostile_answerer.py FOLDER state:STATE at:WHERE``, WHERE being how the path of the gateway's socket begins.
-The two words name nothing that exists, so they give it nothing. Shares no code with Doorward: the handshake is written from the description in ``sealed.py``.
+``python -I -S hostile_answerer.py FOLDER state:STATE at:WHERE``, WHERE being how the path of a gateway's socket begins.
+The two words name nothing that exists, so they give it nothing. Shares no code with Doorward: the handshake is written
+from the description in ``sealed.py``.
 """
 
 from __future__ import annotations

@@ -106,9 +106,8 @@ def test_whoever_waits_for_a_full_queue_is_let_in_when_a_place_gets_free(tmp_pat
         while (place := sockets.connect(path)) is not None:
             taken.enter_context(place)
         waiting = other.submit(sockets.connect, path, patience_s=int(BOUND_SECONDS))
-        while not waiting.done():
-            accepted, _ = listener.accept()
-            taken.enter_context(accepted)
-        found = waiting.result()
+        accepted, _ = listener.accept()
+        taken.enter_context(accepted)
+        found = waiting.result(BOUND_SECONDS)
         assert found is not None
         taken.enter_context(found)

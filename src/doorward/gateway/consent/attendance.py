@@ -157,7 +157,7 @@ class Attendance:
 
     async def _serve(self, path: Path) -> None:
         connection = sockets.connect(path)
-        if connection is None and path.exists():  # busy, perhaps by somebody's intention
+        if connection is None:  # gone, or busy, perhaps by somebody's intention
             connection = await asyncio.to_thread(sockets.connect, path, patience_s=_PATIENCE_S)
         if connection is None:
             return

@@ -86,6 +86,9 @@ class ConsentChannel:
     once per ticket. ``on_notice`` gets one line for the operator when somebody tried something: a stranger without the
     key, an answer about a digest that was not shown; each wording at most once, so that a flood cannot fill a log.
 
+    ``unheard`` is the supervisor of our own server: whoever comes from below it is turned away at once, so that a
+    server cannot keep people out by taking all places. It stays below, as the supervisor is its subreaper.
+
     It does NOT protect against an unconfined process of the same OS user, which can read the key.
     """
 
@@ -97,12 +100,14 @@ class ConsentChannel:
         label: str,
         on_answer: Callable[[Answer], None],
         on_notice: Callable[[str], None] | None = None,
+        unheard: int = 0,
     ) -> None:
         self._runtime = runtime
         self._state = state
         self._welcome = frames.encode(frames.Welcome(label, os.getpid()))
         self._on_answer = on_answer
         self._on_notice = on_notice
+        self._unheard = unheard
         self._noticed: set[str] = set()
         self._key = b""
         self._path: Path | None = None
@@ -191,7 +196,7 @@ class ConsentChannel:
         if uid != os.geteuid() or self._path is None:
             writer.transport.abort()
             return
-        if _is_below_us(pid):
+        if self._unheard and _is_below(pid, self._unheard):
             self._notice("the server tried to reach the consent channel")
             writer.transport.abort()
             return
@@ -289,20 +294,18 @@ class ConsentChannel:
             self._on_notice(line)
 
 
-def _is_below_us(pid: int) -> bool:
-    """Whether a process belongs to our own server, which has nothing to say here; so does one that is gone already.
+def _is_below(pid: int, top: int) -> bool:
+    """Whether a process is ``top`` or below it; one that is gone already counts, having nothing more to say.
 
-    Whatever the server starts stays below us, since we are its subreaper. In a process namespace that we cannot see
-    into the number is 0, and so says nothing.
+    0 stands for a process outside of our namespace, or for what is above the first.
     """
-    us, current = os.getpid(), pid
+    current: int | None = pid
     for _ in range(_ANCESTORS):
+        if current is None or current == top:
+            return True
         if current == 0:
             return False
-        above = parent(current)
-        if above is None or above == us:
-            return True
-        current = above
+        current = parent(current)
     return False
 
 
