@@ -71,8 +71,10 @@ soak: setup ## Run the long tests: many processes, many calls, kills
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 .PHONY: bench
-bench: setup ## Measure what Doorward costs
-	@$(BIN)/python bench/run.py $(ARGS)
+bench: setup $(STAMPS)/wheelhouse wheel ## Measure what Doorward costs, as users install it: the wheel, alone
+	@$(BIN)/python -m venv --clear $(CACHE)/shipped
+	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
+	$(BIN)/python bench/run.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/dev ## Build the wheel into dist/

@@ -58,7 +58,7 @@ class Figure(NamedTuple):
 class Bench:
     """A state directory of its own, a short environment, and the same two ways to start any server."""
 
-    def __init__(self, work: Path, rounds: int, calls: int) -> None:
+    def __init__(self, work: Path, rounds: int, calls: int, program: str | None) -> None:
         self.rounds, self.calls = rounds, calls
         self.folder = work / "folder"
         self.folder.mkdir()
@@ -66,7 +66,7 @@ class Bench:
         self._stderr = work / "stderr"
         self._synced = os.open(work / "synced", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._env = {"HOME": str(work / "home"), "PATH": os.environ.get("PATH", os.defpath)}
-        program = shutil.which("doorward", path=str(Path(sys.executable).parent))
+        program = program or shutil.which("doorward", path=str(Path(sys.executable).parent))
         self._doorward = (program,) if program else (sys.executable, "-m", "doorward")
         self._wrap = (*self._doorward, "--state", str(work / "state"), "wrap", "--")
         if not program and "PYTHONPATH" in os.environ:
@@ -183,9 +183,9 @@ def filesystem(folder: Path) -> tuple[str, ...]:
     return (*found.argv, str(folder))
 
 
-def run(rounds: int, calls: int) -> list[Figure]:
+def run(rounds: int, calls: int, program: str | None) -> list[Figure]:
     with _workplace() as work:
-        bench = Bench(work, rounds, calls)
+        bench = Bench(work, rounds, calls, program)
         call, memory = measure_calls(bench, instant())
         return [
             measure_start(bench, "start-up, instant server", instant(), INSTANT_BUDGET_MS),
@@ -226,9 +226,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=25, metavar="N", help="pairs of starts (25)")
     parser.add_argument("--calls", type=int, default=1000, metavar="N", help="pairs of calls (1000)")
+    parser.add_argument("--doorward", metavar="PROGRAM", help="the doorward to measure (the one of this environment)")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE, - for stdout")
     args = parser.parse_args()
-    figures = run(args.rounds, args.calls)
+    figures = run(args.rounds, args.calls, args.doorward)
     if args.json == "-":
         print(json.dumps(report(figures), indent=2))
     else:

@@ -232,6 +232,13 @@ _TABLE: Final = (
         "doorward.confine.landlock",
     ),
     Control(
+        "confine-calls",
+        "a server sets no limits on other processes and reaches no keyrings, modules or clock",
+        ("privileged-tool",),
+        "sandbox",
+        "doorward.confine.seccomp",
+    ),
+    Control(
         "confine-environment",
         "a server does not inherit the user's agents and credentials",
         ("privileged-tool", "log-leakage"),
