@@ -1,6 +1,6 @@
 """Performs what the relay decided: the counterpart of ``relay.commands``, and the one place where both meet asyncio.
 
-The commands of one event are one unit in one queue. One task drains it: all waiting records in one commit, then
+The commands of one event are one unit in one queue. One commit at a time writes all that waits, then
 the sends in order. If the records of a unit cannot be written, nothing of it is sent and the relay hears
 ``NotRecorded``.
 """
@@ -8,6 +8,7 @@ the sends in order. If the records of a unit cannot be written, nothing of it is
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -69,12 +70,12 @@ class Performer:
         self._loop = asyncio.get_running_loop()
         self._units: deque[list[Command]] = deque()
         self._waiting_bytes = 0
-        self._work = asyncio.Event()
+        self._apart: deque[list[list[Command]]] = deque()
+        self._writing = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: int | None = None
-        self._task = self._loop.create_task(self._drain())
 
     @property
     def relay(self) -> Relay:
@@ -124,7 +125,6 @@ class Performer:
 
     async def close(self) -> None:
         await self._idle.wait()
-        self._task.cancel()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -133,7 +133,7 @@ class Performer:
             self._units.append(commands)
             self._waiting_bytes += _bytes(commands)
             self._idle.clear()
-            self._work.set()
+            self._commit()
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -151,32 +151,53 @@ class Performer:
         self._timer = self._timer_at = None
         self.feed(Tick(self.facts()))
 
-    # -- the one task -------------------------------------------------------------------------------------------------
+    # -- one commit at a time -----------------------------------------------------------------------------------------
 
-    async def _drain(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            while self._units:
-                units = list(self._units)
-                self._units.clear()
-                await self._perform(units)
-                self._waiting_bytes -= sum(map(_bytes, units))
-            if not self._work.is_set():
-                self._idle.set()
+    def _commit(self) -> None:
+        """Give the writer everything that waits, unless it is at work. No task: each hop would cost every message."""
+        while self._units and not self._writing:
+            units = self._apart.popleft() if self._apart else list(self._units)
+            for _ in units:
+                self._units.popleft()
+            records = [command for unit in units for command in unit if isinstance(command, Record)]
+            if not records or self._written_at_once(records):
+                self._finish(units)
+            else:
+                self._writing = True
+                self._archive.append(records, functools.partial(self._hear, units, records))
+        if not self._units and not self._writing:
+            self._idle.set()
 
-    async def _perform(self, units: list[list[Command]]) -> None:
-        records = [command for unit in units for command in unit if isinstance(command, Record)]
-        problem = await self._archive.write(records) if records else None
+    def _written_at_once(self, records: list[Record]) -> bool:
+        """Whether records that need no sync could be written without the writer's thread. What fails here fails there
+        again, and is handled there.
+        """
+        if any(record.grade == "durable" for record in records):
+            return False
+        done, problem = self._archive.append_at_once(records)
+        return done and problem is None
+
+    def _hear(self, units: list[list[Command]], records: list[Record], problem: StorageError | None) -> None:
+        """In the writer's thread."""
+        self._loop.call_soon_threadsafe(self._written, units, records, problem)
+
+    def _written(self, units: list[list[Command]], records: list[Record], problem: StorageError | None) -> None:
+        self._writing = False
         if problem is None:
-            for unit in units:
-                self._send(unit)
+            self._finish(units)
         elif len(units) > 1:
             # One unit may have spoilt the commit (a ticket spent twice): each on its own, in order.
-            for unit in units:
-                await self._perform([unit])
+            self._units.extendleft(reversed(units))
+            self._apart.extendleft([unit] for unit in reversed(units))
         else:
             self._not_recorded(records, problem)
+            self._waiting_bytes -= _bytes(units[0])
+        self._commit()
+
+    def _finish(self, units: list[list[Command]]) -> None:
+        for unit in units:
+            self._waiting_bytes -= _bytes(unit)
+            self._send(unit)
 
     def _not_recorded(self, records: list[Record], problem: StorageError) -> None:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
