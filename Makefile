@@ -67,8 +67,9 @@ check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
 	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
 
 .PHONY: soak
-soak: setup ## Run the long tests: many processes, many calls, kills
-	@$(BIN)/python -m pytest -m soak $(ARGS)
+soak: setup ## Look for what `make test` does not: a thousand new examples of each property
+	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 \
+		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
 
 .PHONY: bench
 bench: setup $(STAMPS)/wheelhouse wheel ## Measure what Doorward costs, as users install it: the wheel, alone

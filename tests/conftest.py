@@ -22,11 +22,16 @@ PEERS = TESTS / "peers"
 # As the Makefile has it, for whoever runs pytest by hand.
 os.environ.setdefault("DOORWARD_TARGETS", str(TESTS.parent / ".cache" / "targets"))
 
-# Time is bounded by pytest-timeout: a deadline per example fails on a busy machine and proves nothing.
+# Time is bounded by pytest-timeout: a deadline per example fails on a busy machine and proves nothing. `make test` plays
+# the same examples everywhere; `make soak` looks for new ones, and remembers those that failed.
+hypothesis.settings.register_profile("doorward", deadline=None, derandomize=True)
 hypothesis.settings.register_profile(
-    "doorward", deadline=None, database=DirectoryBasedExampleDatabase(TESTS.parent / ".cache" / "hypothesis")
+    "explore",
+    deadline=None,
+    max_examples=1000,
+    database=DirectoryBasedExampleDatabase(TESTS.parent / ".cache" / "hypothesis"),
 )
-hypothesis.settings.load_profile("doorward")
+hypothesis.settings.load_profile("explore" if os.environ.get("DOORWARD_EXPLORE") else "doorward")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from tests.relay.dialogue import LIMITS, MASKER, Dialogue, Tree, eras, greet, lists, notification, ready
+from tests.relay.dialogue import LIMITS, MASKER, Dialogue, Era, Tree, eras, greet, lists, notification, ready
 
 from doorward.content.schemas import MAX_WORK, measure
 from doorward.wire.jsonrpc import decode
@@ -135,7 +135,7 @@ def test_one_long_name_above_many_items_is_not_copied_for_each_of_them() -> None
 
 @pytest.mark.timeout(BUSY_SECONDS)
 @eras()
-def test_a_log_under_a_long_name_is_masked_in_time(era: str) -> None:
+def test_a_log_under_a_long_name_is_masked_in_time(era: Era) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
     turn = talk.server(
@@ -162,7 +162,7 @@ def test_a_long_value_is_masked_to_its_end(length: int) -> None:
 
 
 @eras()
-def test_a_progress_token_is_as_short_as_an_id(era: str) -> None:
+def test_a_progress_token_is_as_short_as_an_id(era: Era) -> None:
     talk = ready(era)
     turn = talk.client(talk.call(1, meta={"progressToken": "t" * 10_000}))
     assert turn.told("server") == []
@@ -170,7 +170,7 @@ def test_a_progress_token_is_as_short_as_an_id(era: str) -> None:
 
 
 @eras()
-def test_commas_in_a_text_are_not_counted_as_values(era: str) -> None:
+def test_commas_in_a_text_are_not_counted_as_values(era: Era) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
     table = "1,2,3,4,5,6,7\n" * 5_000
@@ -179,7 +179,7 @@ def test_commas_in_a_text_are_not_counted_as_values(era: str) -> None:
 
 
 @eras()
-def test_more_values_than_allowed_are_refused_all_the_same(era: str) -> None:
+def test_more_values_than_allowed_are_refused_all_the_same(era: Era) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
     turn = talk.server(talk.result(1, structuredContent={"rows": [0] * 25_000}))
@@ -187,7 +187,7 @@ def test_more_values_than_allowed_are_refused_all_the_same(era: str) -> None:
 
 
 @eras()
-def test_a_flood_of_refused_notifications_is_counted_and_not_recorded_singly(era: str) -> None:
+def test_a_flood_of_refused_notifications_is_counted_and_not_recorded_singly(era: Era) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
     debug = notification("notifications/message", level="debug", data="x")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 from tests.gateway.wrapping import World
-from tests.relay.dialogue import LIMITS, eras, ready, with_tool
+from tests.relay.dialogue import LIMITS, Era, eras, ready, with_tool
 
 from doorward.content.arguments import Constraint
 from doorward.content.credentials import leaves_key_open
@@ -26,7 +26,7 @@ def entries(talk: Any) -> str:
 
 @eras()
 @pytest.mark.parametrize("where", ["method", "id", "name", "trace", "token"])
-def test_a_credential_is_masked_in_every_field_of_an_entry(era: str, where: str) -> None:
+def test_a_credential_is_masked_in_every_field_of_an_entry(era: Era, where: str) -> None:
     talk = ready(era)
     request = talk.call(SECRET if where == "id" else 1)
     if where in ("method", "id"):
@@ -52,7 +52,7 @@ def test_a_request_with_a_secret_for_an_id_is_still_taken_back_when_it_cannot_be
 
 
 @eras()
-def test_evidence_does_not_show_what_stands_under_a_sensitive_name(era: str) -> None:
+def test_evidence_does_not_show_what_stands_under_a_sensitive_name(era: Era) -> None:
     tool = ToolPolicy(arguments={"password": (Constraint("no_shell_metacharacters"),)})
     login = {"name": "login", "inputSchema": {"type": "object", "properties": {"password": {"type": "string"}}}}
     talk = ready(era, tools=[login], policy=with_tool(load(None), "login", tool))

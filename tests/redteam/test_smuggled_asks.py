@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from tests.relay.dialogue import ASKABLE, Dialogue, Tree, eras, failure, greet, lists, notification, ready
+from tests.relay.dialogue import ASKABLE, Dialogue, Era, Tree, eras, failure, greet, lists, notification, ready
 
 TASKS: Final = "io.modelcontextprotocol/tasks"
 URL_ELICITATION: Final = {"mode": "url", "url": "https://example.test/login", "message": "log in", "elicitationId": "e"}
@@ -24,7 +24,7 @@ def with_tasks() -> Dialogue:
 
 
 @eras()
-def test_an_error_that_requires_elicitation_waits_for_a_person(era: str) -> None:
+def test_an_error_that_requires_elicitation_waits_for_a_person(era: Era) -> None:
     talk = ready(era, client=ASKABLE, attached=True)
     talk.client(talk.call(1))
     held = talk.server(asking_error(1))
@@ -34,7 +34,7 @@ def test_an_error_that_requires_elicitation_waits_for_a_person(era: str) -> None
 
 
 @eras()
-def test_an_error_that_requires_elicitation_is_withheld_when_nobody_can_be_asked(era: str) -> None:
+def test_an_error_that_requires_elicitation_is_withheld_when_nobody_can_be_asked(era: Era) -> None:
     talk = ready(era, client=ASKABLE)
     talk.client(talk.call(1))
     turn = talk.server(asking_error(1))
@@ -43,7 +43,7 @@ def test_an_error_that_requires_elicitation_is_withheld_when_nobody_can_be_asked
 
 
 @eras()
-def test_an_error_may_not_require_elicitation_of_a_client_that_declared_none(era: str) -> None:
+def test_an_error_may_not_require_elicitation_of_a_client_that_declared_none(era: Era) -> None:
     talk = ready(era, client={}, attached=True)
     talk.client(talk.call(1, capabilities={}) if era == "modern" else talk.call(1))
     turn = talk.server(asking_error(1))
@@ -63,7 +63,7 @@ def test_an_error_that_requires_elicitation_and_lists_none_is_not_understood(dat
 
 
 @eras()
-def test_any_other_error_still_passes_as_it_is(era: str) -> None:
+def test_any_other_error_still_passes_as_it_is(era: Era) -> None:
     talk = ready(era, client=ASKABLE)
     talk.client(talk.call(1))
     sent = failure(1, -32000, "no", elicitations=[])

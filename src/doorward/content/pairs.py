@@ -172,14 +172,30 @@ def _quoted(text: str, opener: re.Match[str], kind: str) -> tuple[int, int]:
         if closed:
             return start, closed.end() - 1
     else:
-        end = text.find(quote, start)
-        while end > start and text[end - 1] == "\\":
-            end = text.find(quote, end + 1)
+        end = _closing(text, start, quote)
         if end >= 0:
             return start, end
     # Cut off before the quote closed: the rest of the line is the value.
     rest = _LINE.match(text, start)
     return start, rest.end() if rest else len(text)
+
+
+def _closing(text: str, start: int, quote: str) -> int:
+    """Where ``quote`` stands again, itself escaped as in JSON within JSON, or in three; -1 where it does not.
+
+    With n backslashes before the quote, one of the value's own takes 2n + 2 and a quote in the value n + 1 more.
+    """
+    plain = quote.lstrip("\\")
+    escapes = len(quote) - len(plain)
+    at = text.find(plain, start)
+    while at >= 0:
+        run = at
+        while run > start and text[run - 1] == "\\":
+            run -= 1
+        if (at - run) % (2 * escapes + 2) == escapes:
+            return at - escapes
+        at = text.find(plain, at + 1)
+    return -1
 
 
 def _listed(text: str, at: int) -> Iterator[tuple[int, int]]:

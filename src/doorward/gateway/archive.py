@@ -7,7 +7,6 @@ the logs of processes that died before any traffic passes.
 from __future__ import annotations
 
 import asyncio
-import functools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -84,7 +83,7 @@ class Archive:
         """The same for whoever waits for it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[StorageError | None] = loop.create_future()
-        self.append(records, functools.partial(loop.call_soon_threadsafe, done.set_result))
+        self.append(records, lambda problem: loop.call_soon_threadsafe(done.set_result, problem))
         return await done
 
     def close(self, timeout_s: float = 10.0) -> None:
