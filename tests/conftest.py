@@ -22,8 +22,8 @@ PEERS = TESTS / "peers"
 # As the Makefile has it, for whoever runs pytest by hand.
 os.environ.setdefault("DOORWARD_TARGETS", str(TESTS.parent / ".cache" / "targets"))
 
-# Time is bounded by pytest-timeout: a deadline per example fails on a busy machine and proves nothing. `make test` plays
-# the same examples everywhere; `make soak` looks for new ones, and remembers those that failed.
+# Time is bounded by pytest-timeout: a deadline per example fails on a busy machine and proves nothing. `make test`
+# plays the same examples everywhere; `make soak` looks for new ones, and remembers those that failed.
 hypothesis.settings.register_profile("doorward", deadline=None, derandomize=True)
 hypothesis.settings.register_profile(
     "explore",
