@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 from tests.gateway.wrapping import World
-from tests.relay.dialogue import LIMITS, Era, eras, ready, with_tool
+from tests.relay.dialogue import LIMITS, Dialogue, Era, eras, greet, notification, ready, with_tool
 
 from doorward.content.arguments import Constraint
 from doorward.content.credentials import leaves_key_open
@@ -91,3 +91,32 @@ def test_where_a_private_key_ends_is_seen_line_by_line() -> None:
         still = leaves_key_open(line, open_before=still)
         open_after.append(still)
     assert open_after == [False, True, True, True, False, False, False]
+
+
+@eras()
+def test_evidence_is_masked_before_it_is_cut(era: Era) -> None:
+    """A credential that the cut would halve has no shape any more."""
+    name = "k" * 580 + " " + SECRET
+    talk = greet(Dialogue(era), client={"experimental": {}, name: {}}) if era == "legacy" else ready(era)
+    if era == "modern":
+        talk.client(talk.call(7, capabilities={name: {}}))
+    assert "kkkk" in entries(talk)
+    assert SECRET[:12] not in entries(talk)
+
+
+@eras()
+def test_the_archive_keeps_no_large_body_of_what_was_refused(era: Era) -> None:
+    talk = ready(era)
+    turn = talk.client(talk.call(1, "read", {"text": 1, "more": "x" * 100_000}))
+    assert turn.record.entry.kind == "refusal"
+    assert turn.record.body == b""
+    assert turn.record.entry.body_size > 100_000
+
+
+@pytest.mark.parametrize("method", ["notifications/message", "notifications/tasks/status"])
+def test_every_text_of_a_servers_notification_is_masked(method: str) -> None:
+    talk = ready("legacy")
+    told = {"level": "error", "data": "x", "taskId": "t", "status": "working", "statusMessage": f"used {SECRET}"}
+    turn = talk.server(notification(method, **told))
+    assert len(turn.told("client")) == 1
+    assert SECRET not in str(turn.told("client"))

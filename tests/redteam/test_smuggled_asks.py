@@ -100,3 +100,13 @@ def test_a_result_does_not_carry_requests_for_input_inside_its_task() -> None:
     talk = with_tasks()
     turn = talk.server({"jsonrpc": "2.0", "id": 1, "result": {"resultType": "task", "task": {"inputRequests": ASKED}}})
     assert turn.only("client")["error"]["code"] == -31001
+
+
+def test_a_task_instead_of_a_result_needs_a_client_that_declared_tasks() -> None:
+    def answered(extensions: dict[str, object]) -> Tree:
+        talk = ready("modern")
+        talk.client(talk.call(1, capabilities={"extensions": extensions}))
+        return talk.server(talk.result(1, resultType="task", taskId="t", status="working")).only("client")
+
+    assert answered({})["error"]["code"] == -31001
+    assert answered({"io.modelcontextprotocol/tasks": {}})["result"]["taskId"] == "t"

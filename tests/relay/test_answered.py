@@ -111,6 +111,15 @@ def test_an_approval_is_not_carried_over_to_a_second_request_of_the_same_id(era:
 
 
 @eras()
+def test_an_approval_is_void_once_the_server_said_that_its_tools_changed(era: Era) -> None:
+    talk, turn = bring(era, "HELD")
+    talk.server(notification("notifications/tools/list_changed"))
+    answered = talk.person(turn.ticket)
+    assert answered.told("server") == []
+    assert answered.record.entry.findings[0].reason == "the server changed its tools"
+
+
+@eras()
 def test_an_approval_is_void_once_the_tools_definition_changed(era: Era) -> None:
     talk, held = bring(era, "HELD")
     talk.client(talk.request("again", "tools/list"))

@@ -147,3 +147,12 @@ def test_a_cancellation_is_bound_to_a_request_and_not_to_a_text_in_its_reason(er
     talk = greet(Dialogue(era))
     body = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"reason": "1"}}
     assert talk.client(msgspec.json.encode(body)).silent
+
+
+@eras()
+def test_the_id_of_a_cancelled_request_is_not_free_while_its_answer_may_still_come(era: Era) -> None:
+    talk, _ = bring(era, "SENT")
+    talk.client(talk.cancel(1))
+    assert "solicited-only" in talk.client(talk.call(1)).controls
+    assert talk.server(talk.result(1)).silent, "the late answer is nobody's"
+    assert talk.client(talk.call(2)).told("server")

@@ -14,7 +14,7 @@ import msgspec
 
 from doorward.confine import process, profile
 from doorward.confine.environment import own_environment
-from doorward.errors import DoorwardError, IdentityError
+from doorward.errors import IdentityError
 from doorward.gateway import defences
 from doorward.gateway.clock import Clock
 from doorward.gateway.identity import judgment
@@ -178,7 +178,7 @@ class _Session:
                     clock=self._clock.now,
                 )
             )
-        except DoorwardError:
+        except BaseException:  # an interrupt as well: the archive's thread ends before we do
             archive.close()
             raise
         at = _iso(self._clock.now())
@@ -194,6 +194,7 @@ class _Session:
         return pins | {pin.name: pin}
 
     def run(self, child: process.Child, *, first_use: bool) -> int:
+        hold_signals()
         archive, reporter = self._load()
         try:
             child.started()
@@ -299,6 +300,15 @@ class _Session:
                 await performer.close()
         finally:
             await consent.close()
+
+
+def hold_signals() -> None:
+    """Let signals wait until the door listens for them: one that interrupted an import, with the archive's thread at
+    work, would end us anywhere. Before this there is no thread and no child, and an interrupt is a clean end.
+    """
+    import signal  # four milliseconds, while the child boots
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 
 
 def principal() -> Principal:

@@ -194,8 +194,10 @@ class StdioDoor:
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        stopping = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        for number in stopping:
             loop.add_signal_handler(number, self._signalled, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)  # what came while we started comes now
 
     def _signalled(self, number: signal.Signals) -> None:
         self._passed_on = number

@@ -14,7 +14,7 @@ import msgspec
 from doorward.policy.identity import Principal, VerifiedIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from doorward.content.redaction import Masker
     from doorward.policy.model import Policy, ServerPolicy
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from doorward.wire.jsonrpc import Message
 
 __all__ = [
+    "MAX_EVIDENCE",
     "Answer",
     "Context",
     "Decision",
@@ -61,6 +62,11 @@ class Peer(msgspec.Struct, frozen=True):
     code: int
     message: str
     data: dict[str, Any] = {}
+
+
+MAX_EVIDENCE = 4096
+"""How much of a peer's text a control gives as evidence. The archive masks it and then keeps a part: half a secret has
+no shape."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -172,6 +178,7 @@ class Context(msgspec.Struct, frozen=True):
     body: bytes  # our encoding of the message as it arrived
     nodes: int = 0
     owed: int = 0  # outcomes that could not be recorded yet
+    cancelled: Collection[tuple[Side, str]] = ()  # ids whose late answers may still come
     answers: Open | None = None  # for a response: the request that it answers
     seal: SealedState | str | None = None  # of a retried request's requestState: opened, or why it does not open
     masker: Masker | None = None

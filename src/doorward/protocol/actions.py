@@ -369,7 +369,7 @@ def _response(message: Response, era: str, method: str) -> tuple[Action, ...]:
     if ("inputRequests" in result and not (era == "modern" and method == "tasks/get")) or _task_asks(result):
         return (Unrecognised(method, "it asks for input where none may be asked"),)
     if kind == "task" and era == "modern" and method == "tools/call":
-        return (ReturnResult(method, result),)
+        return (HandleTask("start", str(result.get("taskId", ""))),)
     if kind != "complete":
         return (Unrecognised(method, f"an unknown kind of result {str(kind)[:40]!r}"),)
     asks = _asks(method, result) if "inputRequests" in result else ()

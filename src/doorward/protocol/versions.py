@@ -22,10 +22,12 @@ META_SERVER_INFO: Final = META_PREFIX + "serverInfo"
 META_LOG_LEVEL: Final = META_PREFIX + "logLevel"
 META_SUBSCRIPTION: Final = META_PREFIX + "subscriptionId"
 
+TASKS: Final = META_PREFIX + "tasks"
+
 # Extensions that the specification's owners publish. One passes when both sides declared it; every other needs a grant.
 OFFICIAL_EXTENSIONS: Final = frozenset(
     {
-        "io.modelcontextprotocol/tasks",
+        TASKS,
         "io.modelcontextprotocol/ui",
         "io.modelcontextprotocol/oauth-client-credentials",
         "io.modelcontextprotocol/enterprise-managed-authorization",
@@ -141,8 +143,8 @@ INPUT_CAPABILITY: Final = {
 }
 # Methods of a published extension: only where both sides declared it.
 EXTENSION_METHODS: Final = {
-    "tasks/update": "io.modelcontextprotocol/tasks",
-    "notifications/tasks": "io.modelcontextprotocol/tasks",
+    "tasks/update": TASKS,
+    "notifications/tasks": TASKS,
 }
 # Notifications that something changed, or that a phase was reached.
 ANNOUNCEMENTS: Final = frozenset(

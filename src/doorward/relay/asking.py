@@ -113,6 +113,8 @@ def _recheck(state: State, held: Held, event: Answered, now: int) -> str | None:
         return "the server changed"
     if state.settings.policy.digest != ticket.policy or state.link.session != ticket.session:
         return "the policy or the session changed"
+    if ticket.definitions and not state.definitions.complete:
+        return "the server changed its tools"
     if ticket.definitions and state.definitions.fingerprint_of(opened.subject) != ticket.definitions:
         return "the tool's definition changed"
     return None

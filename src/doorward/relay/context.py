@@ -29,6 +29,7 @@ def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Fac
         body=frame.body,
         nodes=frame.nodes,
         owed=len(state.owed),
+        cancelled=state.cancelled,
         answers=answers,
         seal=_opened_seal(state, message, facts, now) if era == "modern" else None,
         masker=state.settings.pipeline.masker,

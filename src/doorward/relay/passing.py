@@ -17,7 +17,7 @@ Actions = tuple[actions.Action, ...]
 def pass_request(state: State, message: Request, acts: Actions, context: Context, decision: Decision) -> list[Command]:
     """A request is recorded durably, takes its place in the table, and goes on."""
     body = encode(message)
-    state.open(message, context, body)
+    state.open(message, context, b"")  # only what is held must be kept
     declared = next((act for act in acts if isinstance(act, actions.DeclareCapabilities)), None)
     if message.method == "initialize" and declared is not None:
         state.link = handshake.asked(state.link, declared.version, declared.capabilities, declared.info)
@@ -64,9 +64,10 @@ def _cancel(
         "notice", message, context, decision, body, "durable", outcome="cancelled", request=act.request
     )
     ending = end_progress(state, opened, context)
-    state.close(opened)
     if opened.state == "SENT":
+        state.cancel(opened)
         return [*ending, record, send]
+    state.close(opened)
     withdrawn: list[Command] = []
     if opened.ticket and state.held.pop(opened.ticket, None) is not None:
         withdrawn = [Withdraw(opened.ticket, "the request was cancelled")]

@@ -18,6 +18,8 @@ from doorward.relay.commands import Grade, Record
 from doorward.wire.jsonrpc import Message, Notification, Response, decode_value, encode_value, key_of
 
 _LONGEST_NAME: Final = 1024
+_LONGEST_SUBJECT: Final = 8 * 1024  # a URI; what is kept of it is cut after it was masked
+_KEPT_EVIDENCE: Final = 600
 _SHORTEST_SECRET: Final = 6  # no known secret, credential or named value is shorter (content.redaction)
 
 
@@ -62,7 +64,7 @@ def describe(
         masked = mask_body(original, masker)
         fields.update(body_digest=hashlib.sha256(masked).hexdigest(), body_size=len(masked))
         if len(masked) > INLINE_BODY_BYTES:
-            body = masked
+            body = masked if kind != "refusal" else b""  # or whoever is refused decides how the archive grows
         else:
             fields["body"] = masked.decode()
     return Record(Entry(kind=kind, **fields), grade, salt, body)
@@ -136,7 +138,7 @@ def subject_of(message: Message) -> str:
     for name in ("name", "uri", "cursor", "taskId"):
         value = params.get(name)
         if isinstance(value, str):
-            return value[:1024]
+            return value[:_LONGEST_SUBJECT]
     return ""
 
 
@@ -153,4 +155,4 @@ def findings(found: tuple[Finding, ...], masker: Masker | None) -> tuple[Finding
 
 
 def _masked(text: str, masker: Masker | None) -> str:
-    return masker.mask_text(text)[0] if masker is not None else text
+    return (masker.mask_text(text)[0] if masker is not None else text)[:_KEPT_EVIDENCE]

@@ -58,6 +58,9 @@ class Errand(msgspec.Struct):
     tools: int = 0
 
 
+_MAX_CANCELLED = 1024  # ids remembered; as many as may be in flight
+
+
 class State:
     """The tables of one link."""
 
@@ -72,6 +75,7 @@ class State:
         self.refusals = Refusals()
         self.progress = Progress()
         self.owed: list[Record] = []
+        self.cancelled: dict[tuple[Side, str], None] = {}
         self.owed_due = 0  # when to try again to write them
 
     def open(self, message: Request, context: Context, body: bytes) -> Open:
@@ -100,6 +104,13 @@ class State:
 
     def close(self, opened: Open) -> None:
         self.opened.pop((opened.asker, opened.key), None)
+
+    def cancel(self, opened: Open) -> None:
+        """A request that was sent is taken back. Its answer may still come, so its id is not free for a while."""
+        self.close(opened)
+        self.cancelled[(opened.asker, opened.key)] = None
+        if len(self.cancelled) > _MAX_CANCELLED:
+            del self.cancelled[next(iter(self.cancelled))]
 
     def is_open(self, opened: Open) -> bool:
         return self.opened.get((opened.asker, opened.key)) is opened

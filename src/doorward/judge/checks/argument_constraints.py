@@ -13,7 +13,7 @@ from typing import Final
 from doorward.content.arguments import Constraint, outside, path_readings, select, violates
 from doorward.content.credentials import sensitive_kind
 from doorward.content.pointers import split
-from doorward.judge.vocabulary import Context, Effect, Finding, RealPath
+from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, RealPath
 from doorward.policy.model import ServerPolicy
 from doorward.protocol.actions import Action, CallTool
 
@@ -26,7 +26,7 @@ def require_constraints(action: Action, context: Context) -> Finding | None:
     for pointer, constraint, text in constrained(action, context.server):
         why = violates(constraint, text) or _misplaced(constraint, text, context)
         if why is not None:
-            evidence = f"{constraint.kind}: {_shown(pointer, text)}"[:600]
+            evidence = f"{constraint.kind}: {_shown(pointer, text)}"[:MAX_EVIDENCE]
             return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", evidence)
     return None
 

@@ -36,7 +36,7 @@ class ValidateArguments:
             return None
         tool = context.definitions.tools.get(action.name)
         if tool is None:
-            return Finding(CONTROL, Effect.DENY, "the server lists no tool of this name", action.name[:200])
+            return Finding(CONTROL, Effect.DENY, "the server lists no tool of this name", action.name)
         try:
             validator, work = self._validator(tool.schema, always=context.policy.values.undeclared_always_refused)
         except ValueError as problem:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from doorward.judge.vocabulary import Context, Effect, Finding
 from doorward.protocol import versions
-from doorward.protocol.actions import Action, RequestInput
+from doorward.protocol.actions import Action, HandleTask, RequestInput
 
 CONTROL: Final = "input-consent"
 UNDECLARED: Final = "declared-inputs"
@@ -30,12 +30,21 @@ def require_input_consent(action: Action, context: Context) -> Finding | None:
 
 
 def require_declared_input(action: Action, context: Context) -> Finding | None:
+    if isinstance(action, HandleTask) and action.verb == "start":
+        return _undeclared_task(context)
     if not isinstance(action, RequestInput):
         return None
     name = versions.INPUT_CAPABILITY.get(action.method, "")
     if name in _declared(context):
         return None
     return Finding(UNDECLARED, Effect.DENY, f"the client did not declare {name}", action.method)
+
+
+def _undeclared_task(context: Context) -> Finding | None:
+    extensions = _declared(context).get("extensions")
+    if isinstance(extensions, dict) and versions.TASKS in extensions:
+        return None
+    return Finding(UNDECLARED, Effect.DENY, "a task instead of a result, which the client did not declare")
 
 
 def _declared(context: Context) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from doorward.content import uris
-from doorward.judge.vocabulary import Context, Effect, Finding, RealPath
+from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, RealPath
 from doorward.protocol.actions import Action, CallTool, Complete, ReadResource
 
 CONTROL: Final = "path-confinement"
@@ -70,4 +70,4 @@ def _without_folders(where: str, text: str) -> Finding | None:
 
 
 def _deny(reason: str, where: str, evidence: str) -> Finding:
-    return Finding(CONTROL, Effect.DENY, reason, f"{where}: {evidence}"[:600])
+    return Finding(CONTROL, Effect.DENY, reason, f"{where}: {evidence}"[:MAX_EVIDENCE])

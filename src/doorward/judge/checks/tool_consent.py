@@ -21,9 +21,9 @@ def require_tool_consent(action: Action, context: Context) -> Finding | None:
     wanted = context.server.tool(action.name).ask
     tool = context.definitions.tools.get(action.name)
     if tool is not None and tool.destructive:
-        return Finding(CONTROL, Effect.ASK, "the server says that this tool may destroy", action.name[:200])
+        return Finding(CONTROL, Effect.ASK, "the server says that this tool may destroy", action.name)
     if wanted is True:
-        return Finding(CONTROL, Effect.ASK, "policy asks for every call of this tool", action.name[:200])
+        return Finding(CONTROL, Effect.ASK, "policy asks for every call of this tool", action.name)
     if wanted is None and context.policy.values.ask_every_tool_call:
-        return Finding(CONTROL, Effect.ASK, "the profile asks for every tool call", action.name[:200])
+        return Finding(CONTROL, Effect.ASK, "the profile asks for every tool call", action.name)
     return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.judge.vocabulary import Context, Effect, Finding
+from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol import handshake, versions
 from doorward.protocol.actions import Action, DeclareServer
 
@@ -23,5 +23,8 @@ def require_known_version(action: Action, context: Context) -> Finding | None:
     if spoken:
         return None
     return Finding(
-        CONTROL, Effect.DENY, "the server offers no revision that is known here", ", ".join(action.versions)[:200]
+        CONTROL,
+        Effect.DENY,
+        "the server offers no revision that is known here",
+        ", ".join(action.versions)[:MAX_EVIDENCE],
     )

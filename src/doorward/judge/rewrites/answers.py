@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.judge.vocabulary import Context, Effect, Finding, SealedState
+from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, SealedState
 from doorward.wire.jsonrpc import Message, Request
 
 CONTROL: Final = "asked-answers"
@@ -40,6 +40,9 @@ def keep_asked_answers(message: Message, context: Context) -> tuple[Message, Fin
     note = None
     if dropped:
         note = Finding(
-            CONTROL, Effect.NOTE, f"{len(dropped)} answers were dropped that nobody asked for", ", ".join(dropped)[:200]
+            CONTROL,
+            Effect.NOTE,
+            f"{len(dropped)} answers were dropped that nobody asked for",
+            ", ".join(dropped)[:MAX_EVIDENCE],
         )
     return Request(message.id, message.method, params), note

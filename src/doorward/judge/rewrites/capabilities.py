@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from doorward.judge.vocabulary import Context, Effect, Finding
+from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol import stateless, versions
 from doorward.wire.jsonrpc import Message, Request, Response
 
@@ -67,4 +67,6 @@ def _official(name: str, context: Context) -> bool:
 def _note(dropped: list[str]) -> Finding | None:
     if not dropped:
         return None
-    return Finding(CONTROL, Effect.NOTE, "declared without a grant, so not passed on", ", ".join(sorted(dropped))[:400])
+    return Finding(
+        CONTROL, Effect.NOTE, "declared without a grant, so not passed on", ", ".join(sorted(dropped))[:MAX_EVIDENCE]
+    )

@@ -1,4 +1,5 @@
-"""Rewrite: a log message leaves without the secrets in it (threat ``log-leakage``).
+"""Rewrite: a log message, or any other notification of a server's, leaves without the secrets in it (threat
+``log-leakage``).
 
 By key name, by the shape of a credential, and by the secrets that Doorward knows. Masks are visible. Does not protect a
 secret that looks like nothing and stands under an innocent name: taint tracking comes later (issue I).
@@ -12,7 +13,9 @@ from doorward.judge.vocabulary import Context, Effect, Finding
 from doorward.wire.jsonrpc import Message, Notification
 
 CONTROL: Final = "log-masking"
-_MASKED: Final = ("data", "logger", "message")
+_PROTOCOL: Final = frozenset(
+    {"level", "progressToken", "progress", "total", "requestId", "uri", "taskId", "status", "elicitationId", "_meta"}
+)
 
 
 def mask_logs(message: Message, context: Context) -> tuple[Message, Finding | None]:
@@ -22,9 +25,10 @@ def mask_logs(message: Message, context: Context) -> tuple[Message, Finding | No
         return message, None
     params: dict[str, Any] = dict(message.params)
     kinds: list[str] = []
-    for name in _MASKED:
-        if name in params:
-            params[name], hits = context.masker.mask_tree(params[name])
+    for name in params.keys() - _PROTOCOL:
+        masked, hits = context.masker.mask_tree({name: params[name]})
+        if hits:
+            params[name] = masked.get(name, params[name])
             kinds += [hit.kind for hit in hits]
     if not kinds:
         return message, None
