@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.command:
         raise UsageError("no command to wrap", hint="doorward wrap -- COMMAND [ARGUMENT…]")
     launcher = process.boot()
+    # An interrupt in the middle of loading a library can end the interpreter anywhere, even in the library's own code.
+    # So signals wait for the door, which listens for them (`gateway.stdio`), or for the end if it comes before that.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     gc.disable()  # nothing that start-up makes is garbage; `app` turns it on again. Saves a tenth of the time
     try:
         return _wrap(args, launcher)

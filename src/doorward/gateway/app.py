@@ -149,6 +149,7 @@ class _Session:
     def ask_first(self, verdict: judgment.First | judgment.NearMiss) -> None:
         """Nothing of the server runs before a person agreed to it."""
         import asyncio
+        import signal
 
         from doorward.gateway.consent import first_use
 
@@ -168,16 +169,18 @@ class _Session:
             ),
             hint=judgment.accept_hint(self._identity),
         )
+        asking = first_use.ask(
+            asked,
+            runtime=self._places.runtime,
+            state=self._places.state,
+            archive=archive,
+            clock=self._clock.now,
+        )
+        stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         try:
-            answer = asyncio.run(
-                first_use.ask(
-                    asked,
-                    runtime=self._places.runtime,
-                    state=self._places.state,
-                    archive=archive,
-                    clock=self._clock.now,
-                )
-            )
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)  # whoever waits for a person may stop waiting
+            answer = asyncio.run(asking)
+            signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
         except BaseException:  # an interrupt as well: the archive's thread ends before we do
             archive.close()
             raise
@@ -194,7 +197,6 @@ class _Session:
         return pins | {pin.name: pin}
 
     def run(self, child: process.Child, *, first_use: bool) -> int:
-        hold_signals()
         archive, reporter = self._load()
         try:
             child.started()
@@ -300,15 +302,6 @@ class _Session:
                 await performer.close()
         finally:
             await consent.close()
-
-
-def hold_signals() -> None:
-    """Let signals wait until the door listens for them: one that interrupted an import, with the archive's thread at
-    work, would end us anywhere. Before this there is no thread and no child, and an interrupt is a clean end.
-    """
-    import signal  # four milliseconds, while the child boots
-
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 
 
 def principal() -> Principal:
