@@ -174,12 +174,10 @@ def test_a_full_outlet_says_what_to_wait_for() -> None:
     async def fill() -> None:
         broken: list[str] = []
         outlet = Outlet(writing, broken.append, timeout_s=10)
-        assert outlet.full() is None
         while outlet.queued_bytes <= MAX_QUEUED_BYTES:
             assert outlet.put(b"x" * MB)
-        waiting = outlet.full()
-        assert waiting is not None
-        assert not waiting.done()
+        assert outlet.is_full
+        waiting = asyncio.create_task(outlet.room())
 
         def read_all() -> None:
             left = outlet.queued_bytes
@@ -188,7 +186,7 @@ def test_a_full_outlet_says_what_to_wait_for() -> None:
 
         async with asyncio.timeout(20):
             await asyncio.gather(asyncio.to_thread(read_all), outlet.drained(), waiting)
-        assert outlet.full() is None
+        assert outlet.queued_bytes == 0
         assert broken == []
 
     try:

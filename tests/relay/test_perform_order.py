@@ -179,6 +179,9 @@ def test_a_queue_is_bounded_in_bytes_and_its_readers_wait(tmp_path: Path, over: 
         waiting = peers.performer.full()
         assert (waiting is not None) == bool(over)
         if waiting is not None:
-            waiting.cancel()
+            task = asyncio.ensure_future(waiting)
+            await asyncio.sleep(0)
+            assert not task.done()
+            task.cancel()
 
     play(tmp_path, scene)

@@ -11,7 +11,7 @@ import asyncio
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from doorward.audit.entry import AlreadySpent, Entry
 from doorward.errors import StorageError
@@ -104,24 +104,26 @@ class Performer:
     def answered(self, answer: Answer) -> None:
         self.feed(Answered(answer, self.facts()))
 
-    def full(self) -> asyncio.Future[None] | None:
+    def full(self) -> Awaitable[None] | None:
         """What a reader must wait for before it takes more in, or None."""
-        for outlet in self._outlets.values():
-            waiting = outlet.full()
-            if waiting is not None:
-                return waiting
-        if len(self._units) < MAX_WAITING_UNITS and self._waiting_bytes < MAX_WAITING_BYTES:
-            return None
-        return asyncio.ensure_future(self._settle())
+        return self._room() if self._is_full() else None
+
+    def _is_full(self) -> bool:
+        waiting = len(self._units) >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES
+        return waiting or any(outlet.is_full for outlet in self._outlets.values())
+
+    async def _room(self) -> None:
+        while self._is_full():
+            if len(self._units) >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES:
+                await self._idle.wait()
+            for outlet in self._outlets.values():
+                await outlet.room()
 
     async def settled(self) -> None:
         """Everything that was decided so far is recorded and handed to its peer."""
         await self._idle.wait()
         for outlet in self._outlets.values():
             await outlet.drained()
-
-    async def _settle(self) -> None:
-        await self._idle.wait()
 
     async def close(self) -> None:
         await self._idle.wait()

@@ -14,6 +14,8 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from doorward.wire.lines import LineSplitter, Overlong
+
 READ_BYTES = 64 * 1024
 MAX_QUEUED_BYTES = 32 * 1024 * 1024  # twice the largest message from a server
 WRITE_TIMEOUT_S = 30.0
@@ -26,50 +28,73 @@ def can_poll(descriptor: int) -> bool:
 
 
 class Intake:
-    """Reads a descriptor until its end. ``on_bytes`` is awaited before more is read, so a slow reader slows its
-    writer.
+    """Reads lines until the end of a descriptor, none longer than ``max_bytes`` (see ``wire.lines``).
+
+    ``on_line`` takes one line and never fails; what it returns, if anything, is awaited before the next line is taken
+    and before more is read, so a slow reader slows its writer. Otherwise nothing is awaited in between: a hop through
+    the loop costs more than a message.
     """
 
-    def __init__(self, descriptor: int, on_bytes: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self, descriptor: int, max_bytes: int, on_line: Callable[[bytes | Overlong], Awaitable[None] | None]
+    ) -> None:
         self._descriptor = descriptor
-        self._on_bytes = on_bytes
+        self._on_line = on_line
+        self._splitter = LineSplitter(max_bytes)
+        self._behind: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Ends at the end of the stream, or when the other end broke it."""
         await (self._polled() if can_poll(self._descriptor) else self._threaded())
 
+    def _take(self, data: bytes) -> Awaitable[None] | None:
+        lines = self._splitter.feed(data)
+        for position, line in enumerate(lines, 1):
+            waiting = self._on_line(line)
+            if waiting is not None:
+                return self._take_rest(waiting, lines[position:])
+        return None
+
+    async def _take_rest(self, waiting: Awaitable[None] | None, lines: list[bytes | Overlong]) -> None:
+        for line in lines:
+            if waiting is not None:
+                await waiting
+            waiting = self._on_line(line)
+        if waiting is not None:
+            await waiting
+
     async def _polled(self) -> None:
         """The descriptor stays watched from one message to the next: watching it anew costs more than reading it."""
-        loop = asyncio.get_running_loop()
         os.set_blocking(self._descriptor, False)
-        arrived: asyncio.Future[bytes] = loop.create_future()
-        watched = False
-
-        def read() -> None:
-            nonlocal watched
-            if arrived.done():  # what came before is still being taken in: the writer waits
-                loop.remove_reader(self._descriptor)
-                watched = False
-                return
-            try:
-                arrived.set_result(os.read(self._descriptor, READ_BYTES))
-            except BlockingIOError:
-                return
-            except OSError:
-                arrived.set_result(b"")
-
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self._descriptor, self._read, ended)
         try:
-            while True:
-                if not watched:
-                    loop.add_reader(self._descriptor, read)
-                    watched = True
-                data = await arrived
-                if not data:
-                    return
-                await self._on_bytes(data)
-                arrived = loop.create_future()
+            await ended
         finally:
             loop.remove_reader(self._descriptor)
+            if self._behind is not None:
+                self._behind.cancel()
+
+    def _read(self, ended: asyncio.Future[None]) -> None:
+        try:
+            data = os.read(self._descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        loop = asyncio.get_running_loop()
+        waiting = self._take(data)
+        if not data:
+            loop.remove_reader(self._descriptor)
+            _resolve(ended)
+        elif waiting is not None:
+            loop.remove_reader(self._descriptor)
+            self._behind = loop.create_task(self._catch_up(waiting, ended))
+
+    async def _catch_up(self, waiting: Awaitable[None], ended: asyncio.Future[None]) -> None:
+        await waiting
+        asyncio.get_running_loop().add_reader(self._descriptor, self._read, ended)
 
     async def _threaded(self) -> None:
         loop = asyncio.get_running_loop()
@@ -90,7 +115,9 @@ class Intake:
 
         threading.Thread(target=read, name="intake", daemon=True).start()
         while data := await arrived.get():
-            await self._on_bytes(data)
+            waiting = self._take(data)
+            if waiting is not None:
+                await waiting
 
 
 async def readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
@@ -137,11 +164,15 @@ class Outlet:
             self._write()
         return not self.broken
 
-    def full(self) -> asyncio.Future[None] | None:
-        """What to wait for before more is put, or None."""
-        if self.broken or self.queued_bytes <= MAX_QUEUED_BYTES:
-            return None
-        return self._wait()
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be put for now."""
+        return not self.broken and self.queued_bytes > MAX_QUEUED_BYTES
+
+    async def room(self) -> None:
+        """Wait until it is not full any more."""
+        while self.is_full:
+            await self._wait()
 
     async def drained(self) -> None:
         while self._queue and not self.broken:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -21,11 +21,12 @@ from doorward.gateway.reporter import Reporter
 from doorward.judge.vocabulary import RealPath, Side
 from doorward.policy.model import Policy
 from doorward.relay.commands import Arrived, Closed, Unreadable
-from doorward.wire.jsonrpc import FrameLimits, decode
-from doorward.wire.lines import LineSplitter, Overlong
+from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
+from doorward.wire.lines import Overlong
 
 _FORESIGHT_S: Final = 0.05
 _SAMPLE_BYTES: Final = 512
+_MAX_STDERR_LINE: Final = 64 * 1024
 # How long a server may take to end by itself: after its stdin was closed while calls are still open, without any, and
 # after it was asked by a signal. The MCP lifecycle names these steps and leaves the times to the client.
 _PATIENCE_BUSY_S: Final = 30.0
@@ -56,6 +57,7 @@ class StdioDoor:
 
     async def run(self, performer: Performer) -> int:
         self._performer = performer
+        asyncio.get_running_loop().set_exception_handler(self._crashed)
         self._watch_signals()
         performer.begin()
         server = asyncio.create_task(self._read_server())
@@ -83,6 +85,11 @@ class StdioDoor:
         self._why = self._why or why
         self._ending.set()
 
+    def _crashed(self, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+        """Something failed where nobody waits for it. Nothing passes any more; no stack trace for the client's log."""
+        self._reporter.say(f"the door failed: {what.get('exception') or what.get('message')}")
+        self.stop("the door failed")
+
     def _performing(self) -> Performer:
         if self._performer is None:
             raise RuntimeError("the door was not opened")
@@ -91,54 +98,54 @@ class StdioDoor:
     # -- what comes in ------------------------------------------------------------------------------------------------
 
     async def _read_client(self) -> None:
-        splitter = LineSplitter(self._limits["client"].max_bytes)
-
-        async def take(data: bytes) -> None:
-            for line in splitter.feed(data):
-                await self._arrive(line, "client")
-
-        await Intake(STDIN, take).run()
+        limit = self._limits["client"].max_bytes
+        await Intake(STDIN, limit, lambda line: self._arrive(line, "client")).run()
         await self._client_left()
 
     async def _read_server(self) -> None:
-        splitter = LineSplitter(self._limits["server"].max_bytes)
+        def take(line: bytes | Overlong) -> Awaitable[None] | None:
+            if isinstance(line, bytes) and line.lstrip()[:1] not in (b"{", b"["):
+                self._reporter.pass_on(line, self._clock(), "stdout")
+                return None
+            return self._arrive(line, "server")
 
-        async def take(data: bytes) -> None:
-            for line in splitter.feed(data):
-                if isinstance(line, bytes) and line.lstrip()[:1] not in (b"{", b"["):
-                    self._reporter.pass_on(line, self._clock(), "stdout")
-                else:
-                    await self._arrive(line, "server")
-
-        await Intake(self._child.stdout, take).run()
+        await Intake(self._child.stdout, self._limits["server"].max_bytes, take).run()
 
     async def _read_stderr(self) -> None:
-        splitter = LineSplitter(64 * 1024)
+        def take(line: bytes | Overlong) -> None:
+            whole = line if isinstance(line, bytes) else f"(a line of {line.size} bytes was dropped)".encode()
+            self._reporter.pass_on(whole, self._clock(), "stderr")
 
-        async def take(data: bytes) -> None:
-            for line in splitter.feed(data):
-                whole = line if isinstance(line, bytes) else f"(a line of {line.size} bytes was dropped)".encode()
-                self._reporter.pass_on(whole, self._clock(), "stderr")
+        await Intake(self._child.stderr, _MAX_STDERR_LINE, take).run()
 
-        await Intake(self._child.stderr, take).run()
-
-    async def _arrive(self, line: bytes | Overlong, sender: Side) -> None:
+    def _arrive(self, line: bytes | Overlong, sender: Side) -> Awaitable[None] | None:
+        """One line into the relay. Returns what must be awaited before the next one: what the message made us look up,
+        or room for what it caused.
+        """
         performer = self._performing()
         limits = self._limits[sender]
         if isinstance(line, Overlong):
             problem = MalformedMessageError("frame-bytes", f"{line.size} bytes in one line, at most {limits.max_bytes}")
             performer.feed(Unreadable(problem, sender, 0, performer.facts(), line.head + line.tail))
-        else:
-            try:
-                frame = decode(line, limits)
-            except MalformedMessageError as problem:
-                sample = line if len(line) <= 2 * _SAMPLE_BYTES else line[:_SAMPLE_BYTES] + line[-_SAMPLE_BYTES:]
-                performer.feed(Unreadable(problem, sender, 0, performer.facts(), sample))
-            else:
-                questions = performer.relay.foresee(frame, sender)
-                answers = await _resolve(questions) if questions else None
-                performer.feed(Arrived(frame, sender, 0, performer.facts(answers)))
-        while (waiting := performer.full()) is not None:
+            return performer.full()
+        try:
+            frame = decode(line, limits)
+        except MalformedMessageError as problem:
+            sample = line if len(line) <= 2 * _SAMPLE_BYTES else line[:_SAMPLE_BYTES] + line[-_SAMPLE_BYTES:]
+            performer.feed(Unreadable(problem, sender, 0, performer.facts(), sample))
+            return performer.full()
+        questions = performer.relay.foresee(frame, sender)
+        if questions:
+            return self._arrive_informed(frame, questions, sender)
+        performer.feed(Arrived(frame, sender, 0, performer.facts()))
+        return performer.full()
+
+    async def _arrive_informed(self, frame: Decoded, questions: tuple[RealPath, ...], sender: Side) -> None:
+        performer = self._performing()
+        answers = await _resolve(questions)
+        performer.feed(Arrived(frame, sender, 0, performer.facts(answers)))
+        waiting = performer.full()
+        if waiting is not None:
             await waiting
 
     # -- how it ends --------------------------------------------------------------------------------------------------

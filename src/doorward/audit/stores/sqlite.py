@@ -247,6 +247,9 @@ class SqliteLog:
             if durable != self._full:
                 execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
                 self._full = durable
+            if len(rows) == 1 and not rows[0].digest and signed is None:
+                self._insert(0, rows[0])  # one statement is a transaction by itself, in half the time
+                return
             execute("BEGIN IMMEDIATE")
             for position, row in enumerate(rows):
                 self._insert(position, row)
