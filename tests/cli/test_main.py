@@ -442,3 +442,9 @@ def test_a_short_directory_that_somebody_else_prepared_is_refused(short: Path) -
     trap.chmod(0o777)
     with pytest.raises(UsageError, match="others may write in it"):
         places.runtime_directory(private(short / ("deep" * 20)))
+
+
+def test_windows_is_refused_in_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main(["policy", "show"]) == 2
+    assert capsys.readouterr().err.startswith("doorward: error: doorward does not run on windows\n")

@@ -124,6 +124,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
+    if sys.platform == "win32":
+        raise UsageError("doorward does not run on windows", hint="run it and the server under linux, or in WSL 2")
     front, separator, command = _cut(argv)
     name = _verb_in(front)
     if name and name not in VERBS:
