@@ -155,7 +155,7 @@ def test_logs_that_hold_are_said_to_one_line_each(doorward: Run, log: SqliteLog,
         0,
         (
             f"{log.id}  verified  2 entries, 0 checkpoints, not closed, 2 not yet signed\n"
-            f"{other.id}  verified  2 entries, 1 checkpoints, closed\n"
+            f"{other.id}  verified  2 entries, 1 checkpoint, closed\n"
         ),
         "",
     )
@@ -196,6 +196,16 @@ def test_a_checkpoint_kept_elsewhere_reveals_a_missing_end_and_a_missing_log(
     code, out, _ = doorward("audit", "verify", "--witnessed", str(kept))
     assert code == 1
     assert out.startswith(f"{log.id}  DOES NOT VERIFY  missing: ")
+
+
+@pytest.mark.usefixtures("log")
+def test_what_was_kept_and_is_no_checkpoint_is_wrong_use_and_no_finding(doorward: Run, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    for text in (doorward("audit", "verify", "--json")[1], "a/b\nnot signed\n", ""):
+        kept.write_text(text)
+        code, out, told = doorward("audit", "verify", "--witnessed", str(kept))
+        assert (code, out) == (2, "")
+        assert told.startswith(f"doorward: error: {kept} is no checkpoint\ndoorward: hint: ")
 
 
 @pytest.mark.usefixtures("log")

@@ -50,6 +50,16 @@ def test_a_bare_target_that_was_not_harmed_is_one(outcome: Kind) -> None:
     assert ended(ends(BARE, outcome), SHIPPED) == 1
 
 
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option, file in (("--html", tmp_path / "missing" / "page.html"), ("--json", tmp_path)):
+        assert main(["demo", option, str(file)]) == 2
+        out, err = capsys.readouterr()
+        hint = "name a file in a folder that is there and yours"
+        assert (out, err) == ("", f"doorward: error: cannot write {file}\ndoorward: hint: {hint}\n")
+
+
 def test_inconclusive_is_two_unless_allowed_and_never_hides_harm() -> None:
     unclear = ends(SHIPPED, Kind.INCONCLUSIVE)
     assert ended(BARE, unclear) == 2

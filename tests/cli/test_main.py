@@ -90,6 +90,10 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         (["pin", "accept", "a", "b"], "unrecognised: b", "doorward pin [options] -- COMMAND…"),
         (["policy", "show", "--", "ls"], "policy takes no command after --", "doorward policy --help"),
         (["--state"], "argument --state: expected one argument", "doorward --help"),
+        (["--stat", "/tmp", "pin", "list"], "unrecognised: --stat", "doorward --help"),
+        (["-v"], "unrecognised: -v", "doorward --help"),
+        (["wrap", "npx", "-y"], "'npx' is no option: a command begins after --", "doorward wrap [options] -- COMMAND…"),
+        (["wrap", "--name", "", "--", "x"], "--name is empty", "leave it out, and a name is made of the command"),
     ],
 )
 def test_wrong_use_is_one_error_one_hint_and_exit_2(

@@ -125,6 +125,14 @@ def test_a_first_use_is_recorded_and_said_once(world: World) -> None:
     assert "notes" in json.dumps(pins)
 
 
+def test_a_name_that_env_gives_and_nobody_set_is_said_and_doorwards_own_are_not_advised(world: World) -> None:
+    served = world.wrap(crafted(), after=("--env", "MISSPELT_TOKEN"), env={"DOORWARD_STATE": str(world.state)})
+    served.initialize()
+    assert served.end() == 0
+    assert "--env names what is not set here: MISSPELT_TOKEN" in served.stderr
+    assert "DOORWARD_STATE" not in served.stderr
+
+
 def test_a_changed_argument_under_a_known_name_starts_nothing(world: World) -> None:
     first = world.wrap(crafted("plain", world.folder), after=("--name", "notes"))
     first.initialize()

@@ -39,6 +39,18 @@ def test_the_matrix_has_one_line_per_example_and_era_and_names_what_stopped_the_
     assert "prevented by path-confinement" in line
 
 
+def test_where_the_table_does_not_fit_each_example_is_a_paragraph_that_does() -> None:
+    table = matrix.text(FULL)
+    width = max(map(len, table.splitlines()))
+    assert matrix.text(FULL, columns=width) == table
+    assert matrix.text(FULL, columns=width - 1).splitlines() == [
+        "path-traversal on notes, 2025-11-25",
+        "    naive       ATTACK SUCCEEDED 1/1",
+        "    as shipped  prevented by confine-files",
+        "    configured  prevented by path-confinement",
+    ]
+
+
 def test_harm_behind_protection_is_a_trouble_with_its_evidence_and_harm_without_is_not() -> None:
     assert matrix.troubles(FULL) == ()
     (trouble,) = matrix.troubles([*FULL, row(Kind.SUCCEEDED, configured=True, saw="the key arrived")])

@@ -287,6 +287,13 @@ def test_a_pipe_is_no_policy_and_does_not_hang(tmp_path: Path) -> None:
         load(path)
 
 
+def test_a_folder_is_no_policy_and_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load(tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.what, problem.hint) == (str(tmp_path), "is a folder", "name the file itself")
+
+
 def test_a_policy_without_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="bytes long"):
         loaded(tmp_path, "#" * (1024 * 1024 + 1))

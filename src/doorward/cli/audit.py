@@ -192,6 +192,8 @@ def _witnessed(files: list[str]) -> dict[str, list[str]]:
     notes: dict[str, list[str]] = {}
     for file in files:
         note = _read(file)
+        if note[:1] in "{[" or "\n\n\u2014 " not in note:  # JSON around it, or nothing that a signed note has
+            raise UsageError(f"{file} is no checkpoint", hint="keep what verify --json calls checkpoint, one in a file")
         notes.setdefault(note.partition("\n")[0].rpartition("/")[2], []).append(note)
     return notes
 
@@ -237,5 +239,5 @@ def _write_verdict(result: dict[str, Any]) -> None:
                 terminal.write(f"    {name:<10} {_flat(result[name])}")
         return
     end = "closed" if result["closed"] else f"not closed, {result['unsigned_tail']} not yet signed"
-    signed = f"{result['checkpoints']} checkpoints"
+    signed = f"{result['checkpoints']} checkpoint{'' if result['checkpoints'] == 1 else 's'}"
     terminal.write(f"{log}  verified  {result['size']} entries, {signed}, {end}", style=terminal.GREEN)

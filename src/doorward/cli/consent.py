@@ -62,8 +62,8 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         "consent",
         parents=[common],
         help="show what servers ask for, and answer it",
-        description="Shows every question of every running `doorward wrap`, completely, and sends your answer. Keep it "
-        "open in a terminal of its own: while none is open, what needs your consent is refused.",
+        description="Shows every question of every running `doorward wrap`, completely, and sends your answer.\n"
+        "Keep it open in a terminal of its own: while none is open, what needs your consent is refused.",
     )
     parser.add_argument("--once", action="store_true", help="leave after one answer")
     parser.set_defaults(run=run)
@@ -286,6 +286,11 @@ class _Clerk:
             self._screen.say(f"{void}: {plain(shown.ticket.title)}", Kind.WARNING)
             await self._hands_off()
             return False
+        except asyncio.CancelledError:
+            with suppress(OSError):  # a terminal that hung up
+                self._screen.write("\n")  # the prompt stands at the end of a line that was begun
+                self._screen.say("not answered: it is refused when it expires")
+            raise
         finally:
             self._current = None
             self._open.pop(key, None)

@@ -40,7 +40,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         "demo",
         parents=[common],
         help="attack servers without Doorward and behind it",
-        description="Plays the attacks of the threat document against servers on this machine: bare, behind Doorward "
+        description="Plays the attacks of the threat document against servers on this machine: bare, behind Doorward\n"
         "as shipped, and configured. Everything happens in temporary folders.",
         epilog=_EPILOG,
     )
@@ -73,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
         return _list(chosen, args.json)
     if args.state or args.config:
         terminal.say("every run has a state and a configuration of its own, so --state and -c change nothing here")
+    for file in (args.html, args.json):
+        if file and file != "-":
+            _check_writable(Path(file))
     started = time.monotonic()
     runs = _play(chosen, _seed(args.seed))
     _report(args, runs, time.monotonic() - started)
@@ -104,7 +107,7 @@ def _play(chosen: Sequence[Any], seed: int) -> list[Run]:
     import importlib.util
 
     if importlib.util.find_spec("mcp") is None:
-        raise UsageError("the targets of the demo need the MCP SDK", hint="pip install 'doorward[lab]'")
+        raise UsageError("the targets of the demo need the MCP SDK", hint="`make demo` in a checkout installs them")
     import anyio
 
     from doorward.lab.runner import cells, play_all
@@ -178,7 +181,7 @@ class _Progress:
         bar = "#" * filled + "." * (20 - filled)
         elapsed = time.monotonic() - self._started
         line = f"[{bar}] {self._done}/{self._total} {elapsed:3.0f} s  {'; '.join(self._playing)}"
-        line = line[: terminal.width() - 1]
+        line = line[: terminal.width() - 3]  # a terminal adds ^C to it
         sys.stderr.write(f"\r\x1b[2K{line}")
         sys.stderr.flush()
         self._drawn = len(line)
@@ -191,6 +194,7 @@ def _label(cell: Cell, protection: Protection) -> str:
 def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
     from doorward import __version__
     from doorward.lab.report import matrix, page
+    from doorward.lab.scenario import Exclusion
 
     if args.html:
         _write(args.html, page.html(runs, version=__version__, seconds=seconds))
@@ -201,14 +205,16 @@ def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
         import json
 
         _write(args.json, json.dumps(_document(runs), indent=2, sort_keys=True) + "\n")
-    terminal.write(matrix.text(runs))
-    for configuration in dict.fromkeys(run.evidence.get("configuration", "") for run in runs):
+    terminal.write(matrix.text(runs, columns=terminal.width() if sys.stdout.isatty() else None))
+    for scenario, configuration in dict.fromkeys((run.id, run.evidence.get("configuration", "")) for run in runs):
         if configuration:
-            terminal.write(
-                "\nconfigured with:\n" + "".join(f"  {line}\n" for line in configuration.splitlines()).rstrip()
-            )
+            lines = "".join(f"\n  {line}" for line in configuration.splitlines())
+            folder = ", {work} being the folder that the run gave it" if "{work}" in configuration else ""
+            terminal.write(f"\n{scenario} was configured with{folder}:{lines}")
     for trouble in matrix.troubles(runs):
         terminal.write(f"\n{trouble}", style=terminal.YELLOW)
+    for missing in dict.fromkeys(run.evidence["note"] for run in runs if run.reason is Exclusion.REGISTRY_UNREACHABLE):
+        terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
     terminal.write(f"\n{len(runs)} runs in {seconds:.0f} s")
 
 
@@ -216,6 +222,12 @@ def _document(runs: list[Run]) -> dict[str, Any]:
     import msgspec
 
     return {"runs": msgspec.to_builtins(runs)}
+
+
+def _check_writable(file: Path) -> None:
+    """Before half a minute is spent on what could not be written then."""
+    if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
+        raise UsageError(f"cannot write {file}", hint="name a file in a folder that is there and yours")
 
 
 def _write(path: str, text: str) -> None:

@@ -32,6 +32,8 @@ FINDING: Final = 1
 ENVIRONMENT: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT
 UNREAD: Final = 141  # 128 + SIGPIPE
+_VALUED: Final = ("--state", "-c", "--config")  # before the verb: options that take the next word
+_FLAGS: Final = ("--json", "--version", "-h", "--help")
 
 
 class Verb(NamedTuple):
@@ -127,6 +129,8 @@ def _dispatch(argv: list[str]) -> int:
     if sys.platform == "win32":
         raise UsageError("doorward does not run on windows", hint="run it and the server under linux, or in WSL 2")
     front, separator, command = _cut(argv)
+    if strange := _strange_option(front):
+        raise UsageError(f"unrecognised: {strange}", hint="doorward --help")
     name = _verb_in(front)
     if name and name not in VERBS:
         raise UsageError(f"there is no verb {name!r}", hint=_nearest(name))
@@ -138,6 +142,8 @@ def _dispatch(argv: list[str]) -> int:
     takes_command = getattr(args, "takes_command", False)
     if unknown:
         hint = f"doorward {name} [options] -- COMMAND…" if takes_command else f"doorward {name} --help"
+        if takes_command and not separator and not hasattr(args, "action") and not unknown[0].startswith("-"):
+            raise UsageError(f"{unknown[0]!r} is no option: a command begins after --", hint=hint)
         raise UsageError(f"unrecognised: {' '.join(unknown)}", hint=hint)
     if separator and not takes_command:
         raise UsageError(f"{name} takes no command after --", hint=f"doorward {name} --help")
@@ -158,12 +164,25 @@ def _cut(argv: list[str]) -> tuple[list[str], bool, list[str]]:
     return argv[:end], True, argv[end + 1 :]
 
 
+def _strange_option(front: list[str]) -> str:
+    """The first option before the verb that is none of ours: what follows it may be its value, and not a verb."""
+    rest = iter(front)
+    for word in rest:
+        if word in _VALUED:
+            next(rest, "")  # its value
+        elif not word.startswith("-"):
+            return ""
+        elif word.partition("=")[0] not in (*_VALUED, *_FLAGS) and not word.startswith("-c"):
+            return word
+    return ""
+
+
 def _verb_in(front: list[str]) -> str:
     """The verb, before anything is parsed: the first word that is one, else the first that is meant as one."""
     words = []
     rest = iter(front)
     for word in rest:
-        if word in ("--state", "-c", "--config"):
+        if word in _VALUED:
             next(rest, "")  # its value
         elif not word.startswith("-"):
             words.append(word)

@@ -20,8 +20,10 @@ judged, recorded before it has an effect, and explained by `doorward audit show`
 """
 
 _EXAMPLE = """\
+--read, --write and --env may be repeated
+
 example:
-  doorward wrap --name notes -- npx -y @modelcontextprotocol/server-filesystem ~/notes
+  doorward wrap --name notes -- npx -y @modelcontextprotocol/server-filesystem /home/me/notes
 
 exits with the server's code (128+n for a signal), or 2 when doorward could not start it
 """
@@ -39,7 +41,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--name", default="", metavar="NAME", help="what you call this server, in policy, pins and log")
+    add("--name", default=None, metavar="NAME", help="what you call this server, in policy, pins and log")
     add("--read", action="append", default=[], metavar="PATH", help="a folder or file that it may read")
     add("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
     add("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the server until its client or it ends; its exit code."""
     if not args.command:
         raise UsageError("no command to wrap", hint="doorward wrap -- COMMAND [ARGUMENT…]")
+    if args.name == "":
+        raise UsageError("--name is empty", hint="leave it out, and a name is made of the command")
     launcher = process.boot()
     # An interrupt in the middle of loading a library can end the interpreter anywhere, even in the library's own code.
     # So signals wait for the door, which listens for them (`gateway.stdio`), or for the end if it comes before that.
@@ -70,7 +74,7 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
     path = places.policy_path(args)
     options = app.WrapOptions(
         command=args.command,
-        name=args.name,
+        name=args.name or "",
         read=tuple(args.read),
         write=tuple(args.write),
         env=tuple(args.env),

@@ -60,7 +60,7 @@ _OWN_FOLDERS = {"npm_config_cache": "npm", "UV_CACHE_DIR": "uv", "UV_TOOL_DIR": 
 _LONGEST_SERVER_NAME = 120
 _TEMP = "/tmp"  # noqa: S108 - only where a fresh private folder is made
 
-_HINT = "name a narrower folder with --read FOLDER or --write FOLDER"
+_HINT = "name a narrower folder there, or give one with --read FOLDER or --write FOLDER"
 
 
 class Folder(msgspec.Struct, frozen=True, gc=False):

@@ -238,9 +238,11 @@ class _Session:
             )
             for note in self._identity.notes:
                 reporter.say(note)
-        if self._walls.withheld:
-            names = " ".join(self._walls.withheld)
+        # Doorward's own settings never pass, so there is nothing to advise about them.
+        if names := " ".join(name for name in self._walls.withheld if not name.startswith("DOORWARD_")):
             reporter.say(f"not passed on to the server: {names}", hint="--env NAME passes one on")
+        if unset := " ".join(sorted(set(self._options.env) - dict(self._walls.env).keys())):
+            reporter.say(f"--env names what is not set here: {unset}")
         if self._options.unsafe_no_sandbox:
             reporter.say("the server runs without a sandbox (--unsafe-no-sandbox)")
 

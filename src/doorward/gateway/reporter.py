@@ -64,7 +64,8 @@ class Reporter:
             return
         why = "; ".join(f"{f.control}: {f.reason}" for f in findings)
         what = f"{entry.method} {entry.subject[:_SHOWN_SUBJECT]}".strip()
-        text = f"refused {what or 'a message'} from the {entry.sender}: {why}"
+        origin = "" if entry.sender == "doorward" else f" from the {entry.sender}"
+        text = f"refused {what or 'a message'}{origin}: {why}"
         self._write(reveal(f"doorward: {text[:MAX_LINE]}").encode())
         if entry.reference:
             self._write(f"doorward: hint: doorward audit show {entry.reference}".encode())

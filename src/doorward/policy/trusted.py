@@ -32,6 +32,9 @@ def read_trusted(path: Path) -> str:
         raise
     except OSError as problem:
         raise _refused(path, f"cannot be read: {_reason(problem)}") from None
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):  # `open` would refuse it in words of its own
+        os.close(descriptor)
+        raise _refused(path, "is a folder", "name the file itself")
     with open(descriptor, "rb") as file:
         _examine(path, os.fstat(descriptor))
         for folder in dict.fromkeys((path.absolute().parent, Path(os.path.realpath(path)).parent)):

@@ -60,7 +60,7 @@ def _cannot_ask(state: State, message: Message, context: Context) -> str | None:
     if isinstance(message, Notification):
         return "a notification cannot wait for a person"
     if not context.facts.consent:
-        return "a person must be asked and nobody is attached"
+        return "a person must be asked, and no `doorward consent` is open"
     if len(state.held) >= MAX_HELD:
         return f"a person must be asked and {len(state.held)} questions are open already"
     return None

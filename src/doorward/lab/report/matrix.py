@@ -61,13 +61,24 @@ def words(run: Run | None) -> str:
     return run.outcome.value
 
 
-def text(runs: Sequence[Run]) -> str:
-    """The matrix as aligned text. Equal lines of neighbouring examples are not folded: every run has its line."""
+def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
+    """The matrix as aligned text. Equal lines of neighbouring examples are not folded: every run has its line.
+
+    Where the table is wider than ``columns``, each line of it becomes a paragraph: a wrapped table cannot be read.
+    """
     table = [("scenario", "target", "era", *(column.value for column in COLUMNS))]
     table += [(line.id, line.example, line.era, *(words(line.runs.get(c)) for c in COLUMNS)) for line in lines(runs)]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    if columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:
+        return "\n\n".join(_paragraph(line) for line in lines(runs))
     drawn = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join((drawn[0], "  ".join("-" * width for width in widths), *drawn[1:]))
+
+
+def _paragraph(line: Line) -> str:
+    width = max(len(column.value) for column in COLUMNS)
+    cells = (f"    {column.value:<{width}}  {words(line.runs.get(column))}" for column in COLUMNS)
+    return "\n".join((f"{line.id} on {line.example}, {line.era}", *cells))
 
 
 def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
