@@ -63,12 +63,13 @@ def as_json(text: str) -> Any:
     return json.loads(text)
 
 
-def test_a_state_without_logs_is_said_to_be_empty(doorward: Run) -> None:
+def test_a_state_without_logs_is_said_to_be_empty(doorward: Run, state: Path) -> None:
+    state.mkdir(exist_ok=True)
     for verb in ("show", "verify"):
         code, out, err = doorward("audit", verb)
         assert (code, out) == (0, "")
         assert "nothing is recorded" in err
-    assert as_json(doorward("audit", "verify", "--json")[1]) == {"logs": []}
+    assert as_json(doorward("audit", "verify", "--json")[1]) == {"logs": [], "logs_missing": False}
     assert as_json(doorward("audit", "show", "--json")[1]) == {"entries": [], "unreadable": []}
 
 
@@ -227,3 +228,18 @@ def test_a_log_that_cannot_be_read_is_said_beside_what_was_found(doorward: Run, 
     assert "path-below" in out
     assert "20260101T000000Z-000000000000 cannot be read" in err
     assert doorward("audit", "show", "ref-9")[0] == 2
+
+
+def test_a_key_without_any_log_is_a_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "audit.key").write_text("a key was made")
+    assert main(["--state", str(tmp_path), "audit", "verify"]) == 1
+    assert "all logs are missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", [["audit", "show"], ["audit", "verify"]])
+def test_a_misspelt_state_is_told_and_not_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: list[str]
+) -> None:
+    assert main(["--state", str(tmp_path / "misspelt"), *verb]) == 2
+    assert f"there is no {tmp_path / 'misspelt'}" in capsys.readouterr().err
+    assert not (tmp_path / "misspelt").exists()

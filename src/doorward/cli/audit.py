@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, Final
 
 from doorward.cli import terminal
-from doorward.cli.places import state_directory
+from doorward.cli.places import kept_state
 from doorward.errors import AuditError, UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _show(args: argparse.Namespace) -> int:
     from doorward.audit import reader
 
-    state = state_directory(args)
+    state = kept_state(args)
     result = reader.show(state, args.id) if args.id else reader.last(state)
     if args.id and not result.found:
         _say_nothing_found(args.id, result)
@@ -164,18 +164,26 @@ def _flat(text: str) -> str:
     return terminal.visible(text).replace("\n", "\\x0a")
 
 
+def _verify_nothing(state: Path, *, as_json: bool) -> int:
+    """No log at all: as it should be where nothing ever ran, and not where a key was made to sign one."""
+    lost = (state / "audit.key").exists()
+    if as_json:
+        terminal.write_json({"logs": [], "logs_missing": lost})
+    elif lost:
+        terminal.error(f"no log is in {state}, though a key was made to sign one: all logs are missing")
+    else:
+        terminal.say(f"nothing is recorded in {state}")
+    return 1 if lost else 0
+
+
 def _verify(args: argparse.Namespace) -> int:
     from doorward.audit.reader import logs
 
-    state = state_directory(args)
+    state = kept_state(args)
     paths = logs(state)
     notes = _witnessed(args.witnessed)
     if not paths and not notes:
-        if args.json:
-            terminal.write_json({"logs": []})
-        else:
-            terminal.say(f"nothing is recorded in {state}")
-        return 0
+        return _verify_nothing(state, as_json=args.json)
     key = _read(args.key or state / "audit.pub")
     results = [_verify_one(path, key, notes.pop(path.stem, [])) for path in paths]
     results += [_missing(log) for log in notes]

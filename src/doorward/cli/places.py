@@ -42,6 +42,20 @@ def state_directory(args: argparse.Namespace) -> Path:
     return _own_directory(_state_path(args), "give another with --state DIR")
 
 
+def kept_state(args: argparse.Namespace) -> Path:
+    """The state directory for a verb that only reads: nothing is made.
+
+    Raises:
+        UsageError: one was named and is not there, or as `state_directory`.
+    """
+    directory = _state_path(args)
+    if directory.exists():
+        return state_directory(args)
+    if getattr(args, "state", None) or os.environ.get("DOORWARD_STATE"):
+        raise UsageError(f"there is no {directory}", hint="name the state of your `doorward wrap` with --state DIR")
+    return directory
+
+
 def policy_path(args: argparse.Namespace) -> Path | None:
     """The policy file: what ``-c`` names, there or not; else the user's, if there is one; else None."""
     if given := getattr(args, "config", None):
