@@ -78,7 +78,9 @@ def test_a_policy_that_softens_says_so(capsys: pytest.CaptureFixture[str], tmp_p
     path = tmp_path / "p.toml"
     today = datetime.date.today()  # noqa: DTZ011 (the operator's own calendar, as the loader reads it)
     path.write_text(f"unsafe_observe_until = {today}\n")
-    assert f"\n    unsafe: controls that may soften only observe until {today}\n" in shown(capsys, "-c", str(path))
+    assert f"\n    unsafe: controls that may soften only observe until {today} (unsafe_observe_until)\n" in shown(
+        capsys, "-c", str(path)
+    )
 
 
 def test_a_profile_by_name_is_shown_as_shipped_whatever_the_file_says(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 from pathlib import Path
@@ -193,3 +194,15 @@ def test_a_program_that_cannot_be_executed_is_not_pinned(world: World) -> None:
     script.chmod(0o755)
     refused(world.wrap((str(script),), after=("--name", "notes")))
     assert json.loads(world.doorward("pin", "list", "--json").stdout)["pins"] == []
+
+
+def test_what_a_policy_weakens_is_said_at_the_start(world: World) -> None:
+    policy = world.top / "etc" / "policy.toml"
+    policy.parent.mkdir()
+    day = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=3)
+    policy.write_text(f'unsafe_observe_until = {day}\n[log]\nunsafe_floor = "debug"\n[unsafe_sizes]\ndepth = 100\n')
+    wrapped = world.wrap(crafted("plain", world.folder), before=("-c", str(policy)), after=("--name", "notes"))
+    wrapped.initialize()
+    wrapped.end()
+    said = "".join(line for line in wrapped.stderr.splitlines() if line.startswith("doorward: unsafe: "))
+    assert [key for key in ("unsafe_sizes", "unsafe_floor", "unsafe_observe_until") if key not in said] == []

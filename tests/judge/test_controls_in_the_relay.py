@@ -218,6 +218,26 @@ def test_a_constraint_of_the_operator_holds(era: Era) -> None:
 
 
 @eras()
+@pytest.mark.parametrize(("until", "observes"), [("2026-11-23", True), ("2026-11-20", False), ("", False)])
+def test_while_the_operator_observes_what_may_soften_is_noted_and_passes(
+    era: Era, until: str, *, observes: bool
+) -> None:
+    policy = with_tool(STANDARD, "read", ToolPolicy(arguments={"text": (Constraint("no_leading_dash"),)}))
+    talk = ready(era, policy=msgspec.structs.replace(policy, observe_until=until))
+    turn = talk.client(talk.call(2, arguments={"text": "--upload-pack=x"}))
+    assert bool(turn.told("server")) is observes
+    (finding,) = turn.record.entry.findings
+    assert (finding.control, finding.effect) == ("argument-constraints", "NOTE" if observes else "DENY")
+
+
+@eras()
+def test_what_may_not_soften_refuses_while_the_operator_observes(era: Era) -> None:
+    talk = ready(era, policy=msgspec.structs.replace(STANDARD, observe_until="2026-11-23"))
+    turn = talk.client(talk.call(2, arguments={"text": 1}))
+    assert (turn.told("server"), denied_by(turn)) == ([], {"definition-arguments"})
+
+
+@eras()
 @pytest.mark.parametrize(
     ("uri", "passes"),
     [

@@ -102,7 +102,7 @@ def _print_row(row: Row, profile: str) -> None:
 def _overrides(policy: Policy) -> list[str]:
     """What the file says beside its servers, where that is not the profile's own value."""
     from doorward.policy.model import HOLD_SECONDS
-    from doorward.policy.profiles import describe_sizes, values
+    from doorward.policy.profiles import describe_sizes, values, weakened
 
     usual = values(policy.profile)
     lines = []
@@ -112,9 +112,7 @@ def _overrides(policy: Policy) -> list[str]:
         lines.append(f"log floor: {policy.log_floor}")
     if policy.hold_seconds != HOLD_SECONDS:
         lines.append(f"a held call waits {policy.hold_seconds} s")
-    if policy.observe_until:
-        lines.append(f"unsafe: controls that may soften only observe until {policy.observe_until}")
-    return lines
+    return [*lines, *(f"unsafe: {words}" for words in weakened(policy))]
 
 
 def _print_server(server: ServerPolicy) -> None:

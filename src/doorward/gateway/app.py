@@ -23,6 +23,7 @@ from doorward.policy import lock
 from doorward.policy.home import home
 from doorward.policy.identity import Principal
 from doorward.policy.model import Policy
+from doorward.policy.profiles import weakened
 
 if TYPE_CHECKING:
     from doorward.gateway.archive import Archive
@@ -244,7 +245,9 @@ class _Session:
         if unset := " ".join(sorted(set(self._options.env) - dict(self._walls.env).keys())):
             reporter.say(f"--env names what is not set here: {unset}")
         if self._options.unsafe_no_sandbox:
-            reporter.say("the server runs without a sandbox (--unsafe-no-sandbox)")
+            reporter.say("unsafe: the server runs without a sandbox (--unsafe-no-sandbox)")
+        for words in weakened(self._policy):
+            reporter.say(f"unsafe: {words}")
 
     async def _serve(self, child: process.Child, archive: Archive, reporter: Reporter) -> int:
         import asyncio

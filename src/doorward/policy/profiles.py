@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from doorward.errors import UsageError
-from doorward.policy.model import ProfileValues, Sizes
+from doorward.policy.model import Policy, ProfileValues, Sizes
+from doorward.protocol.versions import LOG_LEVELS
 
 STANDARD: Final = "standard"
 STRICT: Final = "strict"
@@ -74,6 +75,24 @@ def values(profile: str) -> ProfileValues:
     if profile not in _VALUES:
         raise UsageError(f"no profile is called {profile!r}", hint=f"the profiles are {' and '.join(PROFILES)}")
     return _VALUES[profile]
+
+
+def weakened(policy: Policy) -> tuple[str, ...]:
+    """What ``policy`` weakens of its profile, in words for whoever starts under it; nothing, as a rule."""
+    usual = values(policy.profile)
+    words = []
+    raised = [
+        name.replace("_", " ")
+        for name, size in msgspec.structs.asdict(policy.sizes).items()
+        if size > getattr(usual.sizes, name)
+    ]
+    if raised:
+        words.append(f"limits are raised (unsafe_sizes): {', '.join(raised)}")
+    if LOG_LEVELS.index(policy.log_floor) < LOG_LEVELS.index(usual.log_floor):
+        words.append(f"log messages down to {policy.log_floor} reach the client (unsafe_floor)")
+    if policy.observe_until:
+        words.append(f"controls that may soften only observe until {policy.observe_until} (unsafe_observe_until)")
+    return tuple(words)
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -31,10 +31,10 @@ from doorward.policy.model import (
 )
 from doorward.policy.positions import Positions
 from doorward.policy.profiles import PROFILES, STANDARD, values
+from doorward.protocol.versions import LOG_LEVELS
 
 Key = tuple[str, ...]
 
-LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 OBSERVE_DAYS: Final = 14  # long enough to see two weekly jobs, too short to be forgotten
 HOLD_SECONDS_RANGE: Final = range(1, 601)
 

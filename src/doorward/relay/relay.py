@@ -9,8 +9,10 @@ crashes has refused.
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+from doorward.controls import CONTROLS
 from doorward.judge.vocabulary import (
     Context,
     Decision,
@@ -123,7 +125,7 @@ class Relay:
                 return errands.wait(self.state, method, message, context)
         rewritten, notes = self._rewrite(message, context)  # 3 rewrite
         acts = self._interpret(rewritten, context)  # 4 interpret
-        findings = (*notes, *self._check(acts, context))  # 5 judge
+        findings = (*notes, *_softened(self._check(acts, context), context))  # 5 judge
         decision = decide(findings, context.policy.digest)  # 6 decide
         return self._enact(rewritten, acts, context, decision)  # 7 enact
 
@@ -225,6 +227,22 @@ class Relay:
         if context.answers is None or not context.answers.ours:
             return []
         return errands.fail(self.state, "the server's answer was refused", context)
+
+
+def _softened(findings: list[Finding], context: Context) -> list[Finding]:
+    """While the operator only observes (``unsafe_observe_until``), what controls that may soften refuse is noted."""
+    until = context.policy.observe_until
+    if not until or not context.policy.observes(_day(context.now)):
+        return findings
+    return [_noted(finding) if CONTROLS[finding.control].softens else finding for finding in findings]
+
+
+def _noted(finding: Finding) -> Finding:
+    return Finding(finding.control, Effect.NOTE, f"observed, not enforced: {finding.reason}", finding.evidence)
+
+
+def _day(now: int) -> str:
+    return datetime.datetime.fromtimestamp(now // 1_000_000, datetime.UTC).date().isoformat()
 
 
 def _crashed(control: Any, crash: Exception) -> Finding:
