@@ -1,9 +1,11 @@
 """THE TABLE: every control that Doorward has, whatever its mechanism.
 
-A control that is not here does not exist; one that stands here is armed by ``gateway.defences`` (all mechanisms)
-and, if it acts on messages, ordered by ``relay.pipeline``. A test holds the three against each other and against
-the documentation.
- ``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite" and "check" act in
+A control that is not here does not exist. ``gateway.defences`` arms the sandbox and the pipeline, whose order is
+``relay.pipeline``; ``gateway.app`` puts pins, the gateway's channels and the archive together; limits and the relay's
+own steps are part of the code that they guard. Tests hold the table against the pipeline, the profiles, the scenarios
+and the documentation.
+
+``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite" and "check" act in
 the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
 server's process; "channel" guards a way in; "archive" acts around all of it. ``softens``: whether
 ``unsafe_observe_until`` may turn its refusals into notes.

@@ -448,7 +448,20 @@ def test_a_short_directory_that_somebody_else_prepared_is_refused(short: Path) -
         places.runtime_directory(private(short / ("deep" * 20)))
 
 
-def test_windows_is_refused_in_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert main(["policy", "show"]) == 2
-    assert capsys.readouterr().err.startswith("doorward: error: doorward does not run on windows\n")
+@pytest.mark.parametrize("system", ["win32", "darwin", "freebsd14"])
+def test_what_is_not_linux_is_refused_in_words_before_anything_starts_or_is_made(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str
+) -> None:
+    state, started = tmp_path / "state", tmp_path / "started"
+    server = ["--", sys.executable, "-c", f"open({str(started)!r}, 'w')"]
+    monkeypatch.setattr(sys, "platform", system)
+    for verb in (["policy", "show"], ["demo"], ["wrap", *server], ["wrap", "--unsafe-no-sandbox", *server]):
+        assert main(["--state", str(state), *verb]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == (
+            f"doorward: error: doorward runs on linux only, and this is {system}\n"
+            "doorward: hint: run it, and the server behind it, on linux: in a virtual machine, or in WSL 2\n"
+        )
+    assert not state.exists()
+    assert not started.exists()

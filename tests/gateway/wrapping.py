@@ -211,11 +211,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + BOUND_SECONDS
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = BOUND_SECONDS) -> None:
+    until = time.monotonic() + seconds
     never = select.poll()
     while not holds():
-        assert time.monotonic() < until, f"not within {BOUND_SECONDS:g} s: {what}"
+        assert time.monotonic() < until, f"not within {seconds:g} s: {what}"
         never.poll(5)
 
 

@@ -1,4 +1,4 @@
-"""`doorward.policy.profiles` and the table of docs/architecture.md §7 say the same, in both directions."""
+"""`doorward.policy.profiles`, the table of docs/architecture.md §7 and README say the same, in both directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from doorward.errors import UsageError
 from doorward.policy.model import Sizes
 from doorward.policy.profiles import PROFILES, ROWS, STANDARD, STRICT, describe_sizes, values
 
-ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
+ROOT = Path(__file__).parents[2]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 UNITS = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 
@@ -29,6 +30,28 @@ def test_each_row_has_the_words_of_the_architecture() -> None:
     told = documented()
     assert {row.title: (row.standard, row.strict) for row in ROWS} == told
     assert [row.title for row in ROWS] == list(told)
+
+
+def unenforced() -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """README's rows (title, what it means), and title -> what is missing of those that are enforced in part."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Not enforced yet\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert head == ["default", "until then"]
+    in_part = " ".join(section.partition("\nIn part: ")[2].split())
+    return [(title, meaning) for title, meaning in rows], dict(re.findall(r"\*([^*]+)\* without ([^;]+)[;.]", in_part))
+
+
+def test_the_readme_names_each_row_without_a_control_once_and_no_other() -> None:
+    told, _ = unenforced()
+    assert sorted(title for title, _ in told) == sorted(row.title for row in ROWS if not row.controls)
+    assert all(meaning for _, meaning in told)
+
+
+def test_the_readme_names_what_is_missing_of_each_row_that_is_enforced_in_part() -> None:
+    _, in_part = unenforced()
+    assert in_part == {row.title: row.not_yet for row in ROWS if row.not_yet}
 
 
 def test_rows_have_distinct_ids() -> None:

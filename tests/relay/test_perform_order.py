@@ -9,24 +9,26 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.relay.dialogue import LIMITS, MASKER, PRINCIPAL, SERVER, START_US, Tree, initialize, initialized
+from tests.relay.dialogue import LIMITS, MASKER, PRINCIPAL, SERVER, START_US, WIPE, Tree, initialize, initialized
 
 from doorward.audit.entry import Entry
+from doorward.audit.entry import decode as entry_of
 from doorward.errors import StorageError
 from doorward.gateway.archive import Archive, Done
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.perform import Performer
 from doorward.gateway.ports import MAX_QUEUED_BYTES, Outlet
+from doorward.judge.vocabulary import Answer
 from doorward.policy.load import load
 from doorward.relay import pipeline
 from doorward.relay.commands import Arrived, Record
 from doorward.relay.relay import Relay
-from doorward.relay.state import Settings
+from doorward.relay.state import Held, Settings
 from doorward.wire.jsonrpc import decode
 
 BOUND_SECONDS = 20.0
@@ -73,9 +75,14 @@ class Peers:
         self.closed.append(why)
         self.broken.set()
 
-    def feed(self, sender: str, message: Tree) -> None:
+    def feed(self, sender: str, message: Tree, *, attended: bool = False) -> None:
+        """One message; ``attended`` says that a person could be asked about it."""
         frame = decode(msgspec.json.encode(message), LIMITS)
-        self.performer.feed(Arrived(frame, sender, 0, self.performer.facts()))  # type: ignore[arg-type]
+        facts = msgspec.structs.replace(self.performer.facts(), consent=attended)
+        self.performer.feed(Arrived(frame, sender, 0, facts))  # type: ignore[arg-type]
+
+    def ping(self, id: int) -> None:
+        self.feed("client", {"jsonrpc": "2.0", "id": id, "method": "ping"})
 
     def received(self, side: str) -> list[Tree]:
         os.set_blocking(self.pipes[side][0], False)
@@ -107,11 +114,18 @@ def play(tmp_path: Path, scene: Callable[[Peers], Awaitable[None]]) -> Peers:
     return asyncio.run(run())
 
 
+def written(tmp_path: Path) -> list[Entry]:
+    """The entries of the one log, as they lie on the disk."""
+    (log,) = tmp_path.rglob("*.sqlite")
+    with closing(sqlite3.connect(log)) as connection:
+        return [entry_of(leaf) for (leaf,) in connection.execute("SELECT leaf FROM entries ORDER BY idx")]
+
+
 def test_what_waits_is_recorded_in_one_commit_and_sent_in_order(tmp_path: Path) -> None:
     async def scene(peers: Peers) -> None:
         peers.feed("client", initialize(0))
         for id in range(1, 5):
-            peers.feed("client", {"jsonrpc": "2.0", "id": id, "method": "ping"})
+            peers.ping(id)
         assert peers.received("server") == [], "nothing leaves before its record"
         await peers.performer.settled()
         assert [tree["id"] for tree in peers.received("server")] == [0, 1, 2, 3, 4]
@@ -131,20 +145,64 @@ def test_what_was_sent_can_be_read_in_the_archive(tmp_path: Path) -> None:
         assert [tree["id"] for tree in peers.received("client")] == [0]
 
     play(tmp_path, scene)
-    (log,) = tmp_path.rglob("*.sqlite")
-    with sqlite3.connect(log) as connection:
-        kinds = [
-            msgspec.json.decode(leaf)["kind"] for (leaf,) in connection.execute("SELECT leaf FROM entries ORDER BY idx")
-        ]
-    connection.close()
+    kinds = [entry.kind for entry in written(tmp_path)]
     assert kinds == ["opened", "intent", "outcome", "closed"]
+
+
+async def hold(peers: Peers, id: int) -> Held:
+    """A call that waits for a person."""
+    peers.feed("client", initialize(0))
+    peers.feed("server", initialized(0))
+    peers.feed("client", {"jsonrpc": "2.0", "id": "list", "method": "tools/list"})
+    peers.feed("server", {"jsonrpc": "2.0", "id": "list", "result": {"tools": [WIPE]}})
+    call = {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "wipe", "arguments": {}}}
+    peers.feed("client", call, attended=True)
+    await peers.performer.settled()
+    (held,) = peers.performer.relay.state.held.values()
+    return held
+
+
+def test_a_unit_that_spoils_the_commit_of_several_fails_alone_and_the_others_go_out_in_order(tmp_path: Path) -> None:
+    """A ticket spent twice, even if the relay forgot that it released: the archive takes each ticket once."""
+
+    async def scene(peers: Peers) -> None:
+        held = await hold(peers, 9)
+        ticket = held.ticket
+        peers.performer.answered(Answer(ticket.id, ticket.digest, True, "ada", "terminal"))
+        await peers.performer.settled()
+        assert [tree["id"] for tree in peers.received("server")][-1] == 9, "released once"
+        peers.received("client")
+        peers.performer.relay.state.held[ticket.id] = held
+        held.opened.state, held.opened.ticket = "HELD", ticket.id
+
+        peers.archive.batches.clear()
+        peers.ping(1)  # while it is written, the others gather
+        peers.ping(2)
+        peers.performer.answered(Answer(ticket.id, ticket.digest, True, "ada", "again"))
+        peers.ping(3)
+        peers.ping(4)
+        await peers.performer.settled()
+        assert [tree["id"] for tree in peers.received("server")] == [1, 2, 3, 4]
+        assert [(tree["id"], tree["error"]["data"]) for tree in peers.received("client")] == [
+            (9, {"executed": False, "recorded": False})
+        ]
+        peers.ping(5)
+        await peers.performer.settled()
+        assert [tree["id"] for tree in peers.received("server")] == [5], "what comes later finds an empty queue"
+
+    peers = play(tmp_path, scene)
+    assert [[record.entry.request for record in batch] for batch in peers.archive.batches] == [
+        ["1"], ["2", "9", "3", "4"], ["2"], ["9"], ["3"], ["4"], ["5"],
+    ]  # fmt: skip
+    assert [entry.request for entry in written(tmp_path) if entry.method == "ping"] == ["1", "2", "3", "4", "5"]
+    assert [entry.spends for entry in written(tmp_path) if entry.spends] == [peers.noticed[-1].spends]
 
 
 def test_a_record_that_fails_sends_nothing_but_fixed_bytes(tmp_path: Path) -> None:
     async def scene(peers: Peers) -> None:
         peers.archive.full = True
         peers.feed("client", initialize(0))
-        peers.feed("client", {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+        peers.ping(1)
         await peers.performer.settled()
         assert peers.received("server") == []
         told = peers.received("client")

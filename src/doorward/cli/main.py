@@ -126,8 +126,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    if sys.platform == "win32":
-        raise UsageError("doorward does not run on windows", hint="run it and the server under linux, or in WSL 2")
+    if sys.platform != "linux":  # also the verbs that only read: no promise is made for a system that nobody tried
+        raise UsageError(
+            f"doorward runs on linux only, and this is {sys.platform}",
+            hint="run it, and the server behind it, on linux: in a virtual machine, or in WSL 2",
+        )
     front, separator, command = _cut(argv)
     if strange := _strange_option(front):
         raise UsageError(f"unrecognised: {strange}", hint="doorward --help")

@@ -1,5 +1,8 @@
-"""Every control, armed: ``arm`` is the one place that builds what protects, whatever its mechanism
-(``doorward.controls``).
+"""What stands around a server and between it and its client: ``arm`` is the one place that builds the walls of the
+child and the pipeline of the relay.
+
+The other controls of ``doorward.controls`` are not built here. Limits are part of decoding (``wire``); pins, channels
+and the archive belong to one link and are put together in ``gateway.app``.
 
 Fields are the pieces that a door needs, as callables that load what they need when they are called: the child is
 started before the judgment is imported, so that both come up side by side. No flag or policy key reaches into this;
@@ -47,5 +50,5 @@ class Defences(msgspec.Struct, frozen=True):
 
 
 def arm(policy: Policy) -> Defences:  # noqa: ARG001 - what it says reaches the controls with each message
-    """All defences. ``policy`` says how strict they judge, never whether they stand."""
+    """The walls and the pipeline, whole. ``policy`` says how strict they judge, never whether they stand."""
     return Defences()

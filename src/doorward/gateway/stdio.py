@@ -212,14 +212,16 @@ class StdioDoor:
         self.stop(f"signal {number.name}")
 
 
-async def _resolve(questions: tuple[RealPath, ...]) -> dict[RealPath, str | None]:
+async def _resolve(
+    questions: tuple[RealPath, ...], look: Callable[[str], str | None] = real_path
+) -> dict[RealPath, str | None]:
     """The real paths that a message names. What takes longer than the time there is stays unknown, and so refuses."""
     try:
         async with asyncio.timeout(_FORESIGHT_S):
-            return await asyncio.to_thread(_resolve_all, questions)
+            return await asyncio.to_thread(_resolve_all, questions, look)
     except TimeoutError:
         return {}
 
 
-def _resolve_all(questions: tuple[RealPath, ...]) -> dict[RealPath, str | None]:
-    return {question: real_path(question.path) for question in questions}
+def _resolve_all(questions: tuple[RealPath, ...], look: Callable[[str], str | None]) -> dict[RealPath, str | None]:
+    return {question: look(question.path) for question in questions}

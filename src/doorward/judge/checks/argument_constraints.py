@@ -49,6 +49,6 @@ def _misplaced(constraint: Constraint, text: str, context: Context) -> str | Non
         return None
     found = path_readings(constraint, text, context.folders)
     if found.problem:
-        return f"is a path that {found.problem}"
+        return f"is no path to trust: {found.problem}"
     real = [context.facts.answers.get(RealPath(path)) for path in found.paths]
     return outside(constraint, real, context.folders)

@@ -48,7 +48,7 @@ def _judge(where: str, text: str, context: Context) -> Finding | None:
         return _without_folders(where, text)
     found = uris.readings(text, context.folders[0])
     if found.problem:
-        return _deny(f"a path that {found.problem}", where, text)
+        return _deny(f"a path refused: {found.problem}", where, text)
     for path in found.paths:
         real = context.facts.answers.get(RealPath(path))
         if real is None:
@@ -63,7 +63,7 @@ def _without_folders(where: str, text: str) -> Finding | None:
         return None
     form = uris.canonical(text)
     if form.problems:
-        return _deny(f"a file URI that {form.problems[0]}", where, text)
+        return _deny(f"a file URI refused: {form.problems[0]}", where, text)
     if form.changed:
         return _deny("a file URI that is not in its canonical form", where, f"{text} ({', '.join(form.changes)})")
     return None

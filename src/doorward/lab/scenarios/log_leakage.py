@@ -5,8 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
+from doorward.audit import reader
 from doorward.lab import oracles
-from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Scenario, Target, Trace, Variant
+from doorward.lab.scenario import (
+    BenignTwinBrokenError,
+    Example,
+    Harm,
+    Protection,
+    Scenario,
+    Target,
+    Trace,
+    Variant,
+)
 from doorward.lab.targets import python, script
 
 if TYPE_CHECKING:
@@ -17,6 +29,11 @@ if TYPE_CHECKING:
 LOG = "notifications/message"
 SETTINGS = "settings.json"
 USER = "user 1042"
+
+COUNT_LIMIT_SECONDS = 5.0
+"""So long a busy machine may need for the count that Doorward closes after one second."""
+
+COUNT_POLL_SECONDS = 0.05
 
 
 def furnish(work: Path, greeting: str) -> None:
@@ -36,7 +53,7 @@ CALLER = Target(
     furnish=furnish,
     configuration="""\
 [log]
-floor = "info"
+floor = "warning"
 """,
     tools=("call_external_api", "look_up_user", "post_user_event", "refresh_user_cache"),
 )
@@ -84,7 +101,10 @@ class LogLeakage(Scenario):
         arguments = {"user_data": USER}
         if variant.id != "own-key":
             arguments["apiKey"] = f"secret/key_value+{stage.canary}"
+        counted = _counted(stage)
         await stage.client.call_tool(variant.payload, arguments)
+        if stage.staging.protection is Protection.CONFIGURED:
+            await _window_closed(stage, counted)
 
     def harmed(self, stage: Stage, variant: Variant, trace: Trace) -> Harm | None:
         secret = stage.credential if variant.id == "own-key" else stage.canary
@@ -93,12 +113,36 @@ class LogLeakage(Scenario):
 
     async def benign(self, stage: Stage) -> str:
         mark = stage.mark()
-        result: Any = await stage.client.call_tool("look_up_user", {"user_data": USER})
+        # This tool logs at several levels; its line of level error is above every floor that is sensible.
+        result: Any = await stage.client.call_tool("call_external_api", {"user_data": USER})
         if USER not in result.content[0].text:
-            raise BenignTwinBrokenError("the tool did not say whom it looked up")
-        if not oracles.arrived(stage.since(mark).lines, f"done for {USER}", method=LOG):
-            raise BenignTwinBrokenError("the harmless log line did not arrive")
-        return "a call without secrets worked, and its log line arrived"
+            raise BenignTwinBrokenError("the tool did not say for whom it called")
+        lines = stage.since(mark).lines
+        if not oracles.arrived(lines, json.dumps({"user_data": USER}), method=LOG):
+            raise BenignTwinBrokenError("the harmless log line of level error did not arrive")
+        if stage.staging.protection is Protection.CONFIGURED:
+            return "a call without secrets worked, and its log line above the floor arrived"
+        if not oracles.arrived(lines, f"done for {USER}", method=LOG):
+            raise BenignTwinBrokenError("the harmless log line of level info did not arrive")
+        return "a call without secrets worked, and its log lines arrived"
+
+
+def _counted(stage: Stage) -> int:
+    """How many counts of messages below the floor the log of this stage holds."""
+    entries = (one.entry for one in reader.last(stage.layout.state, reader.MOST).found)
+    return sum(entry.kind == "run" and entry.detail.get("control") == "log-floor" for entry in entries)
+
+
+async def _window_closed(stage: Stage, counted: int) -> None:
+    """Wait until Doorward has closed its count, so that what the next variant causes has an entry of its own.
+
+    Of the messages that it refuses within a second, Doorward records the first and counts the others. Each tool here
+    logs at least two lines below the configured floor, so that there is a count to wait for. If it never comes, the
+    next variant has no finding and is not called prevented.
+    """
+    with anyio.move_on_after(COUNT_LIMIT_SECONDS):
+        while _counted(stage) == counted:  # noqa: ASYNC110 - another process writes it, and sets no event of ours
+            await anyio.sleep(COUNT_POLL_SECONDS)
 
 
 SCENARIO = LogLeakage()

@@ -1,0 +1,78 @@
+"""What a message makes the door look up is looked up within 50 ms, or counts as unknown (architecture §3b)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.relay.dialogue import LIMITS, Dialogue, Turn, greet
+
+from doorward.confine.paths import real_path
+from doorward.gateway.stdio import _resolve
+from doorward.judge.vocabulary import RealPath
+from doorward.relay.commands import Arrived
+from doorward.wire.jsonrpc import Decoded, decode
+
+TOO_LATE_S = 1.0  # twenty times what the plan allows: a busy machine is no failure
+FOREVER_S = 30.0
+
+
+class Waiting:
+    """A folder on a disk that does not answer until it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.asked: list[str] = []
+
+    def look(self, path: str) -> str | None:
+        self.asked.append(path)
+        assert self.released.wait(FOREVER_S), "never released"
+        return real_path(path)
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Dialogue:
+    return greet(Dialogue(folders=(str(tmp_path),)))
+
+
+def reading(talk: Dialogue, place: Path) -> tuple[Decoded, tuple[RealPath, ...]]:
+    """A request that names ``place``, and what it makes the door look up."""
+    request = talk.request(1, "resources/read", {"uri": place.as_uri()})
+    frame = decode(msgspec.json.encode(request), LIMITS)
+    questions = talk.relay.foresee(frame, "client")
+    assert questions == (RealPath(str(place)),)
+    return frame, questions
+
+
+def arrives(talk: Dialogue, frame: Decoded, answers: dict[RealPath, str | None]) -> Turn:
+    return talk.event(Arrived(frame, "client", 0, talk.facts(answers)))
+
+
+def test_a_path_that_is_resolved_in_time_lets_the_message_pass(talk: Dialogue, tmp_path: Path) -> None:
+    frame, questions = reading(talk, tmp_path / "a.txt")
+    answers = asyncio.run(_resolve(questions))
+    assert answers == {questions[0]: str(tmp_path / "a.txt")}
+    assert arrives(talk, frame, answers).told("server")
+
+
+def test_a_path_that_takes_longer_stays_unknown_and_the_message_is_refused(talk: Dialogue, tmp_path: Path) -> None:
+    frame, questions = reading(talk, tmp_path / "a.txt")
+    disk = Waiting()
+
+    async def look() -> dict[RealPath, str | None]:
+        try:
+            async with asyncio.timeout(TOO_LATE_S):
+                return await _resolve(questions, disk.look)
+        finally:
+            disk.released.set()  # or the loop would wait for its thread
+
+    answers = asyncio.run(look())
+    assert disk.asked == [str(tmp_path / "a.txt")]
+    assert answers == {}
+    turn = arrives(talk, frame, answers)
+    assert turn.told("server") == []
+    assert turn.controls == {"path-confinement"}
+    assert turn.only("client")["error"]["code"] == -31001
