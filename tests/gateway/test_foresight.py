@@ -11,7 +11,7 @@ import pytest
 from tests.relay.dialogue import LIMITS, Dialogue, Turn, greet
 
 from doorward.confine.paths import real_path
-from doorward.gateway.stdio import _resolve
+from doorward.gateway.foresight import MAX_HANGING, Foresight
 from doorward.judge.vocabulary import RealPath
 from doorward.relay.commands import Arrived
 from doorward.wire.jsonrpc import Decoded, decode
@@ -53,7 +53,7 @@ def arrives(talk: Dialogue, frame: Decoded, answers: dict[RealPath, str | None])
 
 def test_a_path_that_is_resolved_in_time_lets_the_message_pass(talk: Dialogue, tmp_path: Path) -> None:
     frame, questions = reading(talk, tmp_path / "a.txt")
-    answers = asyncio.run(_resolve(questions))
+    answers = asyncio.run(Foresight().answer(questions))
     assert answers == {questions[0]: str(tmp_path / "a.txt")}
     assert arrives(talk, frame, answers).told("server")
 
@@ -65,14 +65,35 @@ def test_a_path_that_takes_longer_stays_unknown_and_the_message_is_refused(talk:
     async def look() -> dict[RealPath, str | None]:
         try:
             async with asyncio.timeout(TOO_LATE_S):
-                return await _resolve(questions, disk.look)
-        finally:
-            disk.released.set()  # or the loop would wait for its thread
+                return await Foresight(disk.look).answer(questions)
+        except TimeoutError:
+            return {questions[0]: "it was waited for"}
 
-    answers = asyncio.run(look())
+    answers = asyncio.run(look())  # ends, though the disk still does not answer
+    disk.released.set()
     assert disk.asked == [str(tmp_path / "a.txt")]
     assert answers == {}
     turn = arrives(talk, frame, answers)
     assert turn.told("server") == []
     assert turn.controls == {"path-confinement"}
     assert turn.only("client")["error"]["code"] == -31001
+
+
+def test_when_too_many_looks_hang_nothing_more_is_looked_up_until_one_comes_back(tmp_path: Path) -> None:
+    disk = Waiting()
+    question = (RealPath(str(tmp_path)),)
+
+    async def looks() -> None:
+        foresight = Foresight(disk.look)
+        async with asyncio.timeout(FOREVER_S):
+            await asyncio.gather(*(foresight.answer(question) for _ in range(MAX_HANGING)))
+            assert await foresight.answer(question) == {}
+            assert len(disk.asked) == MAX_HANGING
+            hanging = [thread for thread in threading.enumerate() if thread.name == "foresight"]
+            disk.released.set()
+            for thread in hanging:
+                await asyncio.to_thread(thread.join)
+            await asyncio.sleep(0)  # what they told the loop is heard
+            assert await foresight.answer(question) == {question[0]: str(tmp_path)}
+
+    asyncio.run(looks())

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from doorward.confine.paths import real_path
 from doorward.confine.process import Child
 from doorward.errors import MalformedMessageError
+from doorward.gateway.foresight import Foresight
 from doorward.gateway.perform import Performer
 from doorward.gateway.ports import Intake, Outlet, readable
 from doorward.gateway.reporter import Reporter
@@ -24,7 +24,6 @@ from doorward.relay.commands import Arrived, Closed, Unreadable
 from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
 from doorward.wire.lines import Overlong
 
-_FORESIGHT_S: Final = 0.05
 _SAMPLE_BYTES: Final = 512
 _MAX_STDERR_LINE: Final = 64 * 1024
 # How long a server may take to end by itself: after its stdin was closed while calls are still open, without any, and
@@ -48,6 +47,7 @@ class StdioDoor:
         to_server = FrameLimits(sizes.to_server_bytes, sizes.depth, sizes.nodes)
         from_server = FrameLimits(sizes.from_server_bytes, sizes.depth, sizes.list_nodes)
         self._limits: dict[Side, FrameLimits] = {"client": to_server, "server": from_server}
+        self._foresight = Foresight()
         self._ending = asyncio.Event()
         self._passed_on: signal.Signals | None = None  # a signal that we got, and the server with us
         self._why = ""
@@ -142,7 +142,7 @@ class StdioDoor:
 
     async def _arrive_informed(self, frame: Decoded, questions: tuple[RealPath, ...], sender: Side) -> None:
         performer = self._performing()
-        answers = await _resolve(questions)
+        answers = await self._foresight.answer(questions)
         performer.feed(Arrived(frame, sender, 0, performer.facts(answers)))
         waiting = performer.full()
         if waiting is not None:
@@ -210,18 +210,3 @@ class StdioDoor:
         self._passed_on = number
         self._child.send_signal(number)
         self.stop(f"signal {number.name}")
-
-
-async def _resolve(
-    questions: tuple[RealPath, ...], look: Callable[[str], str | None] = real_path
-) -> dict[RealPath, str | None]:
-    """The real paths that a message names. What takes longer than the time there is stays unknown, and so refuses."""
-    try:
-        async with asyncio.timeout(_FORESIGHT_S):
-            return await asyncio.to_thread(_resolve_all, questions, look)
-    except TimeoutError:
-        return {}
-
-
-def _resolve_all(questions: tuple[RealPath, ...], look: Callable[[str], str | None]) -> dict[RealPath, str | None]:
-    return {question: look(question.path) for question in questions}

@@ -1,0 +1,56 @@
+"""What a message makes the door look up, looked up in time or not at all (architecture §3b).
+ A path can lie on a disk that does not answer. Whoever asks for it waits 50 ms; then the answer counts as unknown,
+and what is unknown is refused. The look goes on in a thread that nobody waits for, not even the end of the program;
+when too many hang like that, nothing more is looked up until one comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from doorward.confine.paths import real_path
+from doorward.judge.vocabulary import RealPath
+
+FORESIGHT_S: Final = 0.05
+MAX_HANGING: Final = 8
+
+Answers = dict[RealPath, str | None]
+
+
+class Foresight:
+    """Answers the questions of one link. ``look`` finds the real path of a path."""
+
+    def __init__(self, look: Callable[[str], str | None] = real_path) -> None:
+        self._look = look
+        self._looking = 0
+
+    async def answer(self, questions: tuple[RealPath, ...]) -> Answers:
+        """The answers, or none of them: a message is judged by all that it names."""
+        if self._looking >= MAX_HANGING:
+            return {}
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[Answers] = loop.create_future()
+        self._looking += 1
+
+        def look() -> None:
+            try:
+                answers = {question: self._look(question.path) for question in questions}
+            except Exception:  # noqa: BLE001 - whatever it was, the answer is unknown, and that refuses
+                answers = {}
+            with suppress(RuntimeError):  # the loop is gone, and nobody asks any more
+                loop.call_soon_threadsafe(self._found, found, answers)
+
+        threading.Thread(target=look, name="foresight", daemon=True).start()
+        try:
+            async with asyncio.timeout(FORESIGHT_S):
+                return await asyncio.shield(found)
+        except TimeoutError:
+            return {}
+
+    def _found(self, found: asyncio.Future[Answers], answers: Answers) -> None:
+        self._looking -= 1
+        found.set_result(answers)
