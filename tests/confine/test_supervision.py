@@ -369,3 +369,9 @@ def test_only_a_killed_supervisor_makes_the_gateway_sweep_and_then_it_spares_wha
     command = [sys.executable, "-c", SWEEPING, str(world.top)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == ["137 None None", "137 None False None", "143"]
+
+
+def test_an_old_kernel_is_said_to_leave_gaps() -> None:
+    assert process.gaps(0) == ()
+    assert process.gaps(7) == ()
+    assert [len(process.gaps(abi)) for abi in (1, 3, 5, 6)] == [4, 3, 2, 0]

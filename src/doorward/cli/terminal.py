@@ -16,7 +16,6 @@ import sys
 from typing import Any, Final, TextIO
 
 BOLD: Final = "1"
-DIM: Final = "2"
 RED: Final = "31"
 GREEN: Final = "32"
 YELLOW: Final = "33"

@@ -254,6 +254,13 @@ def become_subreaper() -> None:
     _is_subreaper = True
 
 
+def gaps(abi: int) -> tuple[str, ...]:
+    """What Landlock of ABI ``abi`` leaves open that a newer one closes, in words; nothing for 0: there is no wall."""
+    from doorward.confine import landlock
+
+    return tuple(what for first, what in landlock.GAPS if 0 < abi < first)
+
+
 def sweep() -> None:
     """Kill every child of this process that is neither one of our supervisors nor in ``spared``, with all below it.
 

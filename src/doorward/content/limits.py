@@ -21,9 +21,6 @@ NAME_BYTES: Final = 512
 CURSOR_BYTES: Final = 4 << 10
 """Opaque; some servers put a signed token or a serialised query into one, as large as a cookie."""
 
-LOGGER_BYTES: Final = 1 << 10
-"""The logger's name in a log notification is a dotted module path."""
-
 
 def utf8_bytes(text: str) -> int:
     """The size of ``text`` as UTF-8. A lone surrogate counts three bytes, as it would if it could be encoded."""

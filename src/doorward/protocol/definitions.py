@@ -24,7 +24,6 @@ class Tool(msgspec.Struct, frozen=True):
     name: str
     schema: bytes
     destructive: bool
-    read_only: bool
     fingerprint: str
 
 
@@ -76,7 +75,6 @@ def _tool(name: str, schema: dict[str, Any], item: dict[str, Any]) -> Tool:
         name,
         msgspec.json.encode(schema),
         hints.get("destructiveHint") is True,
-        hints.get("readOnlyHint") is True,
         fingerprint(item),
     )
 

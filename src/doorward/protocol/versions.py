@@ -19,7 +19,6 @@ META_VERSION: Final = META_PREFIX + "protocolVersion"
 META_CAPABILITIES: Final = META_PREFIX + "clientCapabilities"
 META_CLIENT_INFO: Final = META_PREFIX + "clientInfo"
 META_SERVER_INFO: Final = META_PREFIX + "serverInfo"
-META_LOG_LEVEL: Final = META_PREFIX + "logLevel"
 META_SUBSCRIPTION: Final = META_PREFIX + "subscriptionId"
 
 TASKS: Final = META_PREFIX + "tasks"
