@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -33,10 +34,10 @@ def payload_words() -> list[str]:
 
 @every_scenario
 def test_a_scenario_tells_its_story_under_the_fixed_headings(scenario: Scenario) -> None:
-    text = type(scenario).__doc__ or ""
-    found = re.findall(r"^ {4}(\w+):$", text, re.MULTILINE)
+    text = inspect.cleandoc(type(scenario).__doc__ or "")  # Python 3.13 does that by itself
+    found = re.findall(r"^(\w+):$", text, re.MULTILINE)
     assert tuple(found) == HEADINGS
-    for section in re.split(r"^ {4}\w+:$", text, flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^\w+:$", text, flags=re.MULTILINE)[1:]:
         assert len(section.split()) >= 3
 
 
