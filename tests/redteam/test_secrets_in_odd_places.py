@@ -120,3 +120,15 @@ def test_every_text_of_a_servers_notification_is_masked(method: str) -> None:
     turn = talk.server(notification(method, **told))
     assert len(turn.told("client")) == 1
     assert SECRET not in str(turn.told("client"))
+
+
+@eras()
+def test_a_credential_for_an_id_is_masked_when_its_request_is_cancelled_as_well(era: Era) -> None:
+    talk = ready(era)
+    told = []
+    for message in (talk.call(SECRET), talk.cancel(SECRET)):  # not through the driver, which looks for records by id
+        frame = decode(msgspec.json.encode(message), LIMITS)
+        told += talk.relay.handle(Arrived(frame, "client", 0, talk.facts()), talk.now)
+    records = [command for command in told if isinstance(command, Record)]
+    assert [record.entry.outcome for record in records] == ["", "cancelled"]
+    assert SECRET not in str([record.entry for record in records])

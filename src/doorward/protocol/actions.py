@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.protocol import versions
-from doorward.wire.jsonrpc import Message, Notification, Request, Response
+from doorward.wire.jsonrpc import Message, Notification, Request, Response, key_or_nothing
 
 
 class DeclareCapabilities(msgspec.Struct, frozen=True):
@@ -338,18 +338,13 @@ def _notification(method: str, params: dict[str, Any]) -> Action:
             return EmitLog(level, logger, params.get("data"))
         return Unrecognised(method, "a log message without a known level")
     if method == "notifications/progress":
-        return ReportProgress(_key(params.get("progressToken")))
+        return ReportProgress(key_or_nothing(params.get("progressToken")))
     if method == "notifications/cancelled":
-        return Cancel(_key(params.get("requestId")))
+        return Cancel(key_or_nothing(params.get("requestId")))
     if method in versions.ANNOUNCEMENTS:
         uri = params.get("uri", "")
         return Announce(method, uri) if isinstance(uri, str) else Unrecognised(method, "a uri is a string")
     return Unrecognised(method, "an unknown notification")
-
-
-def _key(value: object) -> str:
-    """An id or token as JSON text; empty for what is neither a string nor an integer (``true`` is not ``1``)."""
-    return msgspec.json.encode(value).decode() if type(value) is str or type(value) is int else ""
 
 
 # -- responses --------------------------------------------------------------------------------------------------------

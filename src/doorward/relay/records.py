@@ -20,6 +20,7 @@ from doorward.wire.jsonrpc import Message, Notification, Response, decode_value,
 _LONGEST_NAME: Final = 1024
 _LONGEST_SUBJECT: Final = 8 * 1024  # a URI; what is kept of it is cut after it was masked
 _KEPT_EVIDENCE: Final = 600
+_PEERS_WORDS: Final = ("method", "subject", "request", "trace")  # a URI may hold a password, an id anything
 _SHORTEST_SECRET: Final = 6  # no known secret, credential or named value is shorter (content.redaction)
 
 
@@ -67,7 +68,7 @@ def describe(
             body = masked if kind != "refusal" else b""  # or whoever is refused decides how the archive grows
         else:
             fields["body"] = masked.decode()
-    return Record(Entry(kind=kind, **fields), grade, salt, body)
+    return Record(_entry(kind, fields, masker), grade, salt, body)
 
 
 def note(
@@ -78,11 +79,16 @@ def note(
     if decision is not None:
         fields.update(decision=decision.word, findings=findings(decision.findings, context.masker))
     fields.update(more)
-    if context.masker is not None:
-        for name in ("subject", "method", "request"):
-            if name in fields:
-                fields[name] = named(fields[name], context.masker)
-    return Record(Entry(kind=kind, **fields), grade)
+    return Record(_entry(kind, fields, context.masker), grade)
+
+
+def _entry(kind: Kind, fields: dict[str, Any], masker: Masker | None) -> Entry:
+    """The entry, with a peer's own words in it masked wherever they came from."""
+    if masker is not None:
+        for name in _PEERS_WORDS:
+            if fields.get(name):
+                fields[name] = named(fields[name], masker)
+    return Entry(kind=kind, **fields)
 
 
 def mask_body(body: bytes, masker: Masker) -> bytes:
@@ -111,15 +117,13 @@ def _fields(message: Message, context: Context, decision: Decision | None, maske
         fields.update(decision=decision.word, findings=findings(decision.findings, masker))
     if isinstance(message, Response):
         answered = context.answers
-        fields["request"] = named(key_of(message.id), masker) if message.id is not None else ""
+        fields["request"] = key_of(message.id) if message.id is not None else ""
         if answered is not None:
-            fields.update(method=answered.method, duration_us=context.now - answered.at)
-            fields["subject"] = named(answered.subject, masker)
+            fields.update(method=answered.method, subject=answered.subject, duration_us=context.now - answered.at)
         return fields
-    fields.update(method=named(message.method, masker), trace=named(_trace(message.params), masker))
-    fields["subject"] = named(subject_of(message), masker)  # a URI may hold a password
+    fields.update(method=message.method, subject=subject_of(message), trace=_trace(message.params))
     if not isinstance(message, Notification):
-        fields["request"] = named(key_of(message.id), masker)
+        fields["request"] = key_of(message.id)
     return fields
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from doorward.judge.vocabulary import Open, Side
 from doorward.protocol import stateless, versions
 from doorward.protocol.actions import Cancel, ReportProgress, interpret
-from doorward.wire.jsonrpc import Message, Response, key_of
+from doorward.wire.jsonrpc import Message, Response, key_of, key_or_nothing
 
 Table = Mapping[tuple[Side, str], Open]
 
@@ -46,6 +46,4 @@ def _named(message: Message, to: Side, era: str, opened: Table) -> Open | None:
     if isinstance(action, Cancel):
         return opened.get((to, action.request))
     subscription = stateless.meta_of(message.params).get(versions.META_SUBSCRIPTION)
-    if type(subscription) is str or type(subscription) is int:
-        return opened.get((to, key_of(subscription)))
-    return None
+    return opened.get((to, key_or_nothing(subscription)))

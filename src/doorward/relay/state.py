@@ -11,13 +11,13 @@ import msgspec
 from doorward.audit.entry import Kind
 from doorward.judge.vocabulary import Context, Decision, Open, Side, Ticket
 from doorward.policy.model import Policy
-from doorward.protocol import definitions
+from doorward.protocol import definitions, stateless, versions
 from doorward.protocol.link import Link
 from doorward.relay import records, replies, routes, seal
 from doorward.relay.commands import Grade, Record, Send
 from doorward.relay.pipeline import Pipeline
 from doorward.relay.runs import Progress, Refusals
-from doorward.wire.jsonrpc import Message, Request, Response, key_of
+from doorward.wire.jsonrpc import Message, Request, Response, key_of, key_or_nothing
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -82,9 +82,7 @@ class State:
         """A request takes its place in the table. It counts as open only if its record succeeds
         (``ends.not_recorded``).
         """
-        meta = (message.params or {}).get("_meta")
-        meta = meta if isinstance(meta, dict) else {}
-        token = meta.get("progressToken")
+        meta = stateless.meta_of(message.params)
         opened = Open(
             asker=context.sender,
             key=key_of(message.id),
@@ -96,8 +94,8 @@ class State:
             at=context.now,
             subject=records.subject_of(message),
             params_digest=seal.params_digest(message.params) if context.era == "modern" else "",
-            progress=key_of(token) if type(token) is str or type(token) is int else "",
-            declared=meta.get("io.modelcontextprotocol/clientCapabilities", {}),
+            progress=key_or_nothing(meta.get("progressToken")),
+            declared=meta.get(versions.META_CAPABILITIES, {}),
         )
         self.opened[(opened.asker, opened.key)] = opened
         return opened

@@ -96,6 +96,11 @@ def key_of(request_id: Id) -> str:
     return _encode(request_id).decode()
 
 
+def key_or_nothing(value: object) -> str:
+    """The same of an id or token that a peer wrote into params; empty for what is neither a string nor an integer."""
+    return key_of(value) if type(value) is str or type(value) is int else ""
+
+
 def encode_value(value: object) -> bytes:
     """Our encoding of any JSON value: compact, member order kept."""
     return _encode(value)
