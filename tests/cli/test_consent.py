@@ -6,7 +6,6 @@ import asyncio
 import base64
 import fcntl
 import hashlib
-import inspect
 import os
 import pty
 import re
@@ -18,7 +17,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +25,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.bounded import BOUND_S, in_loop, until
 
 from doorward.content.text import reveal
 from doorward.gateway.consent.addresses import examine
@@ -36,30 +36,11 @@ from doorward.judge.vocabulary import Answer, Ticket
 from doorward.policy.identity import verified
 from doorward.relay.consent import action_digest, ticket_digest
 
-BOUND_S = 20.0
 QUESTION = "approve? [y/N] "
 MORE = "space: more, n: refuse "
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[78])")
 # In a session and with a controlling terminal of its own, as a person's shell starts it.
 _START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);from doorward.cli.main import run; run()"
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test, bounded."""
-
-    def run(**fixtures: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(**fixtures), BOUND_S * 2))
-
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
-    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
-    return run
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while not condition():  # noqa: ASYNC110 (what is waited for also happens in other processes)
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

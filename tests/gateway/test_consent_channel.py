@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import pwd
 import signal
@@ -12,13 +11,14 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
+from tests.bounded import BOUND_S, in_loop, until
 
 from doorward.errors import ConsentError
 from doorward.gateway.consent import attendance, channel, frames, sockets
@@ -41,26 +41,6 @@ from doorward.relay.consent import action_digest, ticket_digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-BOUND_S = 15.0
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test, bounded."""
-
-    def run(**fixtures: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(**fixtures), BOUND_S * 2))
-
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
-    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
-    return run
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(BOUND_S):
-        while not condition():  # noqa: ASYNC110 (what is waited for also happens in other processes)
-            await asyncio.sleep(0.005)
 
 
 def a_ticket(name: str = "t1", *, shown: bytes = b'{"method":"roots/list","params":null}') -> Ticket:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.content.pointers import leaves
+from doorward.content.pointers import leaves, strings
 
 NAME_BYTES: Final = 512
 """Tools, prompts and arguments: the specification recommends at most 128 characters for a tool's name."""
@@ -43,25 +43,9 @@ def first_oversized_string(value: object, max_bytes: int, *, encoded_bytes: int 
     """
     if encoded_bytes is not None and encoded_bytes <= max_bytes:
         return None
-    if not _holds_oversized(value, max_bytes):
-        return None
+    if not any(exceeds(text, max_bytes) for text in strings(value)):
+        return None  # the same question without the place, which is most of the work
     for pointer, leaf, _ in leaves(value):
         if isinstance(leaf, str) and exceeds(leaf, max_bytes):
             return pointer
     return None
-
-
-def _holds_oversized(value: object, max_bytes: int) -> bool:
-    """The same question without the place, which is most of the work."""
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            if exceeds(item, max_bytes):
-                return True
-        elif isinstance(item, dict):
-            stack.extend(item)
-            stack.extend(item.values())
-        elif isinstance(item, list | tuple):
-            stack.extend(item)
-    return False

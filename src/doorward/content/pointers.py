@@ -41,6 +41,20 @@ def children(value: object, pointer: str) -> Iterator[tuple[str, str | int, obje
             yield join(pointer, index), index, child
 
 
+def strings(value: object) -> Iterator[str]:
+    """Every string in ``value``, member names included, in no particular order and without saying where it stands."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack.extend(item)
+            stack.extend(item.values())
+        elif isinstance(item, list | tuple):
+            stack.extend(item)
+
+
 def leaves(value: object, pointer: str = "") -> Iterator[tuple[str, object, bool]]:
     """``(pointer, leaf, is_name)`` of every scalar in ``value`` and of every member name, in document order.
 

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from doorward.content.credentials import AUTH_SCHEME, is_excused, maybe_sensitive, sensitive_kind, shapes_in
-from doorward.content.pointers import join
+from doorward.content.pointers import join, strings
 
 _OPEN, _CLOSE = "\u2039", "\u203a"
 MASK = re.compile(rf"{_OPEN}masked:[a-z0-9\-]{{1,32}}:[0-9a-f]{{10}}{_CLOSE}")
@@ -53,20 +53,7 @@ def contains_mask(value: object) -> bool:
 
     An argument that does is refused: the caller means a value that it never saw.
     """
-    if isinstance(value, str):
-        return _OPEN in value and MASK.search(value) is not None
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            if _OPEN in item and MASK.search(item):
-                return True
-        elif isinstance(item, dict):
-            stack.extend(item)
-            stack.extend(item.values())
-        elif isinstance(item, list | tuple):
-            stack.extend(item)
-    return False
+    return any(_OPEN in text and MASK.search(text) for text in strings(value))
 
 
 def maybe_masked(body: bytes) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.content.redaction import contains_mask
+from doorward.content.redaction import contains_mask, maybe_masked
 from doorward.judge.vocabulary import Context, Effect, Finding
 from doorward.protocol.actions import Action, CallTool, GetPrompt
 
@@ -16,6 +16,8 @@ CONTROL: Final = "masked-arguments"
 
 
 def refuse_masked_arguments(action: Action, context: Context) -> Finding | None:
-    if not isinstance(action, CallTool | GetPrompt) or not contains_mask(action.arguments):
+    if not isinstance(action, CallTool | GetPrompt) or not maybe_masked(context.body):
+        return None
+    if not contains_mask(action.arguments):
         return None
     return Finding(CONTROL, Effect.DENY, "an argument carries a mask, not the value that was masked")
