@@ -40,6 +40,8 @@ if uid != os.geteuid():
     os.setuid(uid)
 if verb == "connect":
     peer = socket.socket(family)
+    if len(sys.argv) > 6:
+        peer.bind((sys.argv[6], 0))
     peer.connect((host, port))
 else:
     peer = socket.socket(family)
@@ -71,9 +73,9 @@ for line in sys.stdin:
 class Peer:
     """A process of the other user that holds one socket."""
 
-    def __init__(self, verb: str, host: str, port: int = 0, family: int = socket.AF_INET, uid: int = OTHER) -> None:
+    def __init__(self, verb: str, host: str, port: int = 0, family: int = socket.AF_INET, *more: str) -> None:
         self._process = subprocess.Popen(
-            (sys.executable, "-ISc", CHILD, str(uid), verb, str(int(family)), host, str(port)),
+            (sys.executable, "-ISc", CHILD, str(OTHER), verb, str(int(family)), host, str(port), *more),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -101,8 +103,8 @@ class Peer:
 def peers() -> Iterator[Callable[..., Peer]]:
     with contextlib.ExitStack() as stack:
 
-        def start(*words: Any, **options: Any) -> Peer:
-            peer = Peer(*words, **options)
+        def start(*words: Any) -> Peer:
+            peer = Peer(*words)
             stack.callback(peer.stop)
             return peer
 
@@ -174,11 +176,12 @@ def test_a_connection_that_never_was_is_not_the_listeners(table: Table) -> None:
 def test_who_connects_from_the_port_of_one_that_was_reset_is_not_taken_for_it(peers: Callable[..., Peer]) -> None:
     with listening("127.0.0.1") as listener:
         address = listener.getsockname()
-        attacker = peers("connect", *address)
+        # An address that nothing else connects from, so that its port is free again at once.
+        source = f"127.77.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+        attacker = peers("connect", *address, socket.AF_INET, source)
         attacker.do("reset")  # before it was accepted
         with socket.socket() as ours:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            ours.bind(("127.0.0.1", attacker.port))
+            ours.bind((source, attacker.port))
             ours.connect(address)
             with listener.accept()[0] as first, listener.accept()[0] as second:
                 assert owner_of_peer(address, ours.getsockname()) == os.geteuid()  # the four numbers alone mislead
