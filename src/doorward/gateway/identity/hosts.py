@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from typing import Final
 
 import msgspec
@@ -156,7 +157,7 @@ def _host(host: str) -> tuple[str, tuple[str, ...]]:
             f"the host {host[:80]!r} is no host name", hint="letters, digits and hyphens, in labels of at most 63"
         )
     for label in labels:
-        if label.startswith("xn--") and (_decoded(label) == label or _decoded(label).isascii()):
+        if label.startswith("xn--") and not _is_international(_decoded(label)):
             raise IdentityError(f"{label!r} in the host is no international name")
     return host, ()
 
@@ -206,3 +207,8 @@ def _decoded(label: str) -> str:
         return label[4:].encode().decode("punycode")
     except (UnicodeError, ValueError, OverflowError):
         return label
+
+
+def _is_international(text: str) -> bool:
+    """Whether a decoded label is made of letters, marks and digits, as RFC 5892 has it, and not all of ASCII."""
+    return not text.isascii() and all(one in "-\u00b7\u30fb" or unicodedata.category(one)[0] in "LMN" for one in text)

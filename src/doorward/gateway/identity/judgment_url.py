@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from doorward.errors import IdentityError
-from doorward.gateway.identity.hosts import display, read_address
+from doorward.gateway.identity.hosts import Address, display, read_address
 from doorward.gateway.identity.judgment import (
     FIRST_USE,
     Changed,
@@ -128,13 +128,21 @@ def changed(identity: UrlIdentity, verdict: Changed) -> IdentityError:
 
 def _mistakable(identity: UrlIdentity, pin: Pin) -> str:
     """Why a person might take ``identity`` for the server of ``pin``; empty if there is no reason."""
-    known = read_address(pin.url.partition("?")[0].partition("\u2039")[0]) if pin.kind == URL else None
+    known = _address_of(pin) if pin.kind == URL else None
     same_host = known is not None and known.host == identity.address.host
     if why := names_alike(identity.name, pin, derived=identity.derived, same=same_host):
         return why
     if known is None or known.reached_at or identity.address.reached_at:
         return ""  # numbers are not mistaken for names
     return _hosts(identity.address.host, known.host)
+
+
+def _address_of(pin: Pin) -> Address:
+    # Up to where something may be masked: only the host matters here.
+    try:
+        return read_address(pin.url.partition("?")[0].partition("\u2039")[0])
+    except IdentityError as problem:
+        raise IdentityError(f"the pin of {pin.name}: {problem}", hint=f"doorward pin remove {pin.name}") from None
 
 
 def _hosts(new: str, old: str) -> str:

@@ -21,7 +21,7 @@ import msgspec
 from doorward.errors import IdentityError
 from doorward.gateway.identity.command import shown
 from doorward.gateway.identity.hosts import Address, read_address
-from doorward.gateway.identity.owners import UNACCEPTED, owner_of_acceptor, owner_of_listener, user_name
+from doorward.gateway.identity.owners import UNACCEPTED, capable, owner_of_acceptor, owner_of_listener, user_name
 from doorward.policy.identity import VerifiedIdentity, name_problem, verified
 from doorward.policy.lock import URL, Pin
 
@@ -79,7 +79,9 @@ class UrlIdentity(msgspec.Struct, frozen=True):
         if self.address.is_loopback and self.owner == _UNKNOWN:
             raise IdentityError(
                 f"nobody can tell whose socket listens at {self.address.origin}",
-                hint="start the server first; a port that several users listen at is not believed",
+                hint="start the server first; a port that several users listen at is not believed"
+                if capable()
+                else "this system hides who owns a socket: reach the server by https:// and a name",
             )
         text, digest = written(self.url)
         return Pin(
@@ -169,7 +171,10 @@ def written(url: str) -> tuple[str, str]:
 
 
 def shown_url(url: str) -> str:
-    """``url`` with values masked that look like credentials, or stand under a name in the query that announces one."""
+    """``url`` with values masked that look like credentials, or stand under a name in the query that announces one.
+
+    A secret in the path that looks like any word stays: such an address is itself a password, and is kept like one.
+    """
     head, question, query = url.partition("?")
     pairs = []
     for pair in query.split("&"):
