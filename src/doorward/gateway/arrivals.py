@@ -1,6 +1,5 @@
-"""The way in, for every door: bytes that were counted become one message, what it names is looked up, the relay hears it.
-
-bytes (counted, limited) → wire.decode → foresee → relay.handle(Arrived …)
+"""The way in, for every door: bytes that were counted become one message, what it names is looked up, and the relay
+hears of it (architecture §4: bytes → ``wire.decode`` → ``foresee`` → ``relay.handle``).
 """
 
 from __future__ import annotations
