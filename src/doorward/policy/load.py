@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def load(path: Path | None, *, today: datetime.date | None = None) -> Policy:
+def load(path: Path | None, *, today: datetime.date | None = None, started_us: int | None = None) -> Policy:
     """The policy in ``path``; without a path the standard profile.
 
-    ``today`` is the day that ``unsafe_observe_until`` is measured against; the calendar is asked only if it is None
-    and the file names such a date.
+    ``today`` is the day that dates are measured against. ``started_us`` is when this process began (microseconds since
+    the epoch, UTC): standing approvals ``for`` a while count from there, also when the file is read again. The clock is
+    asked only where one is None and the file names a date or a duration.
 
     Raises:
         PolicyError: the file is missing, could have been written by somebody else, or has problems (all of them).
@@ -38,7 +39,7 @@ def load(path: Path | None, *, today: datetime.date | None = None) -> Policy:
     from doorward.policy.positions import Positions
     from doorward.policy.reader import Reader
 
-    return Reader(str(path), Positions(text), today).policy(_parse(str(path), text))
+    return Reader(str(path), Positions(text), today, started_us).policy(_parse(str(path), text))
 
 
 def _parse(source: str, text: str) -> dict[str, Any]:
