@@ -148,6 +148,14 @@ def describe_sizes(sizes: Sizes) -> str:
     )
 
 
+def describe_limits(limits: Limits) -> str:
+    """All limits of ``limits`` in one line."""
+    return (
+        f"{limits.concurrent} concurrent, {limits.sessions} sessions, {limits.children} child processes, "
+        f"{_size(limits.in_flight_bytes)} in flight"
+    )
+
+
 def _size(count: int) -> str:
     for unit, name in ((_MIB, "MiB"), (_KIB, "KiB")):
         if count >= unit and count % unit == 0:

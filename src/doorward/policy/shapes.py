@@ -48,7 +48,7 @@ class Shapes:
 
     def add(self, key: Key, what: str, hint: str = "") -> None:
         line = self._positions.line(key)
-        self._found.append((line, Problem(f"{self.source}:{line}", f"{_spelt(key)}: {what}", hint)))
+        self._found.append((line, Problem(f"{self.source}:{line}", f"{spelt(key)}: {what}", hint)))
 
     def known(self, raw: Raw, key: Key, known: Iterable[str]) -> None:
         names = tuple(known)
@@ -140,5 +140,6 @@ def _nearest(name: str, known: tuple[str, ...]) -> str:
     return f"did you mean {close[0]!r}" if close else f"known here: {', '.join(known)}"
 
 
-def _spelt(key: Key) -> str:
+def spelt(key: Key) -> str:
+    """``key`` as one would write it in a file."""
     return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else f'"{part}"' for part in key)
