@@ -67,7 +67,7 @@ def test_every_line_of_the_written_file_may_be_taken_into_use(tmp_path: Path, pr
     main(["policy", "init", "--profile", profile, str(path)])
     path.write_text(uncommented(path.read_text(encoding="utf-8")), encoding="utf-8")
     policy = load(path)
-    assert set(policy.servers) == {"*", "notes", "scripts"}
+    assert set(policy.servers) == {"*", "notes", "reports"}
     assert policy.serve.public_url
 
 
@@ -275,7 +275,7 @@ def test_every_value_stands_once(tmp_path: Path, capsys: Output) -> None:
     names = [tuple(one["key"]) for one in told]
     assert len(names) == len(set(names))
     elsewhere = [tuple(one["key"]) for one in told if not one["from"].startswith(f"{path}:")]
-    assert elsewhere == [("servers", "scripts", "path")]
+    assert elsewhere == [("servers", "reports", "path")]
 
 
 def test_people_are_told_where_values_come_from_too(tmp_path: Path, capsys: Output) -> None:

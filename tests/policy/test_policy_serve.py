@@ -301,3 +301,8 @@ def test_limits_of_a_principal_are_raised_only_under_an_unsafe_name_and_then_nam
 )
 def test_everything_that_is_said_of_the_gateway_changes_the_digest(tmp_path: Path, text: str) -> None:
     assert loaded(tmp_path, text).digest != load(None).digest
+
+
+def test_a_table_of_rules_takes_no_path_from_a_server(tmp_path: Path) -> None:
+    policy = loaded(tmp_path, '[servers.a]\nenv = ["X"]\n[servers.b]\ncommand = ["x"]\npath = "/a/mcp"\n')
+    assert policy.servers["b"].served_path == "/a/mcp"
