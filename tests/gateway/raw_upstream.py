@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
-from tests.bounded import BOUND_S, until
+from tests.bounded import until
 
 from doorward.relay.commands import Send
 from doorward.wire.jsonrpc import encode_value
@@ -210,7 +210,7 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
         with asyncio.Runner(loop_factory=loop) as runner:
             failures: list[dict[str, Any]] = []
             runner.get_loop().set_exception_handler(lambda _, what: failures.append(what))
-            runner.run(asyncio.wait_for(test(**fixtures), BOUND_S * 2))
+            runner.run(asyncio.wait_for(test(**fixtures), 8))
             assert not failures, failures
 
     asked = inspect.signature(test)

@@ -435,7 +435,9 @@ async def test_the_standing_stream_is_opened_again_and_what_comes_on_it_is_excha
         if visit.seen.line.startswith("GET"):
             gets += 1
             await visit.stream()
-            await visit.event({"jsonrpc": "2.0", "method": "notifications/message"}, event_id=f"g{gets}", more="retry: 1\n")
+            await visit.event(
+                {"jsonrpc": "2.0", "method": "notifications/message"}, event_id=f"g{gets}", more="retry: 1\n"
+            )
             if gets == 1:
                 visit.cut()
             else:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import httptools
 
@@ -148,8 +148,7 @@ class Connection(asyncio.Protocol):
     # -- what the loop says -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes; for the types
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's are not of that class
         transport.set_write_buffer_limits(high=0)  # so that we hear when all of it has left
         bare = transport.get_extra_info("socket")
         bare.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
