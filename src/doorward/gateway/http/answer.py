@@ -28,7 +28,7 @@ def _begin(status: int, content_type: str, close: bool) -> bytes:
 def _sound(value: str) -> str:
     """A value that is one line. Anything else is our own mistake, and would let its author write our answers."""
     if not value.isprintable():
-        raise ValueError("a header of an answer has a control character")
+        raise ValueError("a header of an answer has a character that cannot be printed")
     return value
 
 

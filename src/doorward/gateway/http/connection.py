@@ -1,8 +1,8 @@
 """One connection: requests in order, one at a time, each with its time and its bytes.
 
-What a client sends while its request is answered waits: the first such bytes stop the reading until the answer is
-complete and taken, so pipelined requests are answered in order and never pile up. Until then the connection is read,
-because that is how it is noticed that a client leaves.
+What a client sends while its request is answered waits: 64 KiB of it stop the reading until the answer is complete and
+taken, so pipelined requests are answered in order and never pile up. Until then the connection is read, because that is
+how it is noticed that a client leaves; afterwards the kernel is asked in each sweep.
 
 After a refusal the rest of what the client sends is dropped unread for a moment before the connection is cut, or many
 clients would never see the answer (RFC 9112 §9.6).
@@ -14,8 +14,13 @@ whoever writes them bounds them (``HttpCall.is_full``).
 from __future__ import annotations
 
 import asyncio
-import enum
+import fcntl
+import itertools
 import math
+import socket
+import struct
+import termios
+from contextlib import suppress
 from typing import Final, cast
 
 from doorward.gateway.http.answer import CONTINUE, refusal
@@ -27,16 +32,17 @@ from doorward.gateway.http.limits import PIECE_BYTES, HttpLimits
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 16 * 1024 * 1024  # a body several times too large, sent by a client that reads only afterwards
 _STEADY_BYTES: Final = 16 * 1024
+_LEFT: Final = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of <netinet/tcp.h>: reset, or closed by the client
 _UNAVAILABLE: Final = 503
 _FAILED: Final = 500
 
 
-class _State(enum.Enum):
-    HEAD = enum.auto()  # a request is waited for, or its head is coming in
-    BODY = enum.auto()
-    CALL = enum.auto()  # the application has it
-    SKIP = enum.auto()  # answered; the rest of a small body is dropped
-    ENDING = enum.auto()  # nothing that comes is read any more
+# What a connection is at. Plain numbers, because they are looked at several times for each request.
+_HEAD: Final = 0  # a request is waited for, or its head is coming in
+_BODY: Final = 1
+_CALL: Final = 2  # the application has it
+_SKIP: Final = 3  # answered; the rest of a small body is dropped
+_ENDING: Final = 4  # nothing that comes is read any more
 
 
 class Listener:
@@ -48,6 +54,7 @@ class Listener:
         self.loop = loop
         self.draining = False
         self.connections: dict[Connection, None] = {}
+        self._turns = itertools.count()
 
     def enter(self, connection: Connection) -> bool:
         """Whether there is a place; another one may have had to leave for it."""
@@ -55,19 +62,23 @@ class Listener:
             waiting = [other for other in self.connections if other.is_waiting]
             if not waiting:
                 return False
-            oldest = min(waiting, key=_waiting_since)
+            oldest = min(waiting, key=_turn)
             self.leave(oldest)
             oldest.cut()
         self.connections[connection] = None
         return True
+
+    def turn(self) -> int:
+        """A number for whoever begins to wait, higher than those before."""
+        return next(self._turns)
 
     def leave(self, connection: Connection) -> None:
         """It does not count any more."""
         self.connections.pop(connection, None)
 
 
-def _waiting_since(connection: Connection) -> float:
-    return connection.since
+def _turn(connection: Connection) -> int:
+    return connection.turn
 
 
 class Connection(asyncio.Protocol):
@@ -81,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self.peer: Address = ("", 0)
         self._local: Address = ("", 0)
-        self._state = _State.HEAD
+        self._state: int = _HEAD
         self._call: HttpCall | None = None
         self._held = b""  # came in and was not looked at
         self._seen = 0  # of these, bytes that are no whole head
@@ -95,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._body_began = 0.0
         self._body_came = 0
         self._dropped = 0
-        self.since = self._now()
+        self.turn = listener.turn()
         self._deadline = math.inf
         self._written = 0
         self._stalled = False
@@ -108,16 +119,17 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)  # so that it is heard of everything that is not taken
+        self._socket: socket.socket = transport.get_extra_info("socket")
         self.peer = (transport.get_extra_info("peername") or self.peer)[:2]
         self._local = (transport.get_extra_info("sockname") or self._local)[:2]
-        self._deadline = self.since + self._limits.head_seconds
+        self._deadline = self._now() + self._limits.head_seconds
         if not self._listener.enter(self):
             self._app.malformed(self.peer, "connections", f"all {self._limits.connections} are busy")
             self.send(refusal(_UNAVAILABLE, retry_after_s=1))
             self.cut()
 
     def data_received(self, data: bytes) -> None:
-        if self._state is _State.ENDING:
+        if self._state == _ENDING:
             self._dropped += len(data)
             if self._dropped > _LINGER_BYTES:
                 self._transport.abort()
@@ -127,11 +139,11 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The client sends nothing more, so it waits for nothing more. What was answered is still delivered."""
-        self._state = _State.ENDING
+        self._state = _ENDING
         self._lose()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (why is of no use to anybody)
-        self._state = _State.ENDING
+        self._state = _ENDING
         self._listener.leave(self)
         self._held = b""
         self._wake()
@@ -140,12 +152,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._stalled = True
         self._stalled_at = self._now()
-        self._stalled_taken = self._written - self.buffered
+        self._stalled_taken = self._taken()
 
     def resume_writing(self) -> None:
         self._stalled = False
         self._wake()
-        self._advance()
+        self._advance_later()
 
     # -- what the call asks for ---------------------------------------------------------------------------------------
 
@@ -178,25 +190,23 @@ class Connection(asyncio.Protocol):
         if close:
             self._end()
             return
-        self.since = self._now()
         if self._unread:
-            self._state = _State.SKIP
-            self._deadline = self.since + self._limits.body_seconds
+            self._state = _SKIP
+            self._deadline = self._now() + self._limits.body_seconds
         else:
-            self._state = _State.HEAD
-            self._deadline = self.since + self._limits.idle_seconds
-        self._advance()
+            self._wait()
+        self._advance_later()
 
     # -- what the listener asks for -----------------------------------------------------------------------------------
 
     @property
     def is_waiting(self) -> bool:
         """Whether it has no whole request."""
-        return self._state is _State.HEAD
+        return self._state == _HEAD
 
     def cut(self) -> None:
         """Close; what was answered is still delivered."""
-        self._state = _State.ENDING
+        self._state = _ENDING
         self._transport.close()
 
     def abort(self) -> None:
@@ -206,7 +216,7 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Look whether something took too long."""
         if self._stalled:
-            taken = self._written - self.buffered
+            taken = self._taken()
             if taken - self._stalled_taken >= _STEADY_BYTES:
                 self._stalled_at, self._stalled_taken = now, taken
             elif now - self._stalled_at > self._limits.write_seconds:
@@ -215,6 +225,20 @@ class Connection(asyncio.Protocol):
                 return
         if now > self._deadline:
             self._late()
+        elif not self._reading and self._state == _CALL and self._has_left():
+            self._transport.abort()
+
+    def _taken(self) -> int:
+        """How much the client took in all: what its system acknowledged, not what ours is willing to hold."""
+        queued = struct.pack("i", 0)
+        with suppress(OSError, ValueError):  # the connection ended in this moment
+            queued = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, queued)
+        return self._written - self.buffered - int(struct.unpack("i", queued)[0])
+
+    def _has_left(self) -> bool:
+        with suppress(OSError):
+            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT
+        return True
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -228,14 +252,25 @@ class Connection(asyncio.Protocol):
                 pass
         finally:
             self._advancing = False
-        self._read_on(wanted=not self._held or (self._state is _State.HEAD and not self._stalled))
+        waits = self._state == _CALL or self._stalled
+        self._read_on(wanted=not waits or len(self._held) < PIECE_BYTES)
+
+    def _wait(self) -> None:
+        self._state = _HEAD
+        self.turn = self._listener.turn()
+        self._deadline = self._now() + self._limits.idle_seconds
+
+    def _advance_later(self) -> None:
+        """Not at once: whoever answers a call is not called for the next one in the middle of that."""
+        if self._held and not self._advancing:
+            self._listener.loop.call_soon(self._advance)
 
     def _step(self) -> bool:
-        if not self._held or self._state in (_State.CALL, _State.ENDING):
+        if not self._held or self._state in (_CALL, _ENDING):
             return False
-        if self._state is _State.HEAD:
+        if self._state == _HEAD:
             return not self._stalled and self._step_head()
-        if self._state is _State.SKIP or self._call is None:
+        if self._state == _SKIP or self._call is None:
             return self._step_skip()
         return self._step_body(self._call)
 
@@ -260,7 +295,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, call: HttpCall) -> None:
         self._call = call
-        self._state = _State.CALL
+        self._state = _CALL
         self._deadline = math.inf
         self._unread = call.head.body
         try:
@@ -273,13 +308,23 @@ class Connection(asyncio.Protocol):
         self._most = min(takes, self._limits.body_bytes)
         if self._unread > self._most or (self._unread == CHUNKED and not self._most):
             self._refuse(Refused(413, "body-bytes", f"a longer body than the {self._most} bytes that are taken here"))
-        elif self._unread:
+        elif self._unread == CHUNKED or self._unread > len(self._held):
             self._expect_body(call)
         else:
-            self._receive(call, b"")
+            self._receive_held(call)
+
+    def _receive_held(self, call: HttpCall) -> None:
+        """The common case: the body came along with its head, or there is none."""
+        size, body = self._unread, b""
+        if size:
+            if not self._may_hold(size):
+                return
+            body, self._held = self._held[:size], self._held[size:]
+            self._unread = 0
+        self._receive(call, body)
 
     def _expect_body(self, call: HttpCall) -> None:
-        self._state = _State.BODY
+        self._state = _BODY
         self._body_began = self._now()
         self._body_came = 0
         self._deadline = self._body_began + self._limits.body_seconds
@@ -319,16 +364,21 @@ class Connection(asyncio.Protocol):
 
     def _keep(self, piece: bytes, *, whole: bool) -> bool:
         """Take the piece from the budget, and keep it, unless it ends the body and is all of it."""
-        if not self._app.take(len(piece)):
-            self._refuse(Refused(_UNAVAILABLE, "in-flight-bytes", "the bytes that may be in flight are used up"))
+        if not self._may_hold(len(piece)):
             return False
-        self._budget += len(piece)
         self._body_came += len(piece)
         self._deadline = (
             self._body_began + self._limits.body_seconds + self._body_came / self._limits.body_bytes_per_second
         )
         if self._body or not whole:
             self._body += piece
+        return True
+
+    def _may_hold(self, count: int) -> bool:
+        if not self._app.take(count):
+            self._refuse(Refused(_UNAVAILABLE, "in-flight-bytes", "the bytes that may be in flight are used up"))
+            return False
+        self._budget += count
         return True
 
     def _have(self, call: HttpCall, last: bytes) -> None:
@@ -338,7 +388,7 @@ class Connection(asyncio.Protocol):
         self._receive(call, body)
 
     def _receive(self, call: HttpCall, body: bytes) -> None:
-        self._state = _State.CALL
+        self._state = _CALL
         self._deadline = math.inf
         try:
             self._app.receive(call, body)
@@ -351,9 +401,7 @@ class Connection(asyncio.Protocol):
         self._held = self._held[dropped:]
         self._unread -= dropped
         if not self._unread:
-            self._state = _State.HEAD
-            self.since = self._now()
-            self._deadline = self.since + self._limits.idle_seconds
+            self._wait()
         return True
 
     # -- how it ends --------------------------------------------------------------------------------------------------
@@ -369,7 +417,7 @@ class Connection(asyncio.Protocol):
 
     def _break_off(self, status: int) -> None:
         call = self._call
-        if self._state is _State.ENDING:
+        if self._state == _ENDING:
             return
         self._unread = self._unread or CHUNKED  # whatever it is, it is not understood any more
         if call is None or not call.streaming:
@@ -378,7 +426,7 @@ class Connection(asyncio.Protocol):
         self._lose()
 
     def _end(self) -> None:
-        self._state = _State.ENDING
+        self._state = _ENDING
         self._deadline = math.inf
         if self._unread or self._held:
             self._deadline = self._now() + _LINGER_S
@@ -389,11 +437,11 @@ class Connection(asyncio.Protocol):
         self._held = b""
 
     def _late(self) -> None:
-        if self._state is _State.HEAD and self._held:
+        if self._state == _HEAD and self._held:
             self._refuse(Refused(408, "slow-head", f"no whole head in {self._limits.head_seconds:g} s"))
-        elif self._state is _State.BODY:
+        elif self._state == _BODY:
             self._refuse(Refused(408, "slow-body", f"no whole body after {self._body_came} bytes of it"))
-        elif self._state is _State.HEAD:
+        elif self._state == _HEAD:
             self.cut()
         else:
             self._transport.abort()
@@ -405,10 +453,9 @@ class Connection(asyncio.Protocol):
             call.lose()
 
     def _release(self) -> None:
-        self._body = bytearray()
-        self._chunks = None
-        given, self._budget = self._budget, 0
-        if given:
+        if self._budget:
+            self._body = bytearray()
+            given, self._budget = self._budget, 0
             self._app.give(given)
 
     def _read_on(self, *, wanted: bool) -> None:

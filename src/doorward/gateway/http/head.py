@@ -91,9 +91,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class _Fields:
-    """What llhttp found."""
-
-    __slots__ = ("fields", "repeated")
+    """What llhttp found, by names in lower case."""
 
     def __init__(self) -> None:
         self.fields: dict[bytes, bytes] = {}
