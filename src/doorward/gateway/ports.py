@@ -201,6 +201,8 @@ class Outlet:
         self._stop()
         self.broken = True
         self._queue.clear()
+        self.queued_bytes = 0
+        self._wake()
         os.close(self._descriptor)
 
     def _wait(self) -> asyncio.Future[None]:
