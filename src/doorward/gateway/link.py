@@ -19,7 +19,7 @@ from doorward.gateway.arrivals import Arrivals, Headers
 from doorward.gateway.consent.desk import Desk, Seat
 from doorward.gateway.http.downstream import Downstream
 from doorward.gateway.perform import Performer
-from doorward.gateway.upstream.connector import Connector, Listens
+from doorward.gateway.upstream.connector import Connector
 from doorward.judge.vocabulary import Answer, Principal, VerifiedIdentity
 from doorward.policy.model import Policy
 from doorward.relay.commands import Closed, Send
@@ -127,9 +127,8 @@ class Link:
 
     def listen(self) -> None:
         """The client opened a standing stream, so we do the same where the transport has one."""
-        connector = self._upstream.connector
-        if isinstance(connector, Listens):
-            connector.listen()
+        if self._upstream.connector is not None:
+            self._upstream.connector.listen()
 
     # -- what the client says -----------------------------------------------------------------------------------------
 

@@ -24,14 +24,19 @@ class Names:
     """``address`` is where the gateway listens; ``more_hosts`` are those of the command line."""
 
     def __init__(self, address: tuple[str, int], more_hosts: tuple[str, ...] = ()) -> None:
+        self._own: set[str] = set()
+        self._more = {name.lower() for name in more_hosts}
+        self._hosts: frozenset[str] = frozenset()
+        self._origins: frozenset[str] = frozenset()
+        self.bind(address)
+
+    def bind(self, address: tuple[str, int]) -> None:
+        """Where the gateway really listens, once it does; :meth:`adopt` comes after."""
         host, port = address
         shown = f"[{host}]" if ":" in host else host
         self._own = {f"{name}:{port}" for name in (shown, "localhost", "127.0.0.1", "[::1]")}
         if port == 80:  # noqa: PLR2004 - the port that is not written
             self._own |= {name.rpartition(":")[0] for name in self._own}
-        self._more = {name.lower() for name in more_hosts}
-        self._hosts: frozenset[str] = frozenset()
-        self._origins: frozenset[str] = frozenset()
 
     def adopt(self, settings: ServeSettings) -> None:
         """What policy says beside our own address."""

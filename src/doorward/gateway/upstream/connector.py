@@ -11,7 +11,7 @@ stream, and the requests that Doorward asks on its own account.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from doorward.relay.commands import Send
 from doorward.wire.lines import Overlong
@@ -57,15 +57,10 @@ class Connector(Protocol):
     async def drained(self) -> None:
         """Wait until all that was put has left, or cannot any more."""
 
+    def listen(self) -> None:
+        """The client listens to its standing stream. Opens the server's where the transport has one to open."""
+
     async def close(self) -> None:
         """End it: the session is deleted, connections are closed, a child ends with all that it started. Idempotent;
         nothing is told to the receiver afterwards.
         """
-
-
-@runtime_checkable
-class Listens(Protocol):
-    """A connector whose transport has a standing stream that must be opened."""
-
-    def listen(self) -> None:
-        """Open it, unless it is open."""
