@@ -11,7 +11,7 @@ stream, and the requests that Doorward asks on its own account.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from doorward.relay.commands import Send
 from doorward.wire.lines import Overlong
@@ -40,7 +40,9 @@ class Receiver(Protocol):
 class Connector(Protocol):
     """The server's side of a link. ``put`` never blocks: what cannot be sent yet is queued, bounded in bytes."""
 
-    broken: bool
+    @property
+    def broken(self) -> bool:
+        """Whether nothing that is put will be read."""
 
     @property
     def is_full(self) -> bool:
@@ -59,3 +61,11 @@ class Connector(Protocol):
         """End it: the session is deleted, connections are closed, a child ends with all that it started. Idempotent;
         nothing is told to the receiver afterwards.
         """
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A connector whose transport has a standing stream that must be opened."""
+
+    def listen(self) -> None:
+        """Open it, unless it is open."""
