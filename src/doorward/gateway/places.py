@@ -81,7 +81,7 @@ class Server:
         raise NotImplementedError
 
     def _link(
-        self, principal: Principal, server: VerifiedIdentity, folders: tuple[str, ...], *, legacy: bool
+        self, principal: Principal, server: VerifiedIdentity, *, legacy: bool, folders: tuple[str, ...] = ()
     ) -> HttpLink:
         house = self._house
         settings = Settings(
@@ -132,7 +132,7 @@ class UrlServer(Server):
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._verified is None:
             raise IdentityError(f"{self.name} was not settled")
-        link = self._link(principal, self._verified, (), legacy=legacy)
+        link = self._link(principal, self._verified, legacy=legacy)
         link.begin(connect(self._identity, link, self._house.policy))
         return link
 
@@ -232,7 +232,7 @@ class CommandServer(Server):
                 os.close(descriptor)
             raise
         folders = tuple(folder.path for folder in walls.folders)
-        link = self._link(principal, identity.verified(), folders, legacy=legacy)
+        link = self._link(principal, identity.verified(), legacy=legacy, folders=folders)
 
         def pass_on(line: bytes, source: str) -> None:
             house.reporter.pass_on(line, house.clock.now(), source)

@@ -1,7 +1,7 @@
 """``doorward wrap --url``: a client on our own stdin and stdout, a server that is reached by its URL.
 
-The counterpart of ``stdio`` for a server that is not our child. Each request of the client is an exchange of its own, as
-a POST is; what the server says on any of them leaves on the one pipe.
+The counterpart of ``stdio`` for a server that is not our child. Each request of the client is an exchange of its own,
+as a POST is; what the server says on any of them leaves on the one pipe.
 """
 
 from __future__ import annotations
