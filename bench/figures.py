@@ -104,9 +104,7 @@ def reasons_void(figures: Figures) -> list[str]:
     copies are most of the work on both sides; there it counts only that nginx was at its own limit.
     """
     reasons = [
-        f"{figures.wrong(name)} wrong answers of {name}"
-        for name in ("alone", "direct", "nginx")
-        if figures.wrong(name)
+        f"{figures.wrong(name)} wrong answers of {name}" for name in ("alone", "direct", "nginx") if figures.wrong(name)
     ]
     for cell in [cell for cell, name in figures if name == "nginx" and cell.connections > 1]:
         reached = figures.ratio(cell, "alone", "nginx"), figures.ratio(cell, "nginx", "direct", lambda s: s.cpu_us)

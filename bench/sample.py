@@ -24,7 +24,7 @@ class Cell(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What came of it. ``foreign`` is the share of the gateway's core that others used meanwhile, ``busy`` that of all."""
+    """What came of it. ``foreign`` is the share of the gateway's core that others used, ``busy`` that of all."""
 
     rps: float
     p50_ms: float

@@ -26,7 +26,7 @@ ERAS = {"legacy": NAMES, "modern": ("alone", "direct", "nginx", "doorward")}
 
 
 class Target(NamedTuple):
-    """Somebody who answers at a port. ``process`` is what its cost is read from, its upstream's children not counted."""
+    """Somebody who answers at a port. ``process`` is what its cost is read from, without its upstream's children."""
 
     name: str
     port: int
