@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sample import Cell, Sample
-from targets import ERAS, NPM
+from targets import ERAS, NAMES, NPM
 
 UPSTREAM_AT_LEAST = 3.0
 """How many times nginx the upstream must reach by itself: in answers a second when it is asked from the other core, or,
@@ -122,8 +122,8 @@ def show(figures: Figures, limits: list[Limit], weights: dict[str, tuple[float, 
         print(f"\n{cell}")
         columns = ("rps", "p50 ms", "p99 ms", "cpu us", "others %", "memory MB", "rps / nginx", "cpu / nginx")
         print(f"  {'':<13}" + "".join(f"{title:>10}" for title in columns[:6]), *columns[6:], sep="  ")
-        for of, name in figures:
-            if of == cell:
+        for name in NAMES:
+            if figures.has(cell, name):
                 print(f"  {name:<13}{_row(figures, cell, name, weights)}")
     print()
     for limit in limits:

@@ -106,18 +106,23 @@ class Started:
     def said(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]
 
-    def processes(self, besides: Path | None = None) -> tuple[int, ...]:
-        """This process and all below it, parents first; without those that run the program ``besides``."""
-        found, counted = [self.pid], []
+    def processes(self) -> tuple[int, ...]:
+        """This process and all below it, parents first."""
+        found = [self.pid]
         for pid in found:
             try:
-                if besides is None or Path(f"/proc/{pid}/exe").resolve() != besides:
-                    counted.append(pid)
                 for task in Path(f"/proc/{pid}/task").iterdir():
                     found += [int(child) for child in (task / "children").read_text().split()]
             except OSError:
                 continue  # it ended while we looked
-        return tuple(counted)
+        return tuple(found)
+
+
+def runs(pid: int, program: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/exe").readlink() == program
+    except OSError:
+        return False  # it ended while we looked
 
 
 def cpu_ns(pids: tuple[int, ...]) -> int:

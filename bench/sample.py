@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from processes import GATEWAY_CORE, REALTIME, build, busy_s, cpu_ns
+from processes import GATEWAY_CORE, LOAD_CORE, REALTIME, build, busy_s, cpu_ns
 from targets import Target
 
 LOAD_LIMIT_S = 120.0
@@ -24,7 +24,9 @@ class Cell(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What came of it. ``foreign`` is the share of the gateway's core that others used, ``busy`` that of all."""
+    """What came of it. ``foreign`` is the largest share of a core that went to others, ``busy`` what the gateway's core
+    did for anybody.
+    """
 
     rps: float
     p50_ms: float
@@ -35,6 +37,31 @@ class Sample(NamedTuple):
     calls: int
     wrong: int
     complaint: str
+
+
+class Clocks(NamedTuple):
+    """Seconds of CPU: of what is measured, of what helps it on the load's core, of the load, and of whole cores."""
+
+    target: float
+    beside: float
+    load: float
+    busy: dict[int, float]
+
+    @classmethod
+    def read(cls, target: Target, load: int) -> Self:
+        groups = (target.pids(), target.beside(), (load,))
+        return cls(*(cpu_ns(pids) / 1e9 for pids in groups), {core: busy_s(core) for core in (LOAD_CORE, GATEWAY_CORE)})
+
+    def since(self, began: Clocks) -> Clocks:
+        busy = {core: self.busy[core] - began.busy[core] for core in self.busy}
+        return Clocks(self.target - began.target, self.beside - began.beside, self.load - began.load, busy)
+
+    def foreign(self, target: Target, core: int) -> float:
+        """What a core did for others. The upstream is on the load's core, and its own target where none is between."""
+        ours = self.load if core == target.load_core else 0.0
+        ours += self.beside if core == LOAD_CORE else 0.0
+        ours += self.target if core == GATEWAY_CORE and target.process is not target.upstream else 0.0
+        return max(0.0, self.busy[core] - ours)
 
 
 def take(target: Target, cell: Cell, seconds: float, *, realtime: bool) -> Sample:
@@ -53,29 +80,26 @@ def take(target: Target, cell: Cell, seconds: float, *, realtime: bool) -> Sampl
         assert load.stdin is not None
         assert load.stdout is not None
         if load.stdout.readline() == "ready\n":
-            pids = target.pids()
-            cpu, busy = cpu_ns(pids), busy_s(GATEWAY_CORE)
+            began = Clocks.read(target, load.pid)
             load.stdin.write("\n")
             told = load.stdout.readline()
-            cpu, busy = cpu_ns(pids) - cpu, busy_s(GATEWAY_CORE) - busy
+            spent = Clocks.read(target, load.pid).since(began)
             _, failure = load.communicate("\n", LOAD_LIMIT_S)
             if told:
-                return _sample(target, json.loads(told), cpu / 1e9, busy)
+                return _sample(target, json.loads(told), spent)
         _, failure = load.communicate(timeout=LOAD_LIMIT_S)
     return Sample(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 1, failure.strip())
 
 
-def _sample(target: Target, told: dict[str, Any], cpu_s: float, busy: float) -> Sample:
+def _sample(target: Target, told: dict[str, Any], spent: Clocks) -> Sample:
     calls, seconds = told["calls"], told["seconds"]
-    # The upstream and, except for `alone`, the load work on the other core: nobody of ours is on this one.
-    ours = cpu_s if target.name not in {"direct", "alone"} else 0.0
     return Sample(
         rps=told["rps"],
         p50_ms=told["p50_us"] / 1e3,
         p99_ms=told["p99_us"] / 1e3,
-        cpu_us=cpu_s * 1e6 / calls if calls else 0.0,
-        foreign=max(0.0, busy - ours) / seconds if target.name != "alone" else 0.0,
-        busy=busy / seconds,
+        cpu_us=spent.target * 1e6 / calls if calls else 0.0,
+        foreign=max(spent.foreign(target, core) for core in target.cores) / seconds,
+        busy=spent.busy[GATEWAY_CORE] / seconds,
         calls=calls,
         wrong=told["wrong"],
         complaint=told["complaint"],

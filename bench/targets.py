@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from processes import GATEWAY_CORE, HERE, LOAD_CORE, ROOT, Started, build, free_port, quit_with
+from processes import GATEWAY_CORE, HERE, LOAD_CORE, ROOT, Started, build, free_port, quit_with, runs
 
 from doorward.lab.targets.published import Installed, NotInstalled, find
 
@@ -26,18 +26,32 @@ ERAS = {"legacy": NAMES, "modern": ("alone", "direct", "nginx", "doorward")}
 
 
 class Target(NamedTuple):
-    """Somebody who answers at a port. ``process`` is what its cost is read from, without its upstream's children."""
+    """Somebody who answers at a port, and the server behind; for ``direct`` and ``alone`` the two are one."""
 
     name: str
     port: int
     process: Started
+    upstream: Started
 
     @property
     def load_core(self) -> int:
         return GATEWAY_CORE if self.name == "alone" else LOAD_CORE
 
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Those that work for it, the load included."""
+        return (LOAD_CORE,) if self.name == "direct" else (LOAD_CORE, GATEWAY_CORE)
+
     def pids(self) -> tuple[int, ...]:
-        return self.process.processes(besides=None if self.name in {"alone", "direct"} else build("upstream"))
+        """Whose cost is measured: without the children that are its upstream."""
+        if self.process is self.upstream:
+            return (self.process.pid,)
+        return tuple(pid for pid in self.process.processes() if not runs(pid, build("upstream")))
+
+    def beside(self) -> tuple[int, ...]:
+        """What works for it on the load's core, besides the load."""
+        children = (pid for pid in self.process.processes() if runs(pid, build("upstream")))
+        return tuple({self.upstream.pid, *children})
 
 
 class Plan(NamedTuple):
@@ -69,12 +83,12 @@ def started(names: tuple[str, ...], plan: Plan) -> Iterator[dict[str, Target]]:
         targets = {}
         for name in names:
             if name in {"alone", "direct"}:
-                targets[name] = Target(name, upstream_port, upstream)
+                targets[name] = Target(name, upstream_port, upstream, upstream)
                 continue
             port = free_port()
             process = stack.enter_context(plan.start(name, command(name, plan, upstream_port, port)))
             process.wait_for_port(port)
-            targets[name] = Target(name, port, process)
+            targets[name] = Target(name, port, process, upstream)
         yield targets
 
 

@@ -41,7 +41,7 @@ from targets import ERAS, NAMES, SLOW, Plan, Target, doorward_program, started
 SIZES = (200, 65536)
 CONNECTIONS = (1, 16, 64)
 QUIET = 0.15
-"""A sample while others used more of the gateway's core than this is taken again, whatever it said."""
+"""A sample while others used more of a core than this is taken again, whatever it said."""
 TRIES = 3
 
 
