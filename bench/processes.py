@@ -100,7 +100,7 @@ class Started:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             if self._process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{self._process.args!r} does not listen at {port}: {self.said()}")
+                quit_with(f"{self.log.stem} does not listen at {port}", f"it said: {self.said() or 'nothing'}")
             time.sleep(0.05)
 
     def said(self) -> str:

@@ -49,8 +49,8 @@ class Clocks(NamedTuple):
 
     @classmethod
     def read(cls, target: Target, load: int) -> Self:
-        groups = (target.pids(), target.beside(), (load,))
-        return cls(*(cpu_ns(pids) / 1e9 for pids in groups), {core: busy_s(core) for core in (LOAD_CORE, GATEWAY_CORE)})
+        ours, beside, own = (cpu_ns(pids) / 1e9 for pids in (target.pids(), target.beside(), (load,)))
+        return cls(ours, beside, own, {core: busy_s(core) for core in (LOAD_CORE, GATEWAY_CORE)})
 
     def since(self, began: Clocks) -> Clocks:
         busy = {core: self.busy[core] - began.busy[core] for core in self.busy}
