@@ -82,9 +82,7 @@ def _stream_ended(
     """A modern server ends a stream that the client listens on; a gate lets it say so of no other request."""
     opened = state.opened[(routes.other(context.sender), act.request)]
     state.close(opened)
-    record = state.describe(
-        "notice", message, context, decision, body, "durable", outcome="ended", request=act.request
-    )
+    record = state.describe("notice", message, context, decision, body, "durable", outcome="ended", request=act.request)
     return [record, Send(opened.asker, opened.exchange, body)]
 
 
