@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.conformance.listening import Fixture, served
+from tests.conformance.reference import POLICY, Reference
 from tests.conformance.suite import DIRECT, HTTP, Plays, Report, Suite
+from tests.listening import served
 
 from doorward.lab.targets.published import Installed
 
@@ -22,14 +23,14 @@ def suite(peers: Callable[[str], Installed]) -> Suite:
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Fixture:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """The reference server."""
     unpacked = Path(os.environ["DOORWARD_TARGETS"]) / "fixture"
-    return Fixture(unpacked, tmp_path_factory.mktemp("reference"))
+    return Reference(unpacked, tmp_path_factory.mktemp("reference"))
 
 
 @pytest.fixture(scope="session")
-def plays(suite: Suite, reference: Fixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plays]:
+def plays(suite: Suite, reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plays]:
     """What came of the requirements of an era, directly or with Doorward before either form of the server."""
     with ExitStack() as processes:
 
@@ -38,7 +39,9 @@ def plays(suite: Suite, reference: Fixture, tmp_path_factory: pytest.TempPathFac
             if way == DIRECT:
                 return processes.enter_context(reference.listening())
             upstream = url(DIRECT) if way == HTTP else shlex.join(reference.command)
-            return processes.enter_context(served(tmp_path_factory.mktemp(way), upstream)).url
+            gateway = served(tmp_path_factory.mktemp(way), "--upstream", upstream, policy=POLICY)
+            _, front = processes.enter_context(gateway).only
+            return front
 
         @cache
         def play(era: str, way: str) -> Report:

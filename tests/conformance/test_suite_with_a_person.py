@@ -10,8 +10,9 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
-from tests.conformance.listening import Fixture, served
+from tests.conformance.reference import Reference
 from tests.conformance.suite import LEGACY, MODERN, Report, Suite
+from tests.listening import served
 
 from doorward.lab.person import Person, attending
 
@@ -30,21 +31,22 @@ def home() -> Iterator[Path]:
         yield Path(path)
 
 
-def play_beside(suite: Suite, reference: Fixture, home: Path, era: str, *announced: str) -> tuple[Report, Person]:
+def play_beside(suite: Suite, reference: Reference, home: Path, era: str, *announced: str) -> tuple[Report, Person]:
     """What came of the scenario of ``era`` while somebody approves exactly what was announced to them."""
     scenario, _ = SCENARIOS[era]
     results = home / "results"
     results.mkdir()
 
     async def play() -> tuple[Report, Person]:
-        with reference.listening() as upstream, served(home, upstream, policy=None) as gateway:
+        with reference.listening() as upstream, served(home, "--upstream", upstream) as gateway:
+            server, url = gateway.only
             consent = (sys.executable, "-m", "doorward", "consent")
             sitting = attending(
-                consent, env=gateway.environment, cwd=home, server=gateway.name, announced=(*ALWAYS_SHOWN, *announced)
+                consent, env=gateway.environment, cwd=home, server=server, announced=(*ALWAYS_SHOWN, *announced)
             )
             async with sitting as person:
                 assert await person.wait(person.connected), person.screen
-                work = partial(suite.play, gateway.url, era, results, scenario=scenario)
+                work = partial(suite.play, url, era, results, scenario=scenario)
                 return await anyio.to_thread.run_sync(work), person
 
     return anyio.run(play)
@@ -52,7 +54,7 @@ def play_beside(suite: Suite, reference: Fixture, home: Path, era: str, *announc
 
 @pytest.mark.parametrize("era", SCENARIOS)
 def test_a_person_who_approves_what_was_announced_fulfils_the_scenario(
-    suite: Suite, reference: Fixture, home: Path, era: str
+    suite: Suite, reference: Reference, home: Path, era: str
 ) -> None:
     scenario, prompt = SCENARIOS[era]
     report, person = play_beside(suite, reference, home, era, prompt)
@@ -62,7 +64,7 @@ def test_a_person_who_approves_what_was_announced_fulfils_the_scenario(
 
 @pytest.mark.parametrize("era", SCENARIOS)
 def test_a_person_who_refuses_leaves_an_answer_that_the_specification_allows(
-    suite: Suite, reference: Fixture, home: Path, era: str
+    suite: Suite, reference: Reference, home: Path, era: str
 ) -> None:
     scenario, _ = SCENARIOS[era]
     report, person = play_beside(suite, reference, home, era)
