@@ -284,7 +284,7 @@ class _Session:
             label=self._identity.name,
             on_answer=lambda answer: performers[0].answered(answer),  # noqa: PLW0108 - it is not there yet
             on_notice=reporter.say,
-            unheard=child.supervisor,
+            unheard=(child.supervisor,),
         )
         await consent.open()
         try:
