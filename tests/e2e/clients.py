@@ -9,6 +9,7 @@ import asyncio
 import json
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.shared.exceptions import MCPError
 from tests.e2e.peering import Answer, Peers, outcome
 
 DRIVERS: Final = Path(__file__).parent / "drivers"
@@ -34,7 +36,7 @@ class Visited(NamedTuple):
 
     name: str
     tool: str
-    arguments: dict[str, str]
+    arguments: dict[str, Any]
     marker: str
     url: str = ""
     command: tuple[str, ...] = ()
@@ -74,9 +76,15 @@ def _python(mode: str, _peers: Peers, servers: Sequence[Visited]) -> dict[str, s
                 await outcome(client.call_tool(UNKNOWN_TOOL, {})),
             )
 
+    async def try_to_visit(server: Visited) -> str:
+        try:
+            return await visit(server)
+        except (MCPError, ExceptionGroup) as failure:
+            return f"not connected: {failure!r}"
+
     async def visit_all() -> dict[str, str]:
         async with asyncio.timeout(CLIENT_LIMIT_SECONDS):
-            return {server.name: await visit(server) for server in servers}
+            return {server.name: await try_to_visit(server) for server in servers}
 
     with Path("/dev/null").open("w") as quiet:
         return asyncio.run(visit_all())
@@ -108,14 +116,25 @@ def _fastmcp(peers: Peers, servers: Sequence[Visited]) -> dict[str, str]:
 
 def _inspector(peers: Peers, servers: Sequence[Visited]) -> dict[str, str]:
     front = (*peers("inspector").argv, "--cli", "--format", "json")
-    words = {}
-    for server in servers:
-        where = _with_environment(server) if server.command else (server.url, "--transport", "http")
-        pairs = [word for name, value in server.arguments.items() for word in ("--tool-arg", f"{name}={value}")]
-        call = ("--method", "tools/call", "--tool-name", server.tool, *pairs)
-        came = [_told(_run((*front, *method, *where))) for method in (("--method", "tools/list"), call)]
-        words[server.name] = _cli_word(server, *came)
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "mcp.json"
+        configuration.write_text(json.dumps({"mcpServers": {server.name: _entry(server) for server in servers}}))
+        words = {}
+        for server in servers:
+            where = ("--config", str(configuration), "--server", server.name)
+            pairs = [word for name, value in server.arguments.items() for word in ("--tool-arg", f"{name}={value}")]
+            call = ("--method", "tools/call", "--tool-name", server.tool, *pairs)
+            came = [_told(_run((*front, *where, *method))) for method in (("--method", "tools/list"), call)]
+            words[server.name] = _cli_word(server, *came)
     return words
+
+
+def _entry(server: Visited) -> dict[str, Any]:
+    """A server's entry in a client's ``mcp.json``."""
+    if not server.command:
+        return {"type": "streamable-http", "url": server.url}
+    command, *arguments = server.command
+    return {"command": command, "args": arguments, "env": dict(server.environment), "cwd": server.folder}
 
 
 CLIENTS: Final[dict[str, Visit]] = {

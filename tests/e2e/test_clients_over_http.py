@@ -1,8 +1,8 @@
 """Every real client with every real server through one `doorward serve`: the expected outcome of each cell.
 
-`legacy` and `modern`: it is connected in that era, lists the server's tools, calls one, and is refused (−31001) a tool
+`legacy` and `modern`: it is connected in that era, lists the server's tools, calls one, and is refused by -31001 a tool
 that does not exist. `ok`: the same from a command line that does not say which era it speaks. `versions`: the client
-speaks only 2026-07-28 and the server only what is older, and each request is answered by −32022. Directly, the cells
+speaks only 2026-07-28 and the server only what is older, and each request is answered by -32022. Directly, the cells
 are the same, but for the last kind: without Doorward such a client cannot read what it gets (test_peer_table.py).
 """
 
@@ -45,9 +45,7 @@ def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cam
         listening = {BY_URL: "streamableHttp", BY_SSE: "sse"}
         urls = {name: processes.enter_context(place.listening(how)) for name, how in listening.items()}
         quiet = processes.enter_context(page())
-        gateway = processes.enter_context(
-            served(home, policy=configuration(place, place.top, urls), servers=len(SERVERS))
-        )
+        gateway = processes.enter_context(served(home, policy=configuration(place, home, urls), servers=len(SERVERS)))
 
         @cache
         def visit(client: str) -> dict[str, str]:
