@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,9 +15,10 @@ from doorward.confine import process, profile
 from doorward.confine.environment import own_environment
 from doorward.errors import IdentityError
 from doorward.gateway import defences
-from doorward.gateway.clock import Clock
+from doorward.gateway.clock import Clock, written
 from doorward.gateway.identity import judgment
 from doorward.gateway.identity.command import CommandIdentity, identify
+from doorward.gateway.identity.owners import user_name
 from doorward.policy import lock
 from doorward.policy.home import home
 from doorward.policy.identity import Principal
@@ -185,7 +185,7 @@ class _Session:
         except BaseException:  # an interrupt as well: the archive's thread ends before we do
             archive.close()
             raise
-        at = _iso(self._clock.now())
+        at = written(self._clock.now())
         lock.update(
             self._places.lock, lambda pins: self._pinned(pins, self._identity.pin(first_seen=at, accepted_by=answer.by))
         )
@@ -213,7 +213,7 @@ class _Session:
             archive.close()
 
     def _record_first_use(self) -> None:
-        at = _iso(self._clock.now())
+        at = written(self._clock.now())
         verdict = judgment.record_first_use(self._places.lock, self._identity, self._policy.profile, at=at)
         if isinstance(verdict, judgment.Changed):  # another wrap was first, with something else
             raise _changed(self._identity, verdict, self._places)
@@ -313,18 +313,9 @@ class _Session:
 
 def principal() -> Principal:
     """On stdio: the OS user we run as, and the program that started us."""
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = str(os.geteuid())
+    user = os.geteuid()
     try:
         parent = str(Path(f"/proc/{os.getppid()}/exe").readlink())
     except OSError:
         parent = "an unreadable program"
-    return Principal(f"user:{user}", f"operating system user {os.geteuid()}, started by {parent}")
-
-
-def _iso(now_us: int) -> str:
-    import datetime
-
-    return datetime.datetime.fromtimestamp(now_us // 1_000_000, datetime.UTC).isoformat().replace("+00:00", "Z")
+    return Principal(f"user:{user_name(user)}", f"operating system user {user}, started by {parent}")
