@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 READY_LIMIT_SECONDS: Final = 30.0
 STOP_LIMIT_SECONDS: Final = 20.0
 
 _SERVING = re.compile(r"serving (\S+) at (http://\S+)")
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class Told:
@@ -92,6 +94,25 @@ def running(argv: tuple[str, ...], log: Path, *, cwd: Path, env: Mapping[str, st
             process.kill()
             process.wait()
             raise
+
+
+def once(work: Callable[_P, _T]) -> Callable[_P, _T]:
+    """``work``, done once for each of its arguments; a failure is kept too, and fails whoever asks again at once."""
+    came: dict[tuple[object, ...], _T | Exception] = {}
+
+    @wraps(work)
+    def ask(*args: _P.args, **named: _P.kwargs) -> _T:
+        if args not in came:
+            try:
+                came[args] = work(*args, **named)
+            except Exception as failure:  # noqa: BLE001 - kept, and raised again below
+                came[args] = failure
+        found = came[args]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return ask
 
 
 def free_port() -> int:

@@ -6,13 +6,12 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
 from tests.conformance.reference import POLICY, Reference
 from tests.conformance.suite import DIRECT, HTTP, Plays, Report, Suite
-from tests.listening import served
+from tests.listening import once, served
 
 from doorward.lab.targets.published import Installed
 
@@ -34,8 +33,7 @@ def plays(suite: Suite, reference: Reference, tmp_path_factory: pytest.TempPathF
     """What came of the requirements of an era, directly or with Doorward before either form of the server."""
     with ExitStack() as processes:
 
-        @cache
-        def url(way: str) -> str:
+        def start(way: str) -> str:
             if way == DIRECT:
                 return processes.enter_context(reference.listening())
             upstream = url(DIRECT) if way == HTTP else shlex.join(reference.command)
@@ -43,8 +41,8 @@ def plays(suite: Suite, reference: Reference, tmp_path_factory: pytest.TempPathF
             _, front = processes.enter_context(gateway).only
             return front
 
-        @cache
         def play(era: str, way: str) -> Report:
             return suite.play(url(way), era, tmp_path_factory.mktemp("results"))
 
-        yield play
+        url = once(start)
+        yield once(play)

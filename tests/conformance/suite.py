@@ -46,7 +46,7 @@ BEYOND: Final = {
     LEGACY: ("json-schema-2020-12", "server-session-lifecycle", "server-sse-polling"),
     MODERN: ("http-custom-header-server-validation", "http-header-validation", "json-schema-2020-12"),
 }
-"""What the suite plays too, does not score, and the reference server passes when it is asked directly."""
+"""What the suite plays too and does not score: everything that does not need an extension."""
 
 _FOLDER = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 _TITLE, _ITEM = "Server scenarios", "  - "

@@ -11,14 +11,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
 from tests.e2e.clients import CLIENTS
 from tests.e2e.peering import Peers, Place, page
 from tests.e2e.visiting import BY_SSE, BY_URL, configuration, read_table, visited
-from tests.listening import served
+from tests.listening import once, served
 
 TABLE = read_table("""
                     server-everything everything-http everything-sse server-filesystem server-memory mcp-server-git mcp-server-time mcp-server-fetch
@@ -47,7 +46,7 @@ def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cam
         quiet = processes.enter_context(page())
         gateway = processes.enter_context(served(home, policy=configuration(place, home, urls), servers=len(SERVERS)))
 
-        @cache
+        @once
         def visit(client: str) -> dict[str, str]:
             found = [visited(name, place, quiet)._replace(url=gateway.urls[name]) for name in SERVERS]
             return CLIENTS[client](peers, found)

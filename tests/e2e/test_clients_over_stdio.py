@@ -10,13 +10,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
 from tests.e2e.clients import CLIENTS, Visited
 from tests.e2e.peering import EVERYTHING, GIT, Peers, Place
 from tests.e2e.visiting import BY_SSE, BY_URL, configuration, read_table, visited
+from tests.listening import once
 
 TABLE = read_table("""
                     server-everything  everything-http  everything-sse  mcp-server-git
@@ -54,7 +54,7 @@ def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cam
                 folder=str(place.folder),
             )
 
-        @cache
+        @once
         def visit(client: str) -> dict[str, str]:
             return CLIENTS[client](peers, [reached(name) for name in SERVERS])
 
