@@ -109,7 +109,7 @@ def once(work: Callable[_P, _T]) -> Callable[_P, _T]:
                 came[args] = failure
         found = came[args]
         if isinstance(found, Exception):
-            raise found
+            raise found.with_traceback(None)
         return found
 
     return ask
