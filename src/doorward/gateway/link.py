@@ -2,8 +2,8 @@
 
     client ⇄ downstream ⇄ performer + relay ⇄ connector ⇄ server
 
-A link belongs to one principal and one server. In the legacy era it is a session; modern requests of one principal share
-one, on which each is known by the number of its exchange.
+A link belongs to one principal and one server. In the legacy era it is a session; modern requests of one principal
+share one, on which each is known by the number of its exchange.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from doorward.gateway.consent.desk import Desk, Seat
 from doorward.gateway.http.downstream import Downstream
 from doorward.gateway.perform import Performer
 from doorward.gateway.upstream.connector import Connector
-from doorward.judge.vocabulary import Principal, VerifiedIdentity
+from doorward.judge.vocabulary import Answer, Principal, VerifiedIdentity
 from doorward.policy.model import Policy
 from doorward.relay.commands import Closed, Send
 from doorward.relay.relay import Relay
@@ -93,7 +93,7 @@ class Link:
         self._performer = Performer(
             self.relay,
             archive=archive,
-            consent=Seat(desk, lambda answer: self._performer.answered(answer)),
+            consent=Seat(desk, self._answered),
             outlets={"client": downstream, "server": self._upstream},
             clock=clock,
             principal=principal,
@@ -125,6 +125,11 @@ class Link:
         self.relay.state.adopt(policy)
         self._arrivals = Arrivals(self._performer, policy.sizes)
 
+    def listen(self) -> None:
+        """The client opened a standing stream, so we do the same where the transport has one."""
+        if self._upstream.connector is not None:
+            self._upstream.connector.listen()
+
     # -- what the client says -----------------------------------------------------------------------------------------
 
     def take(self, frame: Decoded, exchange: int, headers: Headers) -> None:
@@ -138,6 +143,9 @@ class Link:
         if self.downstream.drop(exchange) and not self.over:
             closed = Closed("client", exchange, "the client closed its stream", self._performer.facts())
             self._performer.feed(closed)
+
+    def _answered(self, answer: Answer) -> None:
+        self._performer.answered(answer)
 
     def _await(self, waiting: Awaitable[None] | None) -> None:
         """The client's next request comes on a connection of its own; what this one waits for, it waits for alone."""

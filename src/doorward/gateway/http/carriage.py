@@ -43,10 +43,10 @@ class Carriage:
     ``key`` and ``progress`` are the client's own id and progress token as JSON text where the link knows the request by
     others (modern), else empty.
     ``replay`` is the session's (legacy), or None. ``unread``: it held no message, so its error is a bad request.
-    ``headers`` gives what goes out with the head, once it is known.
+    ``headers`` gives what goes out with the head, once it is known; ``on_done`` is called once, when it is over.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of one POST, given once
         self,
         call: HttpCall,
         exchange: int,
@@ -59,6 +59,7 @@ class Carriage:
         replay: Replay | None = None,
         unread: bool = False,
         headers: Callable[[], tuple[tuple[str, str], ...]] = tuple,
+        on_done: Callable[[], None] = lambda: None,
     ) -> None:
         self.call = call
         self.exchange = exchange
@@ -70,6 +71,7 @@ class Carriage:
         self._replay = replay
         self._unread = unread
         self._headers = headers
+        self.on_done = on_done
         self._old = False
         self._began = False  # a stream was opened, on this connection or on one before it
 

@@ -20,25 +20,35 @@ import msgspec
 from doorward.errors import DoorwardError, MalformedMessageError
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.http.call import HttpCall
+from doorward.gateway.http.callers import CALLER, Callers
 from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
-from doorward.gateway.http.callers import Callers
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.head import Address, Head
 from doorward.gateway.http.names import Names
 from doorward.gateway.link import Link
 from doorward.gateway.sessions import BOUND, CAPPED, Session, Sessions
-from doorward.judge.vocabulary import Principal
+from doorward.judge.vocabulary import Peer, Principal
 from doorward.policy.model import Policy
 from doorward.protocol import stateless, versions
 from doorward.relay import replies
-from doorward.judge.vocabulary import Peer
 from doorward.wire.batch import split
-from doorward.wire.jsonrpc import Decoded, Message, Notification, Request, Response, decode, encode, key_of, key_or_nothing
+from doorward.wire.jsonrpc import (
+    Decoded,
+    Message,
+    Notification,
+    Request,
+    Response,
+    decode,
+    encode,
+    key_of,
+    key_or_nothing,
+    outline,
+    with_id,
+)
 
 VERSION: Final = "mcp-protocol-version"
 SESSION: Final = "mcp-session-id"
 HEALTH: Final = ("/healthz", "/readyz")
-_REPEATED: Final = (VERSION, "mcp-method", "mcp-name")
 _BATCHES: Final = "2025-03-26"
 _ALLOW: Final = (("Allow", "GET, POST, DELETE"),)
 
@@ -92,7 +102,7 @@ class HttpDoor:
 
     # -- Application --------------------------------------------------------------------------------------------------
 
-    def connected(self, transport: asyncio.Transport) -> Principal | str:
+    def connected(self, transport: asyncio.Transport) -> int | None:
         return self._callers.owner(transport)
 
     def malformed(self, peer: Address, rule: str, detail: str) -> None:
@@ -120,7 +130,7 @@ class HttpDoor:
             return 0
         principal = self._callers.principal(call.owner, head)
         if isinstance(principal, str):
-            self._refuse(call, 401, "caller", principal, headers=(("WWW-Authenticate", "Bearer"),))
+            self._refuse(call, 401, CALLER, principal, headers=(("WWW-Authenticate", "Bearer"),))
             return 0
         place = self._places.get(head.path)
         if place is None:
@@ -224,7 +234,7 @@ class HttpDoor:
         return found
 
     def _carry_legacy(self, call: HttpCall, link: Link, frame: Decoded, *, awaited: int) -> None:
-        exchange = self._open(call, link, Carriage(
+        exchange = self._open(link, Carriage(
             call, self._next(), awaited=awaited, version=link.version, replay=link.downstream.replay
         ))  # fmt: skip
         link.take(frame, exchange, {})
@@ -250,7 +260,7 @@ class HttpDoor:
             headers=lambda: (("Mcp-Session-Id", session.id),) if link.version else (),
         )
         link.downstream.on_idle = lambda: self._greeted(session)
-        link.take(frame, self._open(call, link, carriage), {})
+        link.take(frame, self._open(link, carriage), {})
 
     def _greeted(self, session: Session) -> None:
         """The first answer of a session went out. If it was a refusal, nobody knows the session, and it ends."""
@@ -299,7 +309,7 @@ class HttpDoor:
 
     def _on_modern(self, call: HttpCall, about: About, link: Link, frame: Decoded) -> None:
         message = frame.message
-        headers = {name: values for name in call.head.names() if _is_repeated(name) and (values := call.head.all(name))}
+        headers = call.head.starting("mcp-")
         if isinstance(message, Response):  # 2026-07-28: clients MUST NOT post responses
             call.answer(400)
             link.take(frame, self._next(), headers)
@@ -313,8 +323,8 @@ class HttpDoor:
         exchange = self._next()
         renamed, progress = _renamed(message, exchange)
         carriage = Carriage(call, exchange, key=key_of(message.id), progress=progress, method=message.method)
-        self._open(call, link, carriage)
-        call.on_gone = lambda: self._left(link, exchange, about.principal)
+        self._open(link, carriage)
+        call.on_gone = lambda: link.leave(exchange)
         link.take(Decoded(renamed, encode(renamed), frame.nodes), exchange, headers)
 
     # -- what is no message -------------------------------------------------------------------------------------------
@@ -345,7 +355,7 @@ class HttpDoor:
         exchange = self._next()
         legacy = link.downstream.replay
         key = key_of(problem.request_id) if problem.request_id is not None else "null"
-        self._open(call, link, Carriage(call, exchange, key=key, replay=legacy, unread=True))
+        self._open(link, Carriage(call, exchange, key=key, replay=legacy, unread=True))
         link.unreadable(problem, body, exchange)
 
     def _batch(self, call: HttpCall, about: About, link: Link, body: bytes) -> None:
@@ -353,7 +363,7 @@ class HttpDoor:
         try:
             frames = split(body, self._frame_limits)
         except MalformedMessageError as problem:
-            exchange = self._open(call, link, Carriage(call, self._next(), replay=link.downstream.replay, unread=True))
+            exchange = self._open(link, Carriage(call, self._next(), replay=link.downstream.replay, unread=True))
             link.unreadable(problem, body, exchange)
             return
         requests = [frame for frame in frames if isinstance(frame.message, Request)]
@@ -364,11 +374,9 @@ class HttpDoor:
             self._capped(call, about.principal, "too many requests are in flight", "null")
             return
         else:
-            self._in_flight[about.principal.id] += 0
-            carriage = Carriage(
-                call, self._next(), awaited=len(requests), version=link.version, replay=link.downstream.replay
-            )
-            exchange = self._open(call, link, carriage)
+            replay = link.downstream.replay
+            carriage = Carriage(call, self._next(), awaited=len(requests), version=link.version, replay=replay)
+            exchange = self._open(link, carriage)
         for frame in frames:
             link.take(frame, exchange, {})
 
@@ -378,19 +386,22 @@ class HttpDoor:
         self._exchange += 1
         return self._exchange
 
-    def _open(self, call: HttpCall, link: Link, carriage: Carriage) -> int:
-        """Its answer leaves through the link. A legacy client that goes takes nothing back."""
+    def _open(self, link: Link, carriage: Carriage) -> int:
+        """Its answer leaves through the link. It counts as in flight until it is over."""
+        principal = link.principal.id
+        self._in_flight[principal] += 1
+
+        def done() -> None:
+            self._in_flight[principal] -= 1
+            if not self._in_flight[principal]:
+                del self._in_flight[principal]
+
+        carriage.on_done = done
         link.downstream.carry(carriage)
         return carriage.exchange
 
-    def _left(self, link: Link, exchange: int, principal: Principal) -> None:
-        link.leave(exchange)
-
     def _has_place(self, call: HttpCall, principal: Principal, message: Request) -> bool:
-        open_calls = sum(
-            link.downstream.open_calls for link in self._sessions.links if link.principal.id == principal.id
-        )
-        if open_calls < self._limits.concurrent:
+        if self._in_flight[principal.id] < self._limits.concurrent:
             return True
         self._capped(call, principal, f"{self._limits.concurrent} requests are in flight", key_of(message.id))
         return False
@@ -421,3 +432,38 @@ class HttpDoor:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_json(head: Head) -> bool:
+    return (head.get("content-type") or "").partition(";")[0].strip().lower() == "application/json"
+
+
+def _accepts(head: Head, media: str) -> bool:
+    """Whether a media type is among those of Accept; quality values are not weighed, but 0 is a no."""
+    kind = media.partition("/")[0]
+    for part in ",".join(head.all("accept")).split(","):
+        name, _, parameters = part.strip().lower().partition(";")
+        if name.strip() in (media, f"{kind}/*", "*/*"):
+            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def _peer(call: HttpCall) -> str:
+    return call.head.peer[0]
+
+
+def _error(key: str, told: Peer) -> bytes:
+    body = replies.error(None, told)
+    return with_id(body, outline(body), key)
+
+
+def _renamed(message: Request, exchange: int) -> tuple[Request, str]:
+    """The request as the link knows it: its id, and its progress token if it has one, are the exchange's number. Also
+    the client's own token, as JSON text.
+    """
+    params = message.params
+    meta = stateless.meta_of(params)
+    progress = key_or_nothing(meta.get("progressToken"))
+    if params is not None and progress:
+        params = {**params, "_meta": {**meta, "progressToken": exchange}}
+    return Request(exchange, message.method, params), progress

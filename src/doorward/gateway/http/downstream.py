@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from doorward.gateway.http.call import HttpCall
-from doorward.gateway.http.carriage import KEEP_ALIVE, SSE, STREAM_HEADERS, Carriage
+from doorward.gateway.http.carriage import KEEP_ALIVE, RETRY_AFTER, SSE, STREAM_HEADERS, Carriage
 from doorward.gateway.http.events import Replay
 from doorward.relay.commands import Send
 
@@ -21,9 +21,11 @@ _MAX_WAITING_BYTES: Final = 256 * 1024
 
 
 class Downstream:
-    """The port of a link towards its client. ``legacy`` links have sessions, standing streams and resumption."""
+    """The port of a link towards its client. ``legacy`` links have sessions, standing streams and resumption.
+    ``on_idle`` is called whenever nobody waits any more.
+    """
 
-    def __init__(self, *, legacy: bool, on_idle: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, *, legacy: bool) -> None:
         self.broken = False
         self.replay = Replay() if legacy else None
         self._carriages: dict[int, Carriage] = {}
@@ -31,7 +33,7 @@ class Downstream:
         self._waiting: deque[Send] = deque()
         self._waiting_bytes = 0
         self._slow: HttpCall | None = None
-        self._on_idle = on_idle
+        self.on_idle: Callable[[], None] = lambda: None
 
     # -- the port -----------------------------------------------------------------------------------------------------
 
@@ -80,9 +82,9 @@ class Downstream:
         return True
 
     def _forget(self, exchange: int) -> None:
-        del self._carriages[exchange]
+        self._carriages.pop(exchange).on_done()
         if not self.busy:
-            self._on_idle()
+            self.on_idle()
 
     # -- standing streams ---------------------------------------------------------------------------------------------
 
@@ -146,11 +148,6 @@ class Downstream:
         """Whether somebody waits for an answer or listens."""
         return bool(self._carriages or self._standing)
 
-    @property
-    def open_calls(self) -> int:
-        """How many POSTs wait for an answer."""
-        return len(self._carriages)
-
     def keep_alive(self) -> None:
         for carriage in self._carriages.values():
             carriage.keep_alive()
@@ -164,7 +161,8 @@ class Downstream:
             if carriage.call.streaming:
                 carriage.call.end()
             elif not carriage.call.gone and not carriage.call.answered:
-                carriage.call.answer(503, headers=(("Retry-After", "1"),), close=True)
+                carriage.call.answer(503, headers=RETRY_AFTER, close=True)
+            carriage.on_done()
         for call in self._standing.values():
             if call.streaming:
                 call.end()

@@ -32,8 +32,4 @@ def require_agreeing_headers(message: Message, context: Context) -> Finding | No
     why = mismatch(lines, message, schema)
     if why is None:
         return None
-    return Finding(CONTROL, Effect.DENY, why, message.method[:80] if isinstance(message, Request) else "", _peer(why))
-
-
-def _peer(why: str) -> Peer:
-    return Peer(_MISMATCH, why)
+    return Finding(CONTROL, Effect.DENY, why, peer=Peer(_MISMATCH, why))
