@@ -50,7 +50,7 @@ demo: $(STAMPS)/demo ## Attack unprotected servers, then the same servers behind
 ##@ Develop it
 
 .PHONY: setup
-setup: $(STAMPS)/dev ## Make .venv with everything for development, and install the published targets
+setup: $(STAMPS)/dev $(STAMPS)/fixture ## Make .venv with everything for development, and install the published targets
 	@$(PUBLISHED)
 	$(PUBLISHED) --locks tests/peers
 
@@ -145,6 +145,18 @@ $(STAMPS)/wheelhouse: requirements/runtime.txt $(STAMPS)/venv
 	rm -rf $(CACHE)/wheelhouse
 	$(BIN)/python -m pip download --quiet --require-hashes --only-binary :all: \
 		-r requirements/runtime.txt --dest $(CACHE)/wheelhouse
+	touch $@
+
+# The reference server of the conformance tests stands in the SDK's source distribution only. That is unpacked and never
+# built: the backend that pip asks for its metadata is ours.
+FIXTURE := examples/servers/everything-server
+$(STAMPS)/fixture: requirements/fixture.txt $(wildcard tools/unbuilt/hatchling/*.py) $(STAMPS)/venv
+	@echo 'doorward: fetching the reference server of the conformance tests'
+	rm -rf $(CACHE)/sdist $(DOORWARD_TARGETS)/fixture
+	mkdir -p $(DOORWARD_TARGETS)/fixture
+	PYTHONPATH=$(ROOT)/tools/unbuilt $(BIN)/python -m pip download --quiet --require-hashes --no-deps --no-binary :all: \
+		--no-build-isolation -r requirements/fixture.txt --dest $(CACHE)/sdist
+	tar -xzf $(CACHE)/sdist/*.tar.gz -C $(DOORWARD_TARGETS)/fixture --strip-components=4 --wildcards '*/$(FIXTURE)/*'
 	touch $@
 
 $(STAMPS)/uv: requirements/lock.txt $(STAMPS)/venv

@@ -22,6 +22,7 @@ compile pyproject.toml requirements/runtime.in --output-file requirements/runtim
 compile --extra lab pyproject.toml requirements/demo.in --output-file requirements/demo.txt
 compile requirements/build.in --output-file requirements/build.txt
 compile requirements/lock.in --output-file requirements/lock.txt
+compile --no-deps requirements/fixture.in --output-file requirements/fixture.txt
 
 for lock in tests/peers/*/requirements.in bench/peers/*/requirements.in; do
     compile "$lock" --output-file "${lock%.in}.txt"
