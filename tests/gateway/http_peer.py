@@ -56,6 +56,9 @@ class Notebook:
         self.on_admit: Callable[[HttpCall], None] = lambda _call: None
         self.on_receive: Callable[[HttpCall, bytes], None] = lambda call, body: call.answer(200, body)
 
+    def connected(self, transport: asyncio.Transport) -> str:
+        return f"owner of {transport.get_extra_info('peername')[1]}"
+
     def admit(self, call: HttpCall) -> int:
         self.admitted.append(call)
         self.on_admit(call)

@@ -13,6 +13,7 @@ from tests.gateway.raw_upstream import Ear, Play, RawUpstream, Visit, call, mode
 from doorward.gateway.upstream.address import parse
 from doorward.gateway.upstream.http_client import HttpClient
 from doorward.gateway.upstream.streamable import StreamableConnector
+from doorward.relay.commands import Send
 from doorward.wire.jsonrpc import FrameLimits, encode_value
 
 GREETING = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
@@ -180,49 +181,48 @@ async def test_an_error_body_of_a_refusing_status_is_the_answer_to_its_request_w
         assert not ear.losses
 
 
+UNUSABLE = {
+    b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n": "the server answered HTTP 502",
+    b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n": (
+        "the server answered HTTP 302 (redirects are not followed)"
+    ),
+    b"": "the connection was closed before the answer was complete",
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{": (
+        "the connection was closed before the answer was complete"
+    ),
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: cut off": (
+        "the server's answer ended without a response to the request"
+    ),
+    b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n": "the server answered HTTP 202 without a message",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc": (
+        "its answer is compressed, which was not asked for"
+    ),
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n": (
+        "its answer has a transfer coding that is not known"
+    ),
+    b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": "its answer is not HTTP",
+    b"HTTP/1.1 200 OK\nContent-Length: 0\n\n": "its answer is not HTTP",
+    b"SSH-2.0-OpenSSH\r\n": "its answer is not HTTP",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n": (
+        "it changed the protocol, which was not asked for"
+    ),
+    b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n": "the head of its answer is too long",
+    b"HTTP/1.1 200 OK\r\nX: " + b"y" * 40_000: "the head of its answer is too long",
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 5_000: "the head of its answer is too long",
+}
+
+
 @on_both_loops
 async def test_what_ends_without_an_answer_is_lost_with_its_cause() -> None:
     async def play(visit: Visit) -> None:
-        match visit.seen.tree["id"]:
-            case 1:
-                await visit.status("502 Bad Gateway")
-            case 2:
-                await visit.say(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
-            case 3:
-                visit.cut()
-            case 4:
-                await visit.say(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
-                visit.cut()
-            case 5:
-                await visit.stream()
-                await visit.end()
-            case 6:
-                await visit.accepted()
-            case 7:
-                await visit.say(
-                    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Type: application/json\r\n"
-                    b"Content-Length: 3\r\n\r\nabc"
-                )
-            case 8:
-                await visit.say(b"SSH-2.0-OpenSSH\r\n")
-            case 9:
-                await visit.say(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n")
-            case 10:
-                await visit.say(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 40_000)
+        await visit.say(list(UNUSABLE)[visit.seen.tree["id"]])
+        visit.cut()
 
-    async with linked(play, connections=1) as (connector, ear, _):
-        for number in range(1, 11):
-            connector.put(call(number, exchange=number))
-        await until(lambda: len(ear.losses) == 10)
-    causes = dict(ear.losses)
-    assert causes[1] == "the server answered HTTP 502"
-    assert causes[2] == "the server answered HTTP 302 (redirects are not followed)"
-    assert causes[3] == causes[4] == "the connection was closed before the answer was complete"
-    assert causes[5] == "the server's answer ended without a response to the request"
-    assert causes[6] == "the server answered HTTP 202 without a message"
-    assert "compressed" in causes[7]
-    assert causes[8] == "its answer is not HTTP"
-    assert causes[9] == causes[10] == "the head of its answer is too long"
+    async with linked(play, connections=len(UNUSABLE)) as (connector, ear, _):
+        for number in range(len(UNUSABLE)):
+            connector.put(call(number, exchange=number + 1))
+        await until(lambda: len(ear.losses) == len(UNUSABLE))
+    assert [cause for _, cause in sorted(ear.losses)] == list(UNUSABLE.values())
     assert not ear.frames
 
 
@@ -325,8 +325,6 @@ async def test_answers_pass_while_all_connections_are_taken_by_calls_that_wait_f
         connector.put(call(1, exchange=5))
         await ear.heard()
         connector.put(call(2, exchange=6))
-        from doorward.relay.commands import Send
-
         connector.put(Send("server", 7, encode_value({"jsonrpc": "2.0", "id": "s1", "result": {}})))
         await ear.heard(4)
         assert not ear.losses
@@ -345,7 +343,7 @@ async def test_a_busy_receiver_pauses_its_own_stream_only() -> None:
         await visit.event({"jsonrpc": "2.0", "id": 1, "result": {}})
         await visit.end()
 
-    async with linked(play) as (connector, ear, upstream):
+    async with linked(play) as (connector, ear, _):
         ear.free.clear()
         connector.put(call(1, exchange=5))
         await ear.heard(1)

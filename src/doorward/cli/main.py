@@ -46,6 +46,7 @@ class Verb(NamedTuple):
 
 VERBS: Final[dict[str, Verb]] = {
     "wrap": Verb("doorward.cli.wrap", "run one MCP server behind Doorward; goes into your client's mcp.json"),
+    "serve": Verb("doorward.cli.serve", "serve MCP servers over HTTP, each behind Doorward"),
     "consent": Verb("doorward.cli.consent", "answer, in another terminal, what Doorward asks"),
     "audit": Verb("doorward.cli.audit", "show what happened and why; verify that nobody changed the record"),
     "pin": Verb("doorward.cli.pin", "list, accept and remove what each server is known as"),

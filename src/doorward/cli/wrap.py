@@ -68,11 +68,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
     from doorward.gateway import app  # while the launcher comes up
+    from doorward.gateway.command_use import Places, WrapOptions
     from doorward.policy.load import load
 
     state = places.state_directory(args)
     path = places.policy_path(args)
-    options = app.WrapOptions(
+    options = WrapOptions(
         command=args.command,
         name=args.name or "",
         read=tuple(args.read),
@@ -83,5 +84,5 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
     )
     lock = places.lock_path(args)
     config = path.parent if path is not None else lock.parent
-    where = app.Places(state, places.runtime_directory(state), lock, Path(config), places.policy_folders())
+    where = Places(state, places.runtime_directory(state), lock, Path(config), places.policy_folders())
     return app.wrap(options, load(path), where, launcher)

@@ -26,8 +26,8 @@ WRITE_TIMEOUT_S = 30.0
 class Port(Protocol):
     """One side of a link, as messages leave for it. ``put`` never blocks; what cannot leave yet is queued, bounded."""
 
-    broken: bool
-
+    @property
+    def broken(self) -> bool: ...
     @property
     def is_full(self) -> bool: ...
     def put(self, send: Send) -> bool: ...
@@ -201,6 +201,8 @@ class Outlet:
         self._stop()
         self.broken = True
         self._queue.clear()
+        self.queued_bytes = 0
+        self._wake()
         os.close(self._descriptor)
 
     def _wait(self) -> asyncio.Future[None]:

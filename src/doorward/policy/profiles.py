@@ -183,6 +183,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "loopback URL the operator wrote: as a command (identity: the OS user owning the listening socket; another "
         "user's: ask). Any other: ask; no channel: refuse, the hint prints the exact doorward pin accept …",
         "ask; no channel: refuse",
+        ("first-use",),
     ),
     Row(
         "definitions-first",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from doorward.gateway.http import answer
 from doorward.gateway.http.answer import Headers
@@ -21,6 +21,9 @@ FULL_BYTES: Final = 256 * 1024
 
 class Application(Protocol):
     """Whoever answers. Called in the event loop. What one of these raises becomes a 500 and is reported to the loop."""
+
+    def connected(self, transport: asyncio.Transport) -> Any:
+        """Somebody connected: what is returned is every call's ``owner`` on this connection."""
 
     def admit(self, call: HttpCall) -> int:
         """The head is complete. Answer already, or return how many bytes of body are taken (0: none); a longer one is
@@ -49,6 +52,10 @@ class Carrier(Protocol):
     """The connection, as its call sees it."""
 
     @property
+    def owner(self) -> Any:
+        """Whose connection it is, in the application's words."""
+
+    @property
     def must_close(self) -> bool:
         """Whether nothing more will be read after this call."""
 
@@ -74,13 +81,14 @@ class HttpCall:
         gone: Whether the client left, or was cut off, before its answer was complete.
         answered: Whether the answer is complete.
         streaming: Whether a stream was opened and not yet ended.
+        about: Whatever the application wants to know of this call between admitting and receiving it.
         on_gone: Called once, when ``gone`` becomes true. A client that closes only its sending side counts as gone: no
             HTTP client does that and waits, and it is how closing a connection looks from here.
 
     An answer is complete when all of it was written, which does not mean that the client took it.
     """
 
-    __slots__ = ("_carrier", "_chunked", "answered", "gone", "head", "on_gone", "streaming")
+    __slots__ = ("_carrier", "_chunked", "about", "answered", "gone", "head", "on_gone", "streaming")
 
     def __init__(self, head: Head, carrier: Carrier) -> None:
         self.head = head
@@ -88,6 +96,7 @@ class HttpCall:
         self.answered = False
         self.streaming = False
         self.on_gone: Callable[[], None] | None = None
+        self.about: Any = None
         self._carrier = carrier
         self._chunked = False
 
@@ -158,6 +167,11 @@ class HttpCall:
         if self._chunked and self.head.method != "HEAD":
             self._carrier.send(b"0\r\n\r\n")
         self._finish(close=self.head.close or self._carrier.must_close)
+
+    @property
+    def owner(self) -> Any:
+        """What :meth:`Application.connected` said of the connection."""
+        return self._carrier.owner
 
     @property
     def buffered(self) -> int:

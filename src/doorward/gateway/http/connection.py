@@ -17,7 +17,7 @@ import asyncio
 import itertools
 import math
 from contextlib import suppress
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from doorward.gateway.http.answer import CONTINUE, refusal
 from doorward.gateway.http.call import Application, HttpCall
@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._out: Outflow
         self.peer: Address = ("", 0)
+        self.owner: Any = None
         self._local: Address = ("", 0)
         self._state: int = _HEAD
         self._call: HttpCall | None = None
@@ -116,6 +117,8 @@ class Connection(asyncio.Protocol):
             self._app.malformed(self.peer, "connections", f"all {self._limits.connections} are busy")
             self.send(refusal(_UNAVAILABLE, retry_after_s=1))
             self.cut()
+            return
+        self.owner = self._app.connected(self._transport)
 
     def data_received(self, data: bytes) -> None:
         if self._state == _ENDING:

@@ -89,6 +89,11 @@ class Head(msgspec.Struct, frozen=True):
         value = self.fields.get(key)
         return () if value is None else (value.decode("latin-1"),)
 
+    def starting(self, prefix: str) -> dict[str, tuple[str, ...]]:
+        """Every header whose name begins with ``prefix`` (lower case): its values, in order."""
+        begins = prefix.encode()
+        return {name.decode(): self.all(name.decode()) for name in self.fields if name.startswith(begins)}
+
 
 class _Fields:
     """What llhttp found, by names in lower case."""

@@ -236,7 +236,11 @@ class HttpClient:
     # -- what a connection tells --------------------------------------------------------------------------------------
 
     def released(self, connection: Connection) -> None:
-        carriage = self._next()
+        waits = bool(self._waiting or self._urgent)
+        if waits and not connection.usable():
+            connection.close()  # the peer closed it behind its answer; another one is opened then
+            return
+        carriage = self._next() if waits else None
         if carriage is not None:
             self._send(connection, carriage)
             return

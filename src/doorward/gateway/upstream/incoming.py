@@ -21,7 +21,7 @@ from doorward.wire.sse import Event, EventParser
 
 _KEEP: Final = 512
 _MAX_ERROR_BYTES: Final = 64 * 1024
-_OK, _MULTIPLE, _FIRST_REFUSAL = 200, 300, 400
+_OK, MULTIPLE, _FIRST_REFUSAL = 200, 300, 400
 
 Form = Literal["frame", "events", "refusal", "nothing", "other"]
 
@@ -87,7 +87,7 @@ class Incoming(Carriage):
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if status >= _FIRST_REFUSAL:
             self.form = "refusal"
-        elif not _OK <= status < _MULTIPLE:
+        elif not _OK <= status < MULTIPLE:
             self.form = "nothing"
         elif kind == b"application/json":
             self.form = "frame"
@@ -144,12 +144,13 @@ class Incoming(Carriage):
         if self._busy is not None:
             self._behind.append(event)
             return
-        waiting = self._hand_on(event)
+        waiting = self.hand_on(event)
         if waiting is not None:
             self.pause()
             self._busy = asyncio.get_running_loop().create_task(self._catch_up(waiting))
 
-    def _hand_on(self, event: Event) -> Awaitable[None] | None:
+    def hand_on(self, event: Event) -> Awaitable[None] | None:
+        """One event to the receiver."""
         self.noted(event)
         if isinstance(event.data, Overlong):
             return self._receiver.overlong(event.data, self.exchange)
@@ -163,7 +164,7 @@ class Incoming(Carriage):
                 await waiting
             if not self._behind:
                 break
-            waiting = self._hand_on(self._behind.popleft())
+            waiting = self.hand_on(self._behind.popleft())
         self._busy = None
         if self._cause is None:
             self.resume()
