@@ -18,7 +18,7 @@ from tests.gateway.raw_upstream import Play, RawUpstream, Visit, on_both_loops, 
 from doorward.errors import UsageError
 from doorward.gateway.upstream.address import Address, join, parse
 from doorward.gateway.upstream.connection import Carriage
-from doorward.gateway.upstream.http_client import HttpClient, request
+from doorward.gateway.upstream.http_client import HttpClient, checked, request
 
 
 class Kept(Carriage):
@@ -350,3 +350,13 @@ def test_a_reference_is_followed_within_its_origin_only() -> None:
     assert join(known, "http://127.0.0.1:8080/m") == Address("http", "127.0.0.1", 8080, "/m")
     for elsewhere in ("http://127.0.0.1:8081/m", "https://127.0.0.1:8080/m", "//evil.example/m", "m", "/a\r\nb: c", ""):
         assert join(known, elsewhere) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("X", "a\r\nY: b"), ("X\n", "a"), ("X", ""), ("Host", "a"), ("content-Length", "3"), ("X", "ä")]
+)
+def test_a_field_that_would_change_the_request_is_refused_and_not_shown(name: str, value: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        checked({"Authorization": "Bearer secret", name: value})
+    assert "secret" not in str(refused.value)
+    assert checked({"Authorization": "Bearer secret"}) == {"Authorization": "Bearer secret"}
