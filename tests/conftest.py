@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase
+from tests.conformance.scores import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +111,7 @@ def _reason(longrepr: object) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
-        return  # a worker of xdist; the process that hears of all tests keeps the ledger
+        return  # a worker of xdist; the process that hears of all tests keeps the ledger and the scores
     entries = tomllib.loads((TESTS / "skips.toml").read_text()).get("skip", [])
     config.pluginmanager.register(SkipLedger({e["test"]: e["reason"] for e in entries}), "skip-ledger")
+    config.pluginmanager.register(Scores(), "conformance-scores")

@@ -43,6 +43,20 @@ _TABLE: Final = (
         "doorward.wire.jsonrpc",
     ),
     Control(
+        "http-syntax",
+        "a request of HTTP has exactly one reading, with one host and one length, or is refused",
+        ("message-tampering",),
+        "limit",
+        "doorward.gateway.http.head",
+    ),
+    Control(
+        "http-limits",
+        "heads, bodies, times and connections of HTTP are bounded, each by a number that is argued",
+        ("oversized-payload", "request-flooding"),
+        "limit",
+        "doorward.gateway.http.limits",
+    ),
+    Control(
         "solicited-only",
         "only answers that somebody asked for, one use of an id at a time",
         ("capability-forgery", "consent-bypass"),

@@ -232,8 +232,8 @@ def test_a_peer_that_does_not_read_is_given_up_after_a_time(tmp_path: Path) -> N
 def test_a_queue_is_bounded_in_bytes_and_its_readers_wait(tmp_path: Path, over: int) -> None:
     async def scene(peers: Peers) -> None:
         outlet = peers.outlets["server"]
-        outlet.put(b"x" * (1 << 20))  # fills the pipe: the rest waits
-        outlet.put(b"x" * (MAX_QUEUED_BYTES - outlet.queued_bytes - 1 + over))
+        outlet.put_line(b"x" * (1 << 20))  # fills the pipe: the rest waits
+        outlet.put_line(b"x" * (MAX_QUEUED_BYTES - outlet.queued_bytes - 1 + over))
         waiting = peers.performer.full()
         assert (waiting is not None) == bool(over)
         if waiting is not None:

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from doorward.audit.entry import AlreadySpent, Entry
 from doorward.errors import StorageError
 from doorward.gateway.archive import Archive
-from doorward.gateway.consent.channel import ConsentChannel
-from doorward.gateway.ports import Outlet
+from doorward.gateway.consent.desk import Asks
+from doorward.gateway.ports import Port
 from doorward.judge.vocabulary import Answer, Facts, Principal, RealPath, Side, VerifiedIdentity
 from doorward.relay.commands import (
     Answered,
@@ -50,8 +50,8 @@ class Performer:
         relay: Relay,
         *,
         archive: Archive,
-        consent: ConsentChannel,
-        outlets: Mapping[Side, Outlet],
+        consent: Asks,
+        outlets: Mapping[Side, Port],
         clock: Callable[[], int],
         principal: Principal,
         server: VerifiedIdentity,
@@ -81,7 +81,9 @@ class Performer:
     def relay(self) -> Relay:
         return self._relay
 
-    def facts(self, answers: Mapping[RealPath, str | None] | None = None) -> Facts:
+    def facts(
+        self, answers: Mapping[RealPath, str | None] | None = None, headers: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Facts:
         """What is true right now, gathered for one event."""
         return Facts(
             principal=self._principal,
@@ -89,6 +91,7 @@ class Performer:
             fresh=os.urandom(64),
             consent=self._consent.attached,
             answers=answers or {},
+            headers=headers,
         )
 
     def feed(self, event: Event) -> None:
@@ -227,7 +230,7 @@ class Performer:
         outlet = self._outlets[send.to]
         if outlet.broken:
             return  # the link is ending; that it broke is on record
-        if not outlet.put(send.body):
+        if not outlet.put(send):
             self.feed(Undelivered(send, "nobody reads", self.facts()))
 
 

@@ -116,7 +116,7 @@ class Facts(msgspec.Struct, frozen=True):
     fresh: bytes
     consent: bool = False
     answers: Mapping[RealPath, str | None] = {}
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, tuple[str, ...]] | None = None  # of the HTTP request, names in lower case; None: no HTTP
 
 
 class SealedState(msgspec.Struct, frozen=True):

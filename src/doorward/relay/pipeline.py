@@ -21,6 +21,7 @@ from doorward.judge.checks.recognised import require_recognised
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import require_known_version
 from doorward.judge.gates.envelope import require_envelope
+from doorward.judge.gates.headers import require_agreeing_headers
 from doorward.judge.gates.lifecycle import require_lifecycle
 from doorward.judge.gates.methods import require_known_method
 from doorward.judge.gates.owed import require_written_outcomes
@@ -55,6 +56,7 @@ def build(masker: Masker) -> Pipeline:
         gates=(
             require_solicited,
             require_envelope,
+            require_agreeing_headers,
             require_known_method,
             require_lifecycle,
             require_bounded_parts,

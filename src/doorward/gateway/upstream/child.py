@@ -72,7 +72,10 @@ class ChildConnector:
         if self.broken:
             return False
         self._exchanges.note(send)
-        return self._outlet.put(send.body)
+        return self._outlet.put(send)
+
+    def listen(self) -> None:
+        """There is one stream, and it is open."""
 
     async def close(self) -> None:
         """Step by step: close its stdin, wait, ask it by a signal, kill everything."""

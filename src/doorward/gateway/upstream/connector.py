@@ -40,7 +40,9 @@ class Receiver(Protocol):
 class Connector(Protocol):
     """The server's side of a link. ``put`` never blocks: what cannot be sent yet is queued, bounded in bytes."""
 
-    broken: bool
+    @property
+    def broken(self) -> bool:
+        """Whether nothing that is put will be read."""
 
     @property
     def is_full(self) -> bool:
@@ -54,6 +56,9 @@ class Connector(Protocol):
 
     async def drained(self) -> None:
         """Wait until all that was put has left, or cannot any more."""
+
+    def listen(self) -> None:
+        """The client listens to its standing stream. Opens the server's where the transport has one to open."""
 
     async def close(self) -> None:
         """End it: the session is deleted, connections are closed, a child ends with all that it started. Idempotent;

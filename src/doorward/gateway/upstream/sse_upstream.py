@@ -85,6 +85,9 @@ class SseConnector:
             self._post(send, self._endpoint)
         return True
 
+    def listen(self) -> None:
+        """There is one stream, and it is open."""
+
     async def close(self) -> None:
         self._end()
 
