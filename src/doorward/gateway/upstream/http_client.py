@@ -34,7 +34,10 @@ _LEAST_CONNECT_S: Final = 2.0
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
-_OURS: Final = frozenset("host content-length transfer-encoding connection upgrade expect te accept-encoding".split())
+_OURS: Final = frozenset(
+    "accept accept-encoding connection content-length content-type expect host last-event-id te transfer-encoding "
+    "upgrade".split()
+)
 
 Verify = Callable[[asyncio.Transport], str | None]
 """Looks at a new connection before anything is written to it; what it returns is why it is refused."""
@@ -294,9 +297,12 @@ def lines(fields: Mapping[str, str]) -> bytes:
 
 
 def checked(fields: Mapping[str, str]) -> dict[str, str]:
-    """Fields that an operator gave. Raises UsageError, which does not show them, where one cannot stand in a request."""
+    """Fields that an operator gave. Raises UsageError, which does not show values, where one cannot stand in a request
+    or is Doorward's to write.
+    """
     for name, value in fields.items():
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value) or name.lower() in _OURS:
+        ours = name.lower() in _OURS or name.lower().startswith("mcp-")
+        if ours or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise UsageError(f"a field for an upstream cannot be sent: {name[:40]!r}")
     return dict(fields)
 
