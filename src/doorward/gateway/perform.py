@@ -10,6 +10,7 @@ import asyncio
 import functools
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from doorward.audit.entry import AlreadySpent, Entry
 from doorward.errors import StorageError
@@ -84,7 +85,7 @@ class Performer:
         return Facts(
             principal=self._principal,
             server=self._server,
-            fresh=os.urandom(64),
+            fresh=_FRESH.take(),
             consent=self._consent.attached,
             answers=answers or {},
             headers=headers,
@@ -200,3 +201,21 @@ class Performer:
 
 def _bytes(unit: list[Command]) -> int:
     return sum(len(command.body) for command in unit if isinstance(command, Send))
+
+
+class _Fresh:
+    """The operating system's randomness, fetched for many events at once; each byte is handed out once."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def take(self) -> bytes:
+        if self._at >= len(self._pool):
+            self._pool, self._at = os.urandom(64 * _FRESH_BYTES), 0
+        self._at += _FRESH_BYTES
+        return self._pool[self._at - _FRESH_BYTES : self._at]
+
+
+_FRESH_BYTES: Final = 64
+_FRESH = _Fresh()
