@@ -40,7 +40,7 @@ WORKERS ?= 2
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(STAMPS)/demo ## Attack unprotected servers, then the same servers behind Doorward
@@ -67,15 +67,33 @@ check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
 	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
 
 .PHONY: soak
-soak: setup ## Look for what `make test` does not: a thousand new examples of each property
-	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 \
+soak: setup ## Look for what `make test` does not: new examples of each property, half an hour of churn
+	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 -m 'not soak' \
 		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
+	$(BIN)/python -m pytest -m soak tests/gateway $(ARGS)
 
 .PHONY: bench
-bench: setup $(STAMPS)/wheelhouse wheel ## Measure what Doorward costs, as users install it: the wheel, alone
+bench: bench-stdio bench-http bench-capacity ## Measure what Doorward costs, as users install it: the wheel, alone
+
+.PHONY: bench-stdio
+bench-stdio: shipped ## ... `wrap`: start-up, one call, memory
+	@$(BIN)/python bench/run.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: bench-http
+bench-http: shipped ## ... `serve`: one core of it beside nginx and other gateways
+	@sh tools/bench.sh --install
+	$(PUBLISHED) --locks bench/peers
+	$(BIN)/python bench/throughput.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: bench-capacity
+bench-capacity: shipped ## ... `serve`: ten thousand idle sessions, a thousand open streams
+	@sh tools/bench.sh --install
+	$(BIN)/python bench/capacity.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: shipped
+shipped: setup $(STAMPS)/wheelhouse wheel
 	@$(BIN)/python -m venv --clear $(CACHE)/shipped
 	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
-	$(BIN)/python bench/run.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/dev ## Build the wheel into dist/

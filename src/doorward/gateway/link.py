@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from doorward.audit.entry import Entry
 from doorward.errors import MalformedMessageError
 from doorward.gateway.archive import Archive
 from doorward.gateway.arrivals import Arrivals, Headers
 from doorward.gateway.consent.desk import Desk, Seat
-from doorward.gateway.http.downstream import Downstream
 from doorward.gateway.perform import Performer
+from doorward.gateway.ports import Port
 from doorward.gateway.upstream.connector import Connector
 from doorward.judge.vocabulary import Answer, Principal, VerifiedIdentity
 from doorward.policy.model import Policy
@@ -29,6 +29,22 @@ from doorward.wire.jsonrpc import Decoded
 from doorward.wire.lines import Overlong
 
 _SETTLE_S: Final = 5.0
+
+
+class ClientSide(Port, Protocol):
+    """The port towards the client, and what only the doors know of it."""
+
+    def full(self) -> Awaitable[None] | None:
+        """What must be awaited before more is read that would go to a client that does not take what it got."""
+
+    def drop(self, exchange: int) -> bool:
+        """The client closed an exchange; whether that takes something back."""
+
+    def close(self) -> None:
+        """The link is over."""
+
+
+D = TypeVar("D", bound=ClientSide)
 
 
 class Upstream:
@@ -67,7 +83,7 @@ class Upstream:
             await self.connector.drained()
 
 
-class Link:
+class Link(Generic[D]):
     """See above; it is the ``Receiver`` of its connector. ``on_over`` is called once, when the server is gone or the
     relay ended the link: whoever keeps it closes it.
     """
@@ -82,7 +98,7 @@ class Link:
         principal: Principal,
         server: VerifiedIdentity,
         notice: Callable[[Entry], None],
-        downstream: Downstream,
+        downstream: D,
     ) -> None:
         self.principal = principal
         self.downstream = downstream
@@ -132,7 +148,7 @@ class Link:
 
     # -- what the client says -----------------------------------------------------------------------------------------
 
-    def take(self, frame: Decoded, exchange: int, headers: Headers) -> None:
+    def take(self, frame: Decoded, exchange: int, headers: Headers | None) -> None:
         self._await(self._arrivals.decoded(frame, "client", exchange, headers))
 
     def unreadable(self, problem: MalformedMessageError, body: bytes, exchange: int) -> None:
@@ -181,6 +197,15 @@ class Link:
         if not self.over:
             self.over = why
             self.on_over(why)
+
+    @property
+    def busy_or_fetching(self) -> bool:
+        """The same, or one that waits for an answer to a question of ours."""
+        return self.relay.busy or self.relay.fetching
+
+    def full(self) -> Awaitable[None] | None:
+        """What a reader of one shared pipe must wait for before it takes more in."""
+        return self._performer.full()
 
     async def close(self, why: str) -> None:
         """End it: what waits is told, what is known is recorded, both sides are closed. Idempotent."""

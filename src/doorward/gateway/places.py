@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from doorward.errors import DoorwardError, IdentityError
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
-from doorward.gateway.http.downstream import Downstream
+from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
 from doorward.gateway.identity.command import CommandIdentity, identify
 from doorward.gateway.identity.settle import settle_url
 from doorward.gateway.identity.url import UrlIdentity, identify_url
-from doorward.gateway.link import Link
+from doorward.gateway.link import D, Link
 from doorward.gateway.upstream import address as addresses
 from doorward.gateway.upstream.child import ChildConnector
 from doorward.gateway.upstream.connector import Connector
@@ -76,11 +76,13 @@ class Server:
         """Who the server is: known, recorded at its first use, or agreed to. Raises DoorwardError where it is not."""
         raise NotImplementedError
 
-    async def open_link(self, principal: Principal, legacy: bool) -> Link:
+    async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         """A link of ``principal`` to this server. Raises DoorwardError where there can be none."""
         raise NotImplementedError
 
-    def _link(self, principal: Principal, server: VerifiedIdentity, folders: tuple[str, ...], *, legacy: bool) -> Link:
+    def _link(
+        self, principal: Principal, server: VerifiedIdentity, *, legacy: bool, folders: tuple[str, ...] = ()
+    ) -> HttpLink:
         house = self._house
         settings = Settings(
             policy=house.policy,
@@ -92,7 +94,7 @@ class Server:
             folders=folders,
             era="" if legacy else "modern",
         )
-        return Link(
+        return HttpLink(
             settings,
             archive=house.archive,
             desk=house.desk,
@@ -127,15 +129,15 @@ class UrlServer(Server):
         )
         self._verified = self._identity.verified()
 
-    async def open_link(self, principal: Principal, legacy: bool) -> Link:
+    async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._verified is None:
             raise IdentityError(f"{self.name} was not settled")
-        link = self._link(principal, self._verified, (), legacy=legacy)
+        link = self._link(principal, self._verified, legacy=legacy)
         link.begin(connect(self._identity, link, self._house.policy))
         return link
 
 
-def connect(identity: UrlIdentity, link: Link, policy: Policy) -> Connector:
+def connect(identity: UrlIdentity, link: Link[D], policy: Policy) -> Connector:
     """A connector of ``link``'s own to the server at a URL, whose identity is looked at on each connection."""
 
     def verify(transport: asyncio.Transport) -> str | None:
@@ -197,7 +199,7 @@ class CommandServer(Server):
             house.reporter.say(f"unsafe: {self.name} runs without a sandbox (--unsafe-no-sandbox)")
         self._identity, self._walls = identity, walls
 
-    async def open_link(self, principal: Principal, legacy: bool) -> Link:
+    async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._walls is None:
             raise IdentityError(f"{self.name} was not settled")
         most = self._house.policy.limits.children
@@ -212,7 +214,7 @@ class CommandServer(Server):
 
     async def _start(
         self, principal: Principal, identity: CommandIdentity, walls: SandboxProfile, *, legacy: bool
-    ) -> Link:
+    ) -> HttpLink:
         house = self._house
         found = await asyncio.to_thread(self._identify)  # what is started now, not what was there when we began
         if found.verified().fingerprint != identity.verified().fingerprint:
@@ -230,7 +232,7 @@ class CommandServer(Server):
                 os.close(descriptor)
             raise
         folders = tuple(folder.path for folder in walls.folders)
-        link = self._link(principal, identity.verified(), folders, legacy=legacy)
+        link = self._link(principal, identity.verified(), legacy=legacy, folders=folders)
 
         def pass_on(line: bytes, source: str) -> None:
             house.reporter.pass_on(line, house.clock.now(), source)

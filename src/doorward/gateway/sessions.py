@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from doorward.gateway.link import Link
+from doorward.gateway.http.downstream import HttpLink
 from doorward.judge.vocabulary import Principal
 
 BOUND: Final = "session-bound"
 CAPPED: Final = "principal-limits"
 
-Open = Callable[[], Awaitable[Link]]
+Open = Callable[[], Awaitable[HttpLink]]
 
 
 class Session:
@@ -29,7 +29,7 @@ class Session:
 
     __slots__ = ("id", "initialized", "link", "opened_at", "server", "used_at")
 
-    def __init__(self, link: Link, server: str, now: float) -> None:
+    def __init__(self, link: HttpLink, server: str, now: float) -> None:
         self.id = secrets.token_hex(32)
         self.link = link
         self.server = server
@@ -45,7 +45,7 @@ class Sessions:
         self.max_s = max_s
         self._now = now
         self._sessions: dict[str, Session] = {}
-        self._modern: dict[tuple[str, str], asyncio.Future[Link]] = {}
+        self._modern: dict[tuple[str, str], asyncio.Future[HttpLink]] = {}
         self._used: dict[tuple[str, str], float] = {}
         self._count: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
@@ -54,7 +54,7 @@ class Sessions:
         return len(self._sessions)
 
     @property
-    def links(self) -> list[Link]:
+    def links(self) -> list[HttpLink]:
         """Every link that is open."""
         modern = [opening.result() for opening in self._modern.values() if _is_open(opening)]
         return [*(session.link for session in self._sessions.values()), *modern]
@@ -79,7 +79,7 @@ class Sessions:
         if self._count[principal.id] <= 0:
             del self._count[principal.id]
 
-    def add(self, link: Link, server: str) -> Session:
+    def add(self, link: HttpLink, server: str) -> Session:
         """A session whose place was reserved."""
         session = Session(link, server, self._now())
         self._sessions[session.id] = session
@@ -104,7 +104,7 @@ class Sessions:
 
     # -- modern -------------------------------------------------------------------------------------------------------
 
-    def modern(self, server: str, principal: Principal, open_link: Open) -> asyncio.Future[Link]:
+    def modern(self, server: str, principal: Principal, open_link: Open) -> asyncio.Future[HttpLink]:
         """The one link of ``principal`` with ``server``, opened by whoever comes first."""
         key = (server, principal.id)
         self._used[key] = self._now()
@@ -114,7 +114,7 @@ class Sessions:
             opening.add_done_callback(lambda done: self._watch(key, done))
         return opening
 
-    def ready(self, server: str, principal: Principal) -> Link | None:
+    def ready(self, server: str, principal: Principal) -> HttpLink | None:
         """The same, where it is open already."""
         key = (server, principal.id)
         opening = self._modern.get(key)
@@ -123,7 +123,7 @@ class Sessions:
         self._used[key] = self._now()
         return opening.result()
 
-    def _watch(self, key: tuple[str, str], opening: asyncio.Future[Link]) -> None:
+    def _watch(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if opening.cancelled() or opening.exception() is not None:
             self._forget(key, opening)
             return
@@ -135,7 +135,7 @@ class Sessions:
 
         link.on_over = over
 
-    def _forget(self, key: tuple[str, str], opening: asyncio.Future[Link]) -> None:
+    def _forget(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if self._modern.get(key) is opening:
             del self._modern[key]
             self._used.pop(key, None)
@@ -175,11 +175,11 @@ class Sessions:
         while self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
 
-    def _close(self, link: Link, why: str) -> None:
+    def _close(self, link: HttpLink, why: str) -> None:
         task = asyncio.ensure_future(link.close(why))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
 
-def _is_open(opening: asyncio.Future[Link]) -> bool:
+def _is_open(opening: asyncio.Future[HttpLink]) -> bool:
     return opening.done() and not opening.cancelled() and opening.exception() is None and not opening.result().over

@@ -22,10 +22,10 @@ from doorward.gateway.arrivals import limits_of
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.callers import CALLER, Callers
 from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
+from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.head import Address, Head
 from doorward.gateway.http.names import Names
-from doorward.gateway.link import Link
 from doorward.gateway.sessions import BOUND, CAPPED, Session, Sessions
 from doorward.judge.vocabulary import Peer, Principal
 from doorward.policy.model import Policy
@@ -57,7 +57,7 @@ class Place(msgspec.Struct, frozen=True):
     """One served endpoint. ``open_link`` makes a link for a principal; it raises DoorwardError where there is none."""
 
     server: str
-    open_link: Callable[[Principal, bool], Awaitable[Link]]
+    open_link: Callable[[Principal, bool], Awaitable[HttpLink]]
 
 
 class About(msgspec.Struct, frozen=True):
@@ -233,7 +233,7 @@ class HttpDoor:
             return None
         return found
 
-    def _carry_legacy(self, call: HttpCall, link: Link, frame: Decoded, *, awaited: int) -> None:
+    def _carry_legacy(self, call: HttpCall, link: HttpLink, frame: Decoded, *, awaited: int) -> None:
         exchange = self._open(link, Carriage(
             call, self._next(), awaited=awaited, version=link.version, replay=link.downstream.replay
         ))  # fmt: skip
@@ -307,7 +307,7 @@ class HttpDoor:
             return
         self._on_modern(call, about, link, frame)
 
-    def _on_modern(self, call: HttpCall, about: About, link: Link, frame: Decoded) -> None:
+    def _on_modern(self, call: HttpCall, about: About, link: HttpLink, frame: Decoded) -> None:
         message = frame.message
         headers = call.head.starting("mcp-")
         if isinstance(message, Response):  # 2026-07-28: clients MUST NOT post responses
@@ -358,7 +358,7 @@ class HttpDoor:
         self._open(link, Carriage(call, exchange, key=key, replay=legacy, unread=True))
         link.unreadable(problem, body, exchange)
 
-    def _batch(self, call: HttpCall, about: About, link: Link, body: bytes) -> None:
+    def _batch(self, call: HttpCall, about: About, link: HttpLink, body: bytes) -> None:
         """2025-03-26 only: its parts on one exchange, each judged as any other message."""
         try:
             frames = split(body, self._frame_limits)
@@ -386,7 +386,7 @@ class HttpDoor:
         self._exchange += 1
         return self._exchange
 
-    def _open(self, link: Link, carriage: Carriage) -> int:
+    def _open(self, link: HttpLink, carriage: Carriage) -> int:
         """Its answer leaves through the link. It counts as in flight until it is over."""
         principal = link.principal.id
         self._in_flight[principal] += 1

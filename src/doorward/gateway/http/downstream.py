@@ -14,6 +14,7 @@ from typing import Final
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import KEEP_ALIVE, RETRY_AFTER, SSE, STREAM_HEADERS, Carriage
 from doorward.gateway.http.events import Replay
+from doorward.gateway.link import Link
 from doorward.relay.commands import Send
 
 _MAX_WAITING: Final = 64
@@ -169,3 +170,6 @@ class Downstream:
         self._carriages.clear()
         self._standing.clear()
         self._waiting.clear()
+
+
+HttpLink = Link[Downstream]
