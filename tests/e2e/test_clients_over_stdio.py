@@ -42,7 +42,7 @@ def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cam
         home = Path(processes.enter_context(tempfile.TemporaryDirectory(prefix="dw-")))
         listening = {BY_URL: "streamableHttp", BY_SSE: "sse"}
         urls = {name: processes.enter_context(place.listening(how)) for name, how in listening.items()}
-        policy = configuration(place, home, urls)
+        policy = configuration(place, urls)
 
         def reached(name: str) -> Visited:
             target = ("--url", urls[name]) if name in urls else ("--", *place.command(name))
