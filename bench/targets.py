@@ -116,8 +116,9 @@ def command(name: str, plan: Plan, upstream: int, port: int) -> tuple[str, ...]:
 
 
 def serve(plan: Plan, port: int, upstream: str) -> tuple[str, ...]:
-    """``doorward serve``, with a state of its own and the bench's policy."""
-    general = ("-c", str(HERE / "doorward.toml"), "--state", str(plan.work / "state"))
+    """``doorward serve``, with a state of its own and the bench's policy, copied, since pins are kept beside it."""
+    policy = shutil.copy(HERE / "doorward.toml", plan.work)
+    general = ("-c", str(policy), "--state", str(plan.work / "state"))
     return (*plan.doorward, *general, "serve", "--listen", f"127.0.0.1:{port}", "--upstream", upstream)
 
 

@@ -53,9 +53,12 @@ def cells() -> Iterator[Cell]:
 
 
 def quietest(target: Target, cell: Cell, seconds: float, *, realtime: bool) -> Sample:
-    """Of at most three samples the first quiet one, else the one with the least company."""
+    """Of at most three samples the first quiet one, else the one with the least company.
+
+    Where others have to wait for us, what they do in our pauses is no reason to try again.
+    """
     tries = []
-    for _ in range(TRIES):
+    for _ in range(1 if realtime else TRIES):
         tries.append(take(target, cell, seconds, realtime=realtime))
         if tries[-1].foreign <= QUIET:
             break
