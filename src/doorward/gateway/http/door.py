@@ -11,6 +11,7 @@ Sources: MCP 2025-03-26 to 2026-07-28, "Streamable HTTP"; RFC 9110.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -171,9 +172,10 @@ class HttpDoor:
 
     def _post(self, call: HttpCall) -> int:
         head = call.head
-        if not _is_json(head):
+        accept = head.all("accept")
+        if not _is_json(head.get("content-type") or ""):
             call.answer(415)
-        elif not (_accepts(head, "application/json") and _accepts(head, "text/event-stream")):
+        elif not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
             call.answer(406)
         else:
             return self._max_body
@@ -269,7 +271,7 @@ class HttpDoor:
             self._sessions.end(session, "initialize was refused")
 
     def _listen(self, call: HttpCall, about: About) -> None:
-        if not _accepts(call.head, "text/event-stream"):
+        if not _accepts(call.head.all("accept"), "text/event-stream"):
             call.answer(406)
             return
         session = self._session(call, about)
@@ -434,14 +436,16 @@ class HttpDoor:
         task.add_done_callback(self._tasks.discard)
 
 
-def _is_json(head: Head) -> bool:
-    return (head.get("content-type") or "").partition(";")[0].strip().lower() == "application/json"
+@functools.lru_cache(maxsize=256)
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def _accepts(head: Head, media: str) -> bool:
+@functools.lru_cache(maxsize=256)
+def _accepts(accept: tuple[str, ...], media: str) -> bool:
     """Whether a media type is among those of Accept; quality values are not weighed, but 0 is a no."""
     kind = media.partition("/")[0]
-    for part in ",".join(head.all("accept")).split(","):
+    for part in ",".join(accept).split(","):
         name, _, parameters = part.strip().lower().partition(";")
         if name.strip() in (media, f"{kind}/*", "*/*"):
             return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
