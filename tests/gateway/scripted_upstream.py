@@ -1,7 +1,7 @@
 """A Streamable HTTP server of both eras in a thread, whose every byte is the test's where a test wants it.
 
-Honest by default: it answers ``initialize``, ``server/discover``, ``tools/list`` and its tool ``echo``. A call of the tool
-``script`` is answered by the function that the test registered under the name in its arguments.
+Honest by default: it answers ``initialize``, ``server/discover``, ``tools/list`` and its tool ``echo``. A call of the
+tool ``script`` is answered by the function that the test registered under the name in its arguments.
 """
 
 from __future__ import annotations

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
 
-from doorward.errors import DoorwardError, MalformedMessageError
+from doorward.errors import CapacityError, IdentityError, MalformedMessageError
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.callers import CALLER, Callers
@@ -26,6 +25,8 @@ from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.head import Address, Head
+from doorward.gateway.http.load import Load
+from doorward.gateway.http.media import accepts, is_json
 from doorward.gateway.http.names import Names
 from doorward.gateway.sessions import BOUND, CAPPED, Session, Sessions
 from doorward.judge.vocabulary import Peer, Principal
@@ -50,6 +51,7 @@ from doorward.wire.jsonrpc import (
 VERSION: Final = "mcp-protocol-version"
 SESSION: Final = "mcp-session-id"
 HEALTH: Final = ("/healthz", "/readyz")
+IN_FLIGHT: Final = "in-flight"
 _BATCHES: Final = "2025-03-26"
 _ALLOW: Final = (("Allow", "GET, POST, DELETE"),)
 
@@ -87,15 +89,14 @@ class HttpDoor:
         self._sessions = sessions
         self._front = front
         self._exchange = 0
-        self._in_flight: Counter[str] = Counter()
-        self._held_bytes = 0
+        self._load = Load(policy.limits)
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = False
         self.adopt(policy)
 
     def adopt(self, policy: Policy) -> None:
         """Judge by ``policy`` from now on."""
-        self._limits = policy.limits
+        self._load.limits = policy.limits
         self._frame_limits = limits_of(policy.sizes)["client"]
         self._max_body = policy.sizes.to_server_bytes
         self._names.adopt(policy.serve)
@@ -111,14 +112,13 @@ class HttpDoor:
         self._front.refuse(control, f"{rule}: {detail}", peer=peer[0])
 
     def take(self, count: int) -> bool:
-        if self._held_bytes + count > self._limits.in_flight_bytes:
-            self._front.refuse("in-flight", "too many bytes are in flight in this process", peer="")
-            return False
-        self._held_bytes += count
-        return True
+        taken = self._load.take(count)
+        if not taken:
+            self._front.refuse(IN_FLIGHT, "too many bytes are in flight in this process", peer="")
+        return taken
 
     def give(self, count: int) -> None:
-        self._held_bytes -= count
+        self._load.give(count)
 
     def admit(self, call: HttpCall) -> int:
         head = call.head
@@ -173,9 +173,9 @@ class HttpDoor:
     def _post(self, call: HttpCall) -> int:
         head = call.head
         accept = head.all("accept")
-        if not _is_json(head.get("content-type") or ""):
+        if not is_json(head.get("content-type") or ""):
             call.answer(415)
-        elif not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
+        elif not (accepts(accept, "application/json") and accepts(accept, "text/event-stream")):
             call.answer(406)
         else:
             return self._max_body
@@ -208,11 +208,11 @@ class HttpDoor:
         session = self._session(call, about)
         if session is None:
             return
+        if not self._has_place(call, about, session.link, message):
+            return
         if not isinstance(message, Request):
             call.answer(202)
             session.link.take(frame, self._next(), {})
-            return
-        if not self._has_place(call, about.principal, message):
             return
         self._carry_legacy(call, session.link, frame, awaited=1)
 
@@ -242,17 +242,21 @@ class HttpDoor:
         link.take(frame, exchange, {})
 
     def _begin(self, call: HttpCall, about: About, frame: Decoded, message: Request) -> None:
-        if not self._sessions.reserve(about.principal, self._limits.sessions):
-            self._capped(call, about.principal, f"{self._limits.sessions} sessions are open", key_of(message.id))
+        if not self._sessions.reserve(about.principal, self._load.limits.sessions):
+            self._capped(call, about.principal, f"{self._load.limits.sessions} sessions are open", key_of(message.id))
             return
-        self._spawn(self._initialize(call, about, frame, message))
+        self._spawn(call, self._initialize(call, about, frame, message))
 
     async def _initialize(self, call: HttpCall, about: About, frame: Decoded, message: Request) -> None:
+        link = None
         try:
             link = await about.place.open_link(about.principal, True)
-        except DoorwardError as problem:
-            self._sessions.release(about.principal)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, this client is answered
             self._unopened(call, about, problem, key_of(message.id))
+        finally:
+            if link is None:
+                self._sessions.release(about.principal)
+        if link is None:
             return
         session = self._sessions.add(link, about.place.server)
         carriage = Carriage(
@@ -261,17 +265,21 @@ class HttpDoor:
             replay=link.downstream.replay,
             headers=lambda: (("Mcp-Session-Id", session.id),) if link.version else (),
         )
-        link.downstream.on_idle = lambda: self._greeted(session)
+        link.downstream.on_idle = lambda: self._greeted(session, call)
         link.take(frame, self._open(link, carriage), {})
 
-    def _greeted(self, session: Session) -> None:
-        """The first answer of a session went out. If it was a refusal, nobody knows the session, and it ends."""
+    def _greeted(self, session: Session, call: HttpCall) -> None:
+        """The first answer of a session went out. Where it was a refusal, or nobody waited for it any more, the session
+        is nobody's, and it ends.
+        """
         session.link.downstream.on_idle = lambda: None
-        if not session.link.version:
+        if call.gone:
+            self._sessions.end(session, "the client left before its session began")
+        elif not session.link.version:
             self._sessions.end(session, "initialize was refused")
 
     def _listen(self, call: HttpCall, about: About) -> None:
-        if not _accepts(call.head.all("accept"), "text/event-stream"):
+        if not accepts(call.head.all("accept"), "text/event-stream"):
             call.answer(406)
             return
         session = self._session(call, about)
@@ -295,7 +303,7 @@ class HttpDoor:
         if link is not None:
             self._on_modern(call, about, link, frame)
         else:
-            self._spawn(self._open_modern(call, about, frame))
+            self._spawn(call, self._open_modern(call, about, frame))
 
     async def _open_modern(self, call: HttpCall, about: About, frame: Decoded) -> None:
         place, principal = about.place, about.principal
@@ -303,11 +311,12 @@ class HttpDoor:
             link = await asyncio.shield(
                 self._sessions.modern(place.server, principal, lambda: place.open_link(principal, False))
             )
-        except DoorwardError as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it is, this client is answered
             message = frame.message
             self._unopened(call, about, problem, key_of(message.id) if isinstance(message, Request) else "null")
             return
-        self._on_modern(call, about, link, frame)
+        if not call.gone:  # or it was cancelled before it was sent
+            self._on_modern(call, about, link, frame)
 
     def _on_modern(self, call: HttpCall, about: About, link: HttpLink, frame: Decoded) -> None:
         message = frame.message
@@ -316,11 +325,17 @@ class HttpDoor:
             call.answer(400)
             link.take(frame, self._next(), headers)
             return
+        if not self._has_place(call, about, link, message):
+            return
         if isinstance(message, Notification):
             call.answer(202)
-            link.take(frame, self._next(), headers)
-            return
-        if not self._has_place(call, about.principal, message):
+            if message.method == "notifications/cancelled":  # its id is one client's, and the link knows others
+                why = "a modern request is cancelled by closing its stream, and by nothing else"
+                self._front.refuse(
+                    "solicited-only", why, peer=_peer(call), principal=about.principal.id, method=message.method
+                )
+            else:
+                link.take(frame, self._next(), headers)
             return
         exchange = self._next()
         renamed, progress = _renamed(message, exchange)
@@ -372,7 +387,7 @@ class HttpDoor:
         if not requests:
             call.answer(202)
             exchange = self._next()
-        elif self._in_flight[about.principal.id] + len(requests) > self._limits.concurrent:
+        elif not self._load.has_place(about.principal, len(requests)):
             self._capped(call, about.principal, "too many requests are in flight", "null")
             return
         else:
@@ -390,22 +405,22 @@ class HttpDoor:
 
     def _open(self, link: HttpLink, carriage: Carriage) -> int:
         """Its answer leaves through the link. It counts as in flight until it is over."""
-        principal = link.principal.id
-        self._in_flight[principal] += 1
-
-        def done() -> None:
-            self._in_flight[principal] -= 1
-            if not self._in_flight[principal]:
-                del self._in_flight[principal]
-
-        carriage.on_done = done
+        self._load.carry(carriage, link.principal)
         link.downstream.carry(carriage)
         return carriage.exchange
 
-    def _has_place(self, call: HttpCall, principal: Principal, message: Request) -> bool:
-        if self._in_flight[principal.id] < self._limits.concurrent:
+    def _has_place(self, call: HttpCall, about: About, link: HttpLink, message: Message) -> bool:
+        """Whether a message may go on; answered where it may not."""
+        key = key_of(message.id) if isinstance(message, Request) else "null"
+        if link.is_full:
+            why = "what was sent to this server was not taken yet"
+            reference = self._front.refuse(IN_FLIGHT, why, peer=_peer(call), principal=about.principal.id)
+            told = Peer(CAPACITY, "too much at once; try again later", {"retryAfterMs": 1000, "reference": reference})
+            call.answer(503, _error(key, told), headers=RETRY_AFTER)
+            return False
+        if not isinstance(message, Request) or self._load.has_place(about.principal):
             return True
-        self._capped(call, principal, f"{self._limits.concurrent} requests are in flight", key_of(message.id))
+        self._capped(call, about.principal, f"{self._load.limits.concurrent} requests are in flight", key)
         return False
 
     def _capped(self, call: HttpCall, principal: Principal, why: str, key: str) -> None:
@@ -413,13 +428,20 @@ class HttpDoor:
         told = Peer(CAPACITY, "too much at once; try again later", {"retryAfterMs": 1000, "reference": reference})
         call.answer(429, _error(key, told), headers=RETRY_AFTER)
 
-    def _unopened(self, call: HttpCall, about: About, problem: DoorwardError, key: str) -> None:
+    def _unopened(self, call: HttpCall, about: About, problem: Exception, key: str) -> None:
+        """There is no link for this call. Nothing of it was sent."""
+        if isinstance(problem, CapacityError):
+            self._capped(call, about.principal, str(problem), key)
+            return
+        control = "first-use" if isinstance(problem, IdentityError) else "crash"
         reference = self._front.refuse(
-            "first-use", f"{about.place.server} cannot be reached: {problem}", peer=_peer(call),
+            control,
+            f"{about.place.server} cannot be reached: {problem}",
+            peer=_peer(call),
             principal=about.principal.id,
-        )  # fmt: skip
-        if not call.gone:
-            call.answer(502, _error(key, replies.refused(reference)))
+        )
+        told = Peer(-32603, "the server cannot be reached", {"outcome": "not executed", "reference": reference})
+        call.answer(502, _error(key, replies.refused(reference) if control == "first-use" else told))
 
     def _refuse(
         self, call: HttpCall, status: int, control: str, reason: str, headers: tuple[tuple[str, str], ...] = ()
@@ -430,26 +452,28 @@ class HttpDoor:
     def _tell(self, call: HttpCall, status: int, code: int, text: str) -> None:
         call.answer(status, replies.error(None, Peer(code, text)))
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, call: HttpCall, work: Coroutine[Any, Any, None]) -> None:
+        """Do what a call waits for; it is answered whatever becomes of that."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(functools.partial(self._done, call))
 
+    def _done(self, call: HttpCall, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            if not (call.answered or call.streaming):
+                call.answer(503, headers=RETRY_AFTER, close=True)
+        elif (crash := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "a request failed", "exception": crash})
+            if not (call.answered or call.streaming):
+                call.answer(500)
 
-@functools.lru_cache(maxsize=256)
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-@functools.lru_cache(maxsize=256)
-def _accepts(accept: tuple[str, ...], media: str) -> bool:
-    """Whether a media type is among those of Accept; quality values are not weighed, but 0 is a no."""
-    kind = media.partition("/")[0]
-    for part in ",".join(accept).split(","):
-        name, _, parameters = part.strip().lower().partition(";")
-        if name.strip() in (media, f"{kind}/*", "*/*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+    async def close(self) -> None:
+        """Nobody waits for a link any more: whoever did is told."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def _peer(call: HttpCall) -> str:
