@@ -59,8 +59,10 @@ class House(Protocol):
     pipeline: Pipeline
     seal_key: bytes
     supervisors: set[int]
+    children: Counter[str]
 
     def owner(self) -> Principal: ...
+    async def make_room(self, principal: Principal) -> bool: ...
     def notice(self, entry: Entry) -> None: ...
 
 
@@ -159,7 +161,6 @@ class CommandServer(Server):
         self._options = options
         self._identity: CommandIdentity | None = None
         self._walls: SandboxProfile | None = None
-        self._children: Counter[str] = Counter()
 
     def _identify(self) -> CommandIdentity:
         path = os.environ.get("PATH", os.defpath)
@@ -203,9 +204,10 @@ class CommandServer(Server):
         if self._identity is None or self._walls is None:
             raise IdentityError(f"{self.name} was not settled")
         most = self._house.policy.limits.children
-        if self._children[principal.id] >= most:
-            raise DoorwardError(f"{most} children of {principal.id} run already")
-        self._children[principal.id] += 1
+        children = self._house.children
+        if children[principal.id] >= most and not await self._house.make_room(principal):
+            raise DoorwardError(f"{most} children of {principal.id} run already, and all are in use")
+        children[principal.id] += 1
         try:
             return await self._start(principal, self._identity, self._walls, legacy=legacy)
         except BaseException:
@@ -246,9 +248,9 @@ class CommandServer(Server):
         self._gone(principal)
 
     def _gone(self, principal: Principal) -> None:
-        self._children[principal.id] -= 1
-        if self._children[principal.id] <= 0:
-            del self._children[principal.id]
+        self._house.children[principal.id] -= 1
+        if self._house.children[principal.id] <= 0:
+            del self._house.children[principal.id]
 
 
 class _Counted:
