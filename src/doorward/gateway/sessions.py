@@ -77,8 +77,8 @@ class Sessions:
         return True
 
     async def make_room(self, principal: Principal, servers: Collection[str]) -> bool:
-        """End the session of ``principal`` with one of ``servers`` that was idle longest, unless all are in use, and wait
-        until it is over. Many clients never end their sessions; they must not lock their own user out.
+        """End the session of ``principal`` with one of ``servers`` that was idle longest, unless all are in use, and
+        wait until it is over. Many clients never end their sessions; they must not lock their own user out.
         """
         now = self._now()
         idle = [
