@@ -22,7 +22,7 @@ from tests.gateway.wrapping import BOUND_SECONDS, DOORWARD, World, Wrapped, wait
 from doorward.audit.reader import last
 
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
-SLOWEST_S = 10.0
+SLOWEST_S = 20.0
 """What an honest call may take while others misbehave, on a machine that others use too."""
 
 Message = dict[str, Any]
@@ -103,7 +103,8 @@ class Raw:
         poured = 0
         with contextlib.suppress(ConnectionError):
             while poured < limit:
-                poured += self.socket.send(data)
+                self.socket.sendall(data)
+                poured += len(data)
         return poured
 
     def post(self, body: bytes, **fields: str) -> None:
@@ -167,7 +168,7 @@ class Raw:
         return message
 
 
-# --- upstreams ----------------------------------------------------------------------------------------------------------
+# --- upstreams --------------------------------------------------------------------------------------------------------
 
 
 class Visit:
@@ -213,7 +214,8 @@ class Visit:
         poured = 0
         with contextlib.suppress(OSError):
             while poured < limit:
-                poured += self._connection.send(data)
+                self._connection.sendall(data)
+                poured += len(data)
         return poured
 
     def close(self) -> None:
@@ -301,7 +303,7 @@ class Upstream:
             visit.text(params["arguments"]["text"])
 
 
-# --- the gateway --------------------------------------------------------------------------------------------------------
+# --- the gateway ------------------------------------------------------------------------------------------------------
 
 
 class Finding(NamedTuple):
@@ -426,6 +428,7 @@ class Honest:
             self.problems.append(problem)
 
     def stop(self) -> None:
+        wait_until(lambda: all(self.done.values()) or bool(self.problems), "an honest answer for each")
         self._stopped.set()
         for thread in self._threads:
             thread.join(BOUND_SECONDS)

@@ -1,4 +1,4 @@
-"""A frame that is no message: its sender is told which rule it broke, the operator reads of it, and nobody else notices."""
+"""A frame that is no message: its sender is told which rule it broke, the operator too, and nobody else notices."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def strange(served: Served, where: str) -> tuple[Raw, dict[str, str]]:
 
 
 @pytest.mark.parametrize("where", ["before a session", "in a session", "modern and first", "on a modern link"])
-def test_a_client_is_told_which_rule_it_broke_and_may_go_on(served: Served, upstream: Upstream, where: str) -> None:
+def test_a_client_is_told_which_rule_it_broke_and_may_go_on(served: Served, where: str) -> None:
     references = {}
     with served.with_honest_clients(eras=("legacy",) if where == "modern and first" else ("legacy", "modern")):
         client, fields = strange(served, where)

@@ -40,7 +40,7 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 class Performer:
     """Feeds events to one relay and performs its commands.
 
-    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator;
+    ``outlets`` are the two peers; ``notice`` gets each refused or lost entry once it is recorded, for the operator;
     ``on_close`` is called when the relay ends the link, or fails (which ends it as well).
     """
 
@@ -182,7 +182,7 @@ class Performer:
                 case Send():
                     self._deliver(command)
                 case Record():
-                    if command.entry.decision == "DENY":
+                    if command.entry.decision == "DENY" or command.entry.outcome == "unknown":
                         self._notice(command.entry)
                 case AskConsent():
                     self._consent.ask(command.ticket)
