@@ -31,14 +31,18 @@ Id = str | int
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
-# The closing quote is optional: what is counted may not be JSON yet, and a string without an end must be passed over
-# once, not once from each quote in it.
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+# For text whose escapes were taken out. The closing quote is optional: what is counted may not be JSON yet, and a
+# string without an end must be passed over once, not once from each quote in it.
+_STRING: Final = re.compile(rb'"[^"]*+"?')
+_DELIMITERS: Final = b",[{"
+_ALL_ELSE: Final = bytes(set(range(256)) - set(_DELIMITERS))
 _PAIR_OR_LONE: Final = re.compile(
     rb"\\u([dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|\\u([dD][c-fC-F]..)"
 )
 _COUNT_FIRST_ABOVE: Final = 64 * 1024  # below this the delimiters cannot be many enough to matter before decoding
 _MAX_METHOD: Final = 256  # the longest method of any revision has 46 characters
+_OF_A_REQUEST: Final = frozenset({"jsonrpc", "id", "method", "params"})
+_OF_A_RESPONSE: Final = frozenset({"jsonrpc", "id", "result", "error"})
 
 
 _OUTLINE: Final = re.compile(
@@ -172,7 +176,9 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
     """
     if len(frame) > limits.max_bytes:
         raise _malformed("frame-bytes", f"{len(frame)} bytes in one message, at most {limits.max_bytes}")
-    nodes = _delimiters(frame)
+    # Delimiters in strings are counted as well: a bound, in one pass that is many times faster than passing them over.
+    delimiters = frame.translate(None, _ALL_ELSE)
+    nodes = len(delimiters) + 1
     if nodes > limits.max_nodes and len(frame) > _COUNT_FIRST_ABOVE:
         nodes = count_values(frame)
         if nodes > limits.max_nodes:
@@ -180,7 +186,7 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
     tree = _parse(frame)
     ours = _encode_back(tree)
     keys = -1
-    if nodes > limits.max_nodes or frame.count(b"{") + frame.count(b"[") > limits.max_depth:
+    if nodes > limits.max_nodes or len(delimiters) - delimiters.count(b",") > limits.max_depth:
         nodes, keys = _walk(tree, limits)
     if ours != frame and _colons(frame) != (keys if keys >= 0 else _walk(tree, limits)[1]):
         raise _malformed("duplicate-member", "an object names one member twice", tree=tree, code=INVALID_REQUEST)
@@ -189,15 +195,19 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
 
 def count_values(body: bytes) -> int:
     """How many values encoded JSON has, by the delimiters outside its strings (an empty container counts once more)."""
-    return _delimiters(_STRING.sub(b"", body))
-
-
-def _delimiters(frame: bytes) -> int:
-    return frame.count(b",") + frame.count(b"[") + frame.count(b"{") + 1
+    return len(_without_strings(body).translate(None, _ALL_ELSE)) + 1
 
 
 def _colons(frame: bytes) -> int:
-    return _STRING.sub(b"", frame).count(b":")
+    return _without_strings(frame).count(b":")
+
+
+def _without_strings(body: bytes) -> bytes:
+    # Escaped backslashes go first, so that whatever quote still has one before it ends no string. Outside of strings
+    # JSON has no backslash, and what stands after one there is never built.
+    if b"\\" in body:
+        body = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    return _STRING.sub(b"", body)
 
 
 def _parse(frame: bytes) -> Any:
@@ -275,7 +285,7 @@ def _message(tree: Any) -> Message:
 
 
 def _request_or_notification(tree: dict[str, Any]) -> Request | Notification:
-    _only(tree, {"jsonrpc", "id", "method", "params"})
+    _only(tree, _OF_A_REQUEST)
     method, params = tree["method"], tree.get("params")
     if type(method) is not str or not method or len(method) > _MAX_METHOD:
         raise _malformed("method", "a method is a short string", tree=tree, code=INVALID_REQUEST)
@@ -289,7 +299,7 @@ def _request_or_notification(tree: dict[str, Any]) -> Request | Notification:
 
 
 def _response(tree: dict[str, Any]) -> Response:
-    _only(tree, {"jsonrpc", "id", "result", "error"})
+    _only(tree, _OF_A_RESPONSE)
     if ("result" in tree) == ("error" in tree):
         raise _malformed("response", "a response has either a result or an error", tree=tree, code=INVALID_REQUEST)
     request_id = tree.get("id")
@@ -307,10 +317,10 @@ def _response(tree: dict[str, Any]) -> Response:
     return Response(request_id, error=error)
 
 
-def _only(tree: dict[str, Any], allowed: set[str]) -> None:
-    extra = sorted(tree.keys() - allowed)
-    if extra:
-        raise _malformed("extra-member", f"a message has no member {extra[0][:40]!r}", tree=tree, code=INVALID_REQUEST)
+def _only(tree: dict[str, Any], allowed: frozenset[str]) -> None:
+    if not tree.keys() <= allowed:
+        extra = min(tree.keys() - allowed)
+        raise _malformed("extra-member", f"a message has no member {extra[:40]!r}", tree=tree, code=INVALID_REQUEST)
 
 
 def _malformed(
