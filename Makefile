@@ -40,7 +40,7 @@ WORKERS ?= 2
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(STAMPS)/demo ## Attack unprotected servers, then the same servers behind Doorward
@@ -76,6 +76,10 @@ bench: setup $(STAMPS)/wheelhouse wheel ## Measure what Doorward costs, as users
 	@$(BIN)/python -m venv --clear $(CACHE)/shipped
 	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
 	$(BIN)/python bench/run.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: bench-relay
+bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout
+	@$(BIN)/python bench/relay.py $(ARGS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/dev ## Build the wheel into dist/
