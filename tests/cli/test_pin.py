@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -121,10 +123,23 @@ def test_the_lock_file_lies_beside_the_policy_that_was_named(place: Path) -> Non
     assert not (place / "state").exists()
 
 
-@pytest.mark.parametrize("words", [[], ["notes", *COMMAND], ["notes", "--name", "x"], ["--name", "x"]])
-def test_accept_takes_a_name_or_a_command(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+URL = "https://mcp.example.com/mcp"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["notes", *COMMAND],
+        ["notes", "--name", "x"],
+        ["--name", "x"],
+        ["--url", URL, *COMMAND],
+        ["notes", "--url", URL],
+    ],
+)
+def test_accept_takes_a_name_or_a_command_or_a_url(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     assert main(["pin", "accept", *words]) == 2
-    assert "takes either a pinned name or a command" in capsys.readouterr().err
+    assert "takes either a pinned name or a command or a URL" in capsys.readouterr().err
 
 
 def test_an_unknown_name_and_a_missing_command_are_errors(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,3 +159,57 @@ def test_json_tells_the_pin_and_the_difference(capsys: pytest.CaptureFixture[str
     second = json.loads(capsys.readouterr().out)
     assert [one["field"] for one in second["differences"]] == ["script_sha256"]
     assert second["known"] is True
+
+
+def test_a_url_is_shown_pinned_listed_and_removed(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    assert main(["pin", "accept", "--url", URL, "--name", "tickets"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[:2] == ["tickets", f"    url         {URL}"]
+    assert err == "doorward: note: whoever holds a certificate for mcp.example.com is taken for tickets\n"
+    pin = read(place / "state" / "doorward.lock")["tickets"]
+    assert (pin.kind, pin.url, pin.argv) == ("url", URL, ())
+    text = (place / "state" / "doorward.lock").read_text()
+    assert "argv" not in text
+    assert f'url = "{URL}"\n' in text
+    assert main(["pin", "list", "--json"]) == 0
+    [listed] = json.loads(capsys.readouterr().out)["pins"]
+    assert (listed["kind"], listed["url"]) == ("url", URL)
+    assert main(["pin", "remove", "tickets"]) == 0
+    assert read(place / "state" / "doorward.lock") == {}
+
+
+def test_a_url_on_loopback_is_pinned_with_the_user_that_listens(
+    capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+        assert main(["pin", "accept", "--url", url, "--name", "notes"]) == 0
+        assert f"    listener    owned by user {os.geteuid()} (" in capsys.readouterr().out
+        assert main(["pin", "accept", "notes"]) == 0
+        assert capsys.readouterr().out == "notes is pinned as it is already\n"
+    assert read(place / "state" / "doorward.lock")["notes"].owner == os.geteuid()
+    assert main(["pin", "accept", "--url", url]) == 2
+    assert "nobody can tell whose socket listens" in capsys.readouterr().err
+
+
+def test_another_url_is_accepted_under_the_name_and_shown(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    main(["pin", "accept", "--name", "tickets", *COMMAND])
+    main(["pin", "accept", "--url", URL, "--name", "tickets"])
+    capsys.readouterr()
+    assert main(["pin", "accept", "--url", f"{URL}/v2", "--name", "tickets"]) == 0
+    assert capsys.readouterr().out.startswith(f"url\n    - {URL}\n    + {URL}/v2\ntickets\n")
+    assert read(place / "state" / "doorward.lock")["tickets"].url == f"{URL}/v2"
+
+
+def test_a_url_with_a_secret_cannot_be_accepted_by_name(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    secret = "q7" * 18
+    assert main(["pin", "accept", "--name", "hub", "--url", f"{URL}?api_key={secret}"]) == 0
+    assert secret not in "".join(capsys.readouterr())
+    assert secret not in (place / "state" / "doorward.lock").read_text()
+    assert main(["pin", "accept", "hub"]) == 2
+    assert "doorward pin accept --name hub --url URL" in capsys.readouterr().err
+
+
+def test_a_url_that_could_be_read_otherwise_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pin", "accept", "--url", "http://127.0.0.1@evil.example/"]) == 2
+    assert "before an @" in capsys.readouterr().err

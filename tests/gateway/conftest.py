@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.gateway.foreign import Peer
 from tests.gateway.wrapping import World
 
 
@@ -17,3 +20,15 @@ def world(tmp_path: Path) -> Iterator[World]:
         world = World(tmp_path, Path(runtime))
         yield world
         world.stop()
+
+
+@pytest.fixture
+def peers() -> Iterator[Callable[..., Peer]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(*words: Any) -> Peer:
+            peer = Peer(*words)
+            stack.callback(peer.stop)
+            return peer
+
+        yield start

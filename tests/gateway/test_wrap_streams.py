@@ -153,11 +153,11 @@ def test_a_peer_that_does_not_read_is_given_up_after_the_write_timeout() -> None
     async def write() -> list[str]:
         broken: list[str] = []
         outlet = Outlet(writing, broken.append, timeout_s=0.05)
-        assert outlet.put(b"x" * MB)
+        assert outlet.put_line(b"x" * MB)
         async with asyncio.timeout(10):
             await outlet.drained()
         assert outlet.broken
-        assert not outlet.put(b"more")
+        assert not outlet.put_line(b"more")
         assert outlet.queued_bytes == 0
         return broken
 
@@ -175,7 +175,7 @@ def test_a_full_outlet_says_what_to_wait_for() -> None:
         broken: list[str] = []
         outlet = Outlet(writing, broken.append, timeout_s=10)
         while outlet.queued_bytes <= MAX_QUEUED_BYTES:
-            assert outlet.put(b"x" * MB)
+            assert outlet.put_line(b"x" * MB)
         assert outlet.is_full
         waiting = asyncio.create_task(outlet.room())
 

@@ -28,6 +28,16 @@ PIN = Pin(
 )
 
 
+URL_PIN = Pin(
+    name="tickets",
+    kind="url",
+    first_seen="2026-11-22T09:00:00Z",
+    accepted_by="first use",
+    url="http://127.0.0.1:8080/mcp",
+    owner=0,
+)
+
+
 def put(path: Path, *pins: Pin) -> None:
     update(path, lambda before: before | {pin.name: pin for pin in pins})
 
@@ -60,7 +70,7 @@ def test_the_text_is_sorted_whatever_the_order_of_acceptance(tmp_path: Path) -> 
 TEXT = st.text(alphabet=st.characters(codec="utf-8"), max_size=30)
 
 
-@given(st.tuples(TEXT, TEXT), TEXT)
+@given(st.tuples(TEXT, TEXT), TEXT.filter(bool))
 def test_any_words_are_read_as_they_were_and_shown_without_hidden_characters(argv: tuple[str, str], owner: str) -> None:
     import tomllib
 
@@ -171,6 +181,50 @@ def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str, w
     path = tmp_path / "doorward.lock"
     path.write_text(text)
     path.chmod(0o600)
+    with pytest.raises(PolicyError, match=what):
+        read(path)
+
+
+def test_a_url_has_a_pin_of_its_own_fields_beside_those_of_commands(tmp_path: Path) -> None:
+    path = tmp_path / "doorward.lock"
+    put(path, PIN, URL_PIN)
+    assert read(path) == {"notes": PIN, "tickets": URL_PIN}
+    assert path.read_text().partition('[pins."tickets"]\n')[2].splitlines() == [
+        'kind = "url"',
+        'first_seen = "2026-11-22T09:00:00Z"',
+        'accepted_by = "first use"',
+        'url = "http://127.0.0.1:8080/mcp"',
+        "owner = 0",
+    ]
+
+
+def test_a_file_of_an_older_release_is_read_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "doorward.lock"
+    path.write_text(
+        'version = 1\n\n[pins."notes"]\nkind = "command"\nargv = ["x"]\narguments_sha256 = "0"\nexecutable = "/x"\n'
+        'first_seen = "2026-11-22T09:00:00Z"\naccepted_by = "first use"\nexecutable_owner = 0\n'
+    )
+    path.chmod(0o600)
+    assert read(path)["notes"].executable_owner == 0
+    assert render(read(path)).endswith(path.read_text().partition("version")[2])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('url = "http', 'argv = ["x"]\nurl = "http', "`argv` is no field of a url"),
+        ('kind = "url"', 'kind = "command"', "missing required field `argv`"),
+        ('url = "http://127.0.0.1:8080/mcp"\n', "", "missing required field `url`"),
+        ('accepted_by = "first use"\n', "", "missing required field `accepted_by`"),
+        ("owner = 0", 'owner = "root"', "expected `int`"),
+    ],
+)
+def test_a_pin_of_a_url_that_is_none_is_refused(tmp_path: Path, old: str, new: str, what: str) -> None:
+    path = tmp_path / "doorward.lock"
+    put(path, URL_PIN)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
     with pytest.raises(PolicyError, match=what):
         read(path)
 

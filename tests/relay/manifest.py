@@ -349,6 +349,8 @@ ELSEWHERE: Final = {
     "test_errands": "issue 2: definitions and eras that Doorward asks for by itself",
     "test_endings": "architecture §4 and §9: sides that leave, frames that cannot be read",
     "test_crashes": "architecture §1, idea 3: a crash refuses",
+    "test_standing": "architecture §7, what a server asks, and `unsafe_standing_approvals` (issue 3)",
+    "test_grants": "architecture §7, what needs a grant, and revisions that cannot be judged (issue 3)",
     "test_manifest": "this table",
 }
 """Rooms of tests that stand for other pages than §4."""

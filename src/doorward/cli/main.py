@@ -46,10 +46,11 @@ class Verb(NamedTuple):
 
 VERBS: Final[dict[str, Verb]] = {
     "wrap": Verb("doorward.cli.wrap", "run one MCP server behind Doorward; goes into your client's mcp.json"),
+    "serve": Verb("doorward.cli.serve", "serve MCP servers over HTTP, each behind Doorward"),
     "consent": Verb("doorward.cli.consent", "answer, in another terminal, what Doorward asks"),
     "audit": Verb("doorward.cli.audit", "show what happened and why; verify that nobody changed the record"),
     "pin": Verb("doorward.cli.pin", "list, accept and remove what each server is known as"),
-    "policy": Verb("doorward.cli.policy", "show what is enforced, and what is not yet"),
+    "policy": Verb("doorward.cli.policy", "write and check a policy; show what is enforced, and what is not yet"),
     "demo": Verb("doorward.cli.demo", "attack servers without Doorward and behind it, on this machine", json_file=True),
 }
 

@@ -12,6 +12,7 @@ from doorward.errors import UsageError
 
 if TYPE_CHECKING:
     from doorward.gateway.identity.command import CommandIdentity
+    from doorward.gateway.identity.url import UrlIdentity
     from doorward.policy.lock import Pin, Pins
 
 _EXAMPLE = """\
@@ -19,6 +20,7 @@ examples:
   doorward pin list
   doorward pin accept notes
   doorward pin accept --name notes -- npx -y @modelcontextprotocol/server-filesystem@2025.3.28 ~/notes
+  doorward pin accept --url https://mcp.example.com/mcp --name tickets
   doorward pin remove notes
 """
 
@@ -34,12 +36,16 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     accept = actions.add_parser(
         "accept",
         parents=[common],
-        usage="doorward pin accept NAME\n       doorward pin accept [--name NAME] -- COMMAND…",
-        description="pin a server as it is now: one that is pinned, by its name, or one by its whole command",
+        usage="doorward pin accept NAME\n       doorward pin accept [--name NAME] -- COMMAND…\n"
+        "       doorward pin accept [--name NAME] --url URL",
+        description="pin a server as it is now: one that is pinned, by its name, or one by its whole command or URL",
         epilog=_EXAMPLE,
     )
-    accept.add_argument("pinned", nargs="?", metavar="NAME", help="pin anew the command that NAME has")
-    accept.add_argument("--name", help="the name given to wrap --name; without one, one is made of the command")
+    accept.add_argument("pinned", nargs="?", metavar="NAME", help="pin anew the command or URL that NAME has")
+    accept.add_argument(
+        "--name", help="the name that the server is given; without one, one is made of the command or URL"
+    )
+    accept.add_argument("--url", help="the URL of a server: https://, or http:// on this machine")
     accept.set_defaults(run=_accept, takes_command=True)
 
     remove = actions.add_parser("remove", parents=[common], description="forget a server: its next use is a first use")
@@ -67,13 +73,10 @@ def _list(args: argparse.Namespace) -> int:
 def _accept(args: argparse.Namespace) -> int:
     import time
 
-    from doorward.gateway.identity.command import identify
-    from doorward.gateway.identity.judgment import differences
     from doorward.policy.lock import read, update
 
     path = lock_path(args)
-    argv, name = _wanted(args, read(path))
-    identity = identify(argv, path=os.environ.get("PATH", os.defpath), cwd=os.getcwd(), name=name)
+    identity = _wanted(args, read(path))
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     fresh = identity.pin(first_seen=now, accepted_by=f"doorward pin accept, {_user()}")
     before: list[Pin | None] = []
@@ -81,7 +84,7 @@ def _accept(args: argparse.Namespace) -> int:
     def put(pins: Pins) -> Pins:
         old = pins.get(fresh.name)
         before.append(old)
-        if old is None or differences(old, identity):
+        if old is None or _differences(old, identity):
             pins[fresh.name] = fresh
         return pins
 
@@ -90,19 +93,46 @@ def _accept(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(args: argparse.Namespace, pins: Pins) -> tuple[tuple[str, ...], str]:
-    """The command to pin and the operator's name for it, empty where it is to be derived."""
-    if args.command and args.pinned is None:
-        return args.command, args.name or ""
-    if args.command or args.name is not None or args.pinned is None:
-        raise UsageError("pin accept takes either a pinned name or a command", hint="doorward pin accept --help")
+def _wanted(args: argparse.Namespace, pins: Pins) -> CommandIdentity | UrlIdentity:
+    """What to pin: a command, a URL, or what a name is pinned as, looked at anew."""
+    ways = (bool(args.command), args.url is not None, args.pinned is not None)
+    if sum(ways) != 1 or (args.pinned is not None and args.name is not None):
+        raise UsageError(
+            "pin accept takes either a pinned name or a command or a URL", hint="doorward pin accept --help"
+        )
+    if args.command:
+        return _command(args.command, args.name or "")
+    if args.url is not None:
+        return _url(args.url, args.name or "")
     pin = _pinned(args.pinned, pins)
     from doorward.gateway.identity.command import is_masked
 
-    if is_masked(pin):
-        hint = f"doorward pin accept --name {pin.name} -- COMMAND…"
-        raise UsageError(f"the command of {pin.name} holds a secret that the lock file does not keep", hint=hint)
-    return pin.argv, pin.name
+    if pin.url_sha256 or (not pin.url and is_masked(pin)):
+        what, rest = ("URL", "--url URL") if pin.url else ("command", "-- COMMAND…")
+        hint = f"doorward pin accept --name {pin.name} {rest}"
+        raise UsageError(f"the {what} of {pin.name} holds a secret that the lock file does not keep", hint=hint)
+    return _url(pin.url, pin.name) if pin.url else _command(pin.argv, pin.name)
+
+
+def _command(argv: tuple[str, ...], name: str) -> CommandIdentity:
+    from doorward.gateway.identity.command import identify
+
+    return identify(argv, path=os.environ.get("PATH", os.defpath), cwd=os.getcwd(), name=name)
+
+
+def _url(url: str, name: str) -> UrlIdentity:
+    from doorward.gateway.identity.url import identify_url
+
+    return identify_url(url, name)
+
+
+def _differences(pin: Pin, identity: CommandIdentity | UrlIdentity) -> tuple[tuple[str, str, str], ...]:
+    from doorward.gateway.identity import judgment, judgment_url
+    from doorward.gateway.identity.url import UrlIdentity
+
+    if isinstance(identity, UrlIdentity):
+        return judgment_url.differences(pin, identity)
+    return judgment.differences(pin, identity)
 
 
 def _remove(args: argparse.Namespace) -> int:
@@ -124,10 +154,8 @@ def _pinned(name: str, pins: Pins) -> Pin:
     raise UsageError(f"nothing is pinned as {name!r}", hint="doorward pin list")
 
 
-def _tell(args: argparse.Namespace, identity: CommandIdentity, before: Pin | None, after: Pin) -> None:
-    from doorward.gateway.identity.judgment import differences
-
-    changes = differences(before, identity) if before else ()
+def _tell(args: argparse.Namespace, identity: CommandIdentity | UrlIdentity, before: Pin | None, after: Pin) -> None:
+    changes = _differences(before, identity) if before else ()
     for note in identity.notes:
         terminal.say(note)
     if args.json:
@@ -145,21 +173,30 @@ def _tell(args: argparse.Namespace, identity: CommandIdentity, before: Pin | Non
 
 
 def _print_pin(pin: Pin) -> None:
+    terminal.write(pin.name, style=terminal.BOLD)
+    rows = _url_rows(pin) if pin.url else _command_rows(pin)
+    for title, text in (*rows, ("first seen", pin.first_seen), ("accepted by", pin.accepted_by)):
+        if text:
+            terminal.write(f"    {title:<11} {text}")
+
+
+def _url_rows(pin: Pin) -> tuple[tuple[str, str], ...]:
+    from doorward.gateway.identity.url import owned_by
+
+    digest = f"  sha256 {pin.url_sha256}" if pin.url_sha256 else ""
+    return ("url", f"{pin.url}{digest}"), ("listener", f"owned by {owned_by(pin.owner)}" if pin.owner >= 0 else "")
+
+
+def _command_rows(pin: Pin) -> tuple[tuple[str, str], ...]:
     import shlex
 
-    terminal.write(pin.name, style=terminal.BOLD)
     owner = f"owned by user {pin.executable_owner}" if pin.executable_owner >= 0 else ""
-    rows = (
+    return (
         ("command", shlex.join(pin.argv)),
         ("executable", f"{pin.executable}  {owner or f'sha256 {pin.executable_sha256}'}"),
         ("script", f"{pin.script}  sha256 {pin.script_sha256}" if pin.script else ""),
         ("package", f"{pin.package}  {f'sha256 {pin.package_sha256}' if pin.package_sha256 else ''}".rstrip()),
-        ("first seen", pin.first_seen),
-        ("accepted by", pin.accepted_by),
     )
-    for title, text in rows:
-        if text:
-            terminal.write(f"    {title:<11} {text}")
 
 
 def _user() -> str:

@@ -1,15 +1,18 @@
-"""``doorward policy show``: what is enforced, by which control, and what is not enforced yet."""
+"""``doorward policy show``: what is enforced, by which control, what is not enforced yet, and why each value is what it
+is. The actions that concern the file itself are in `doorward.cli.policy_file`.
+"""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from doorward.cli import terminal
+from doorward.cli import policy_file, terminal
 from doorward.cli.places import policy_path
 
 if TYPE_CHECKING:
     from doorward.policy.model import Policy, ServerPolicy
+    from doorward.policy.origins import Setting
     from doorward.policy.profiles import Row
 
 _NOT_YET = "not enforced yet"
@@ -19,41 +22,59 @@ examples:
   doorward policy show
   doorward policy show --profile strict
   doorward policy show --json
+  doorward policy init --profile strict
+  doorward policy check doorward.toml
 """
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
-    """Add ``policy`` and its one verb to the command line."""
-    policy = verbs.add_parser("policy", description="show what is enforced, and what is not yet", epilog=_EXAMPLE)
-    actions = policy.add_subparsers(dest="action", metavar="show", required=True)
+    """Add ``policy`` and its actions to the command line."""
+    policy = verbs.add_parser(
+        "policy",
+        description="write and check a policy file; show what is enforced, and what is not yet",
+        epilog=_EXAMPLE,
+    )
+    actions = policy.add_subparsers(dest="action", metavar="{show,init,check,schema}", required=True)
     show = actions.add_parser(
         "show",
         parents=[common],
-        description="print every default of the profile in force, its control, and what your policy file adds",
+        description="print every default of the profile in force, its control, what your policy file adds, and where "
+        "each value comes from",
         epilog=_EXAMPLE,
     )
     show.add_argument(
         "--profile", metavar="NAME", help="show this profile (standard, strict) as shipped, without a file"
     )
     show.set_defaults(run=_show)
+    policy_file.register(actions, common)
 
 
 def _show(args: argparse.Namespace) -> int:
     # Imported here: help costs nothing.
-    from doorward.policy.load import load
-    from doorward.policy.model import Policy, sealed
-    from doorward.policy.profiles import values
+    from doorward.policy.load import explained
 
     as_shipped = args.profile is not None
-    policy = sealed(Policy(args.profile, values(args.profile))) if as_shipped else load(policy_path(args))
+    policy, settings = _shipped(args.profile) if as_shipped else explained(policy_path(args))
     if args.json:
-        terminal.write_json(_as_json(policy))
+        terminal.write_json(_as_json(policy, settings))
     else:
         _print(policy)
+        if not as_shipped:  # there each value is the profile's, and the rows have said so
+            _print_settings(settings)
     return 0
 
 
-def _as_json(policy: Policy) -> dict[str, Any]:
+def _shipped(profile: str) -> tuple[Policy, tuple[Setting, ...]]:
+    from doorward.policy.model import Policy, sealed
+    from doorward.policy.origins import Origins
+    from doorward.policy.profiles import values
+
+    policy = sealed(Policy(profile, values(profile)))
+    named, *rest = Origins(policy, {}, None).settings()
+    return policy, (named._replace(origin="--profile"), *rest)
+
+
+def _as_json(policy: Policy, settings: tuple[Setting, ...]) -> dict[str, Any]:
     import msgspec
 
     from doorward.policy.profiles import ROWS
@@ -70,6 +91,7 @@ def _as_json(policy: Policy) -> dict[str, Any]:
         }
         for row in ROWS
     ]
+    effective["settings"] = [{"key": list(one.key), "value": one.value, "from": one.origin} for one in settings]
     return effective
 
 
@@ -102,12 +124,14 @@ def _print_row(row: Row, profile: str) -> None:
 def _overrides(policy: Policy) -> list[str]:
     """What the file says beside its servers, where that is not the profile's own value."""
     from doorward.policy.model import HOLD_SECONDS
-    from doorward.policy.profiles import describe_sizes, values, weakened
+    from doorward.policy.profiles import describe_limits, describe_sizes, values, weakened
 
     usual = values(policy.profile)
     lines = []
     if policy.sizes != usual.sizes:
         lines.append(f"sizes: {describe_sizes(policy.sizes)}")
+    if policy.limits != usual.limits:
+        lines.append(f"limits: {describe_limits(policy.limits)}")
     if policy.log_floor != usual.log_floor:
         lines.append(f"log floor: {policy.log_floor}")
     if policy.hold_seconds != HOLD_SECONDS:
@@ -118,7 +142,11 @@ def _overrides(policy: Policy) -> list[str]:
 def _print_server(server: ServerPolicy) -> None:
     terminal.write()
     terminal.write("every server" if server.name == "*" else f"server {server.name}", style=terminal.BOLD)
-    for title, entries in (("read", server.read), ("write", server.write), ("env", server.env)):
+    if server.served:
+        how = f"{server.url} ({server.transport})" if server.url else " ".join(server.command)
+        _print_wrapped(f"at {server.served_path}: {how}")
+    lists = (("read", server.read), ("write", server.write), ("env", server.env), ("grants", server.grants))
+    for title, entries in lists:
         if entries:
             _print_wrapped(f"{title}: {', '.join(entries)}")
     for name, tool in server.tools.items():
@@ -127,6 +155,17 @@ def _print_server(server: ServerPolicy) -> None:
         for argument, constraints in tool.arguments.items():
             rules = ", ".join(f"{rule.kind} {rule.value}".rstrip() for rule in constraints)
             _print_wrapped(f"tool {name}, argument {argument}: {rules}")
+
+
+def _print_settings(settings: tuple[Setting, ...]) -> None:
+    import json
+
+    from doorward.policy.shapes import spelt
+
+    terminal.write()
+    terminal.write("where each value comes from", style=terminal.BOLD)
+    for one in settings:
+        _print_wrapped(f"{spelt(one.key)} = {json.dumps(one.value, ensure_ascii=False)} [{one.origin}]")
 
 
 def _print_wrapped(text: str) -> None:

@@ -6,21 +6,17 @@ from __future__ import annotations
 
 import gc
 import os
-import pwd
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from doorward.confine import process, profile
-from doorward.confine.environment import own_environment
-from doorward.errors import IdentityError
 from doorward.gateway import defences
-from doorward.gateway.clock import Clock
+from doorward.gateway.clock import Clock, written
+from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
 from doorward.gateway.identity import judgment
 from doorward.gateway.identity.command import CommandIdentity, identify
+from doorward.gateway.identity.owners import user_name
 from doorward.policy import lock
-from doorward.policy.home import home
 from doorward.policy.identity import Principal
 from doorward.policy.model import Policy
 from doorward.policy.profiles import weakened
@@ -31,31 +27,6 @@ if TYPE_CHECKING:
 
 
 _WARM_AFTER_S = 0.2  # once `initialize` is answered; the budget of start-up is 100 to 200 ms
-
-
-class Places(msgspec.Struct, frozen=True):
-    """Where this gateway keeps things: state, sockets, pins, and the folder of its configuration.
-
-    ``policies`` are the folders in which a policy would be looked for, there or not.
-    """
-
-    state: Path
-    runtime: Path
-    lock: Path
-    config: Path
-    policies: tuple[Path, ...] = ()
-
-
-class WrapOptions(msgspec.Struct, frozen=True):
-    """What the operator wrote on the command line of ``doorward wrap``."""
-
-    command: tuple[str, ...]
-    name: str = ""
-    read: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    as_json: bool = False
-    unsafe_no_sandbox: bool = False
 
 
 def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process.Launcher) -> int:
@@ -71,10 +42,10 @@ def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process
         options.command, path=os.environ.get("PATH", os.defpath), cwd=str(Path.cwd()), name=options.name
     )
     verdict = judgment.judge(identity, lock.read(places.lock), policy.profile)
-    walls = _walls(options, identity, policy, places)
+    walls = walls_of(options, identity, policy, places)
     session = _Session(options, policy, places, identity, clock, armed, walls)
     if isinstance(verdict, judgment.Changed):
-        raise _changed(identity, verdict, places)
+        raise changed(identity, verdict, places)
     if isinstance(verdict, judgment.NearMiss) or (isinstance(verdict, judgment.First) and verdict.asks):
         session.ask_first(verdict)
     child = session.start_child(launcher)
@@ -84,38 +55,6 @@ def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process
         child.close()
         for descriptor in (child.stdout, child.stderr):
             os.close(descriptor)
-
-
-def _walls(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> profile.SandboxProfile:
-    said = policy.for_server(identity.name)
-    return profile.derive(
-        # What was identified is what is executed, not what a second search would find.
-        (identity.invoked, *options.command[1:]),
-        environ=own_environment(),
-        cwd=str(Path.cwd()),
-        home=str(home()),
-        state=str(places.state),
-        config=str(places.config),
-        server=identity.name,
-        read=(*said.read, *options.read),
-        write=(*said.write, *options.write),
-        grants=(*said.env, *options.env),
-        profile=_profile_name(policy),
-        also_own=(str(places.runtime), *map(str, places.policies)),
-    )
-
-
-def _profile_name(policy: Policy) -> Literal["standard", "strict"]:
-    return "strict" if policy.profile == "strict" else "standard"
-
-
-def _changed(identity: CommandIdentity, verdict: judgment.Changed, places: Places) -> IdentityError:
-    told = "; ".join(f"{field}: pinned {old}, found {new}" for field, old, new in verdict.differences)
-    pin = lock.read(places.lock).get(identity.name)
-    return IdentityError(
-        f"{identity.name} is not what it was pinned as: {told}",
-        hint=f"if you changed it: {judgment.accept_hint(identity, pin)}",
-    )
 
 
 class _Session:
@@ -152,50 +91,29 @@ class _Session:
         import asyncio
         import signal
 
-        from doorward.gateway.consent import first_use
+        from doorward.gateway.identity import first_use_of_commands
 
         archive, reporter = self._load()
         archive.wait_open()
-        why = "the profile asks at the first use of each server"
-        if isinstance(verdict, judgment.NearMiss):
-            why = f"its name can be mistaken for the known server {verdict.of}: {verdict.why}"
-        asked = first_use.Asked(
-            server=self._server,
+        asking = first_use_of_commands.ask(
+            self._identity,
+            verdict,
+            self._walls,
             principal=principal(),
             policy=self._policy,
-            why=why,
-            command=self._identity.pin(first_seen="", accepted_by="").argv,
-            folders=tuple(
-                f"{folder.path} ({'read and write' if folder.write else 'read'})" for folder in self._walls.folders
-            ),
-            hint=judgment.accept_hint(self._identity),
-        )
-        asking = first_use.ask(
-            asked,
-            runtime=self._places.runtime,
-            state=self._places.state,
+            places=self._places,
             archive=archive,
             clock=self._clock.now,
+            reporter=reporter,
         )
         stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)  # whoever waits for a person may stop waiting
-            answer = asyncio.run(asking)
+            asyncio.run(asking)
             signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
         except BaseException:  # an interrupt as well: the archive's thread ends before we do
             archive.close()
             raise
-        at = _iso(self._clock.now())
-        lock.update(
-            self._places.lock, lambda pins: self._pinned(pins, self._identity.pin(first_seen=at, accepted_by=answer.by))
-        )
-        reporter.say(f"{self._identity.name} was accepted by {answer.by}")
-
-    def _pinned(self, pins: lock.Pins, pin: lock.Pin) -> lock.Pins:
-        """``pins`` with what was agreed to, unless somebody pinned something else under that name meanwhile."""
-        if pin.name in pins and judgment.differences(pins[pin.name], self._identity):
-            raise IdentityError(f"{pin.name} was pinned as something else while this was asked", hint="start it again")
-        return pins | {pin.name: pin}
 
     def run(self, child: process.Child, *, first_use: bool) -> int:
         archive, reporter = self._load()
@@ -213,10 +131,10 @@ class _Session:
             archive.close()
 
     def _record_first_use(self) -> None:
-        at = _iso(self._clock.now())
+        at = written(self._clock.now())
         verdict = judgment.record_first_use(self._places.lock, self._identity, self._policy.profile, at=at)
         if isinstance(verdict, judgment.Changed):  # another wrap was first, with something else
-            raise _changed(self._identity, verdict, self._places)
+            raise changed(self._identity, verdict, self._places)
 
     def _load(self) -> tuple[Archive, Reporter]:
         """The archive opens in its own thread while the rest is imported."""
@@ -284,7 +202,7 @@ class _Session:
             label=self._identity.name,
             on_answer=lambda answer: performers[0].answered(answer),  # noqa: PLW0108 - it is not there yet
             on_notice=reporter.say,
-            unheard=child.supervisor,
+            unheard=(child.supervisor,),
         )
         await consent.open()
         try:
@@ -313,18 +231,9 @@ class _Session:
 
 def principal() -> Principal:
     """On stdio: the OS user we run as, and the program that started us."""
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = str(os.geteuid())
+    user = os.geteuid()
     try:
         parent = str(Path(f"/proc/{os.getppid()}/exe").readlink())
     except OSError:
         parent = "an unreadable program"
-    return Principal(f"user:{user}", f"operating system user {os.geteuid()}, started by {parent}")
-
-
-def _iso(now_us: int) -> str:
-    import datetime
-
-    return datetime.datetime.fromtimestamp(now_us // 1_000_000, datetime.UTC).isoformat().replace("+00:00", "Z")
+    return Principal(f"user:{user_name(user)}", f"operating system user {user}, started by {parent}")

@@ -18,3 +18,8 @@ class Clock:
 
     def now(self) -> int:
         return self._epoch_us + (time.monotonic_ns() - self._started_ns) // 1000
+
+
+def written(now_us: int) -> str:
+    """A time of `Clock.now` to the second, as pins and people have it: ``2026-11-22T09:00:00Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_us // 1_000_000))

@@ -13,12 +13,26 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from doorward.relay.commands import Send
 from doorward.wire.lines import LineSplitter, Overlong
 
 READ_BYTES = 64 * 1024
 MAX_QUEUED_BYTES = 32 * 1024 * 1024  # twice the largest message from a server
 WRITE_TIMEOUT_S = 30.0
+
+
+class Port(Protocol):
+    """One side of a link, as messages leave for it. ``put`` never blocks; what cannot leave yet is queued, bounded."""
+
+    @property
+    def broken(self) -> bool: ...
+    @property
+    def is_full(self) -> bool: ...
+    def put(self, send: Send) -> bool: ...
+    async def room(self) -> None: ...
+    async def drained(self) -> None: ...
 
 
 def can_poll(descriptor: int) -> bool:
@@ -154,8 +168,12 @@ class Outlet:
         if self._polls:
             os.set_blocking(descriptor, False)
 
-    def put(self, line: bytes) -> bool:
-        """Queue one line; False when nobody reads it any more."""
+    def put(self, send: Send) -> bool:
+        """Queue one message; False when nobody reads it any more."""
+        return self.put_line(send.body)
+
+    def put_line(self, line: bytes) -> bool:
+        """The same of a line."""
         if self.broken:
             return False
         self._queue.append(memoryview(line + b"\n"))
@@ -183,6 +201,8 @@ class Outlet:
         self._stop()
         self.broken = True
         self._queue.clear()
+        self.queued_bytes = 0
+        self._wake()
         os.close(self._descriptor)
 
     def _wait(self) -> asyncio.Future[None]:

@@ -48,6 +48,13 @@ class Reporter:
         if hint:
             self._write(f"doorward: hint: {hint}".encode())
 
+    def serving(self, name: str, url: str) -> None:
+        """A server can be reached now."""
+        if self._as_json:
+            self._write(msgspec.json.encode({"event": "serving", "server": name, "url": url}))
+        else:
+            self._write(f"doorward: serving {name} at {url}".encode())
+
     def refused(self, entry: Entry) -> None:
         """One refusal, with what explains it. The archive has all of it."""
         findings = [f for f in entry.findings if f.effect == "DENY"] or list(entry.findings)

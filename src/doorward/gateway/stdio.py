@@ -13,18 +13,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from doorward.confine.process import Child
-from doorward.errors import MalformedMessageError
-from doorward.gateway.foresight import Foresight
+from doorward.gateway.arrivals import Arrivals, limits_of
 from doorward.gateway.perform import Performer
 from doorward.gateway.ports import Intake, Outlet, readable
 from doorward.gateway.reporter import Reporter
-from doorward.judge.vocabulary import RealPath, Side
 from doorward.policy.model import Policy
-from doorward.relay.commands import Arrived, Closed, Unreadable
-from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
+from doorward.relay.commands import Closed
 from doorward.wire.lines import Overlong
 
-_SAMPLE_BYTES: Final = 512
 _MAX_STDERR_LINE: Final = 64 * 1024
 # How long a server may take to end by itself: after its stdin was closed while calls are still open, without any, and
 # after it was asked by a signal. The MCP lifecycle names these steps and leaves the times to the client.
@@ -43,11 +39,8 @@ class StdioDoor:
         self._child = child
         self._reporter = reporter
         self._clock = clock
-        sizes = policy.sizes
-        to_server = FrameLimits(sizes.to_server_bytes, sizes.depth, sizes.nodes)
-        from_server = FrameLimits(sizes.from_server_bytes, sizes.depth, sizes.list_nodes)
-        self._limits: dict[Side, FrameLimits] = {"client": to_server, "server": from_server}
-        self._foresight = Foresight()
+        self._sizes = policy.sizes
+        self._limits = limits_of(policy.sizes)
         self._ending = asyncio.Event()
         self._passed_on: signal.Signals | None = None  # a signal that we got, and the server with us
         self._why = ""
@@ -57,12 +50,13 @@ class StdioDoor:
 
     async def run(self, performer: Performer) -> int:
         self._performer = performer
+        arrivals = Arrivals(performer, self._sizes)
         asyncio.get_running_loop().set_exception_handler(self._crashed)
         self._watch_signals()
         performer.begin()
-        server = asyncio.create_task(self._read_server())
+        server = asyncio.create_task(self._read_server(arrivals))
         stderr = asyncio.create_task(self._read_stderr())
-        client = asyncio.create_task(self._read_client())
+        client = asyncio.create_task(self._read_client(arrivals))
         ended = asyncio.create_task(self._child_ended())
         stopping = asyncio.create_task(self._ending.wait())
         try:
@@ -97,17 +91,16 @@ class StdioDoor:
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
-    async def _read_client(self) -> None:
-        limit = self._limits["client"].max_bytes
-        await Intake(STDIN, limit, lambda line: self._arrive(line, "client")).run()
+    async def _read_client(self, arrivals: Arrivals) -> None:
+        await Intake(STDIN, self._limits["client"].max_bytes, lambda line: arrivals.take(line, "client")).run()
         await self._client_left()
 
-    async def _read_server(self) -> None:
+    async def _read_server(self, arrivals: Arrivals) -> None:
         def take(line: bytes | Overlong) -> Awaitable[None] | None:
             if isinstance(line, bytes) and line.lstrip()[:1] not in (b"{", b"["):
                 self._reporter.pass_on(line, self._clock(), "stdout")
                 return None
-            return self._arrive(line, "server")
+            return arrivals.take(line, "server")
 
         await Intake(self._child.stdout, self._limits["server"].max_bytes, take).run()
 
@@ -117,36 +110,6 @@ class StdioDoor:
             self._reporter.pass_on(whole, self._clock(), "stderr")
 
         await Intake(self._child.stderr, _MAX_STDERR_LINE, take).run()
-
-    def _arrive(self, line: bytes | Overlong, sender: Side) -> Awaitable[None] | None:
-        """One line into the relay. Returns what must be awaited before the next one: what the message made us look up,
-        or room for what it caused.
-        """
-        performer = self._performing()
-        limits = self._limits[sender]
-        if isinstance(line, Overlong):
-            problem = MalformedMessageError("frame-bytes", f"{line.size} bytes in one line, at most {limits.max_bytes}")
-            performer.feed(Unreadable(problem, sender, 0, performer.facts(), line.head + line.tail))
-            return performer.full()
-        try:
-            frame = decode(line, limits)
-        except MalformedMessageError as problem:
-            sample = line if len(line) <= 2 * _SAMPLE_BYTES else line[:_SAMPLE_BYTES] + line[-_SAMPLE_BYTES:]
-            performer.feed(Unreadable(problem, sender, 0, performer.facts(), sample))
-            return performer.full()
-        questions = performer.relay.foresee(frame, sender)
-        if questions:
-            return self._arrive_informed(frame, questions, sender)
-        performer.feed(Arrived(frame, sender, 0, performer.facts()))
-        return performer.full()
-
-    async def _arrive_informed(self, frame: Decoded, questions: tuple[RealPath, ...], sender: Side) -> None:
-        performer = self._performing()
-        answers = await self._foresight.answer(questions)
-        performer.feed(Arrived(frame, sender, 0, performer.facts(answers)))
-        waiting = performer.full()
-        if waiting is not None:
-            await waiting
 
     # -- how it ends --------------------------------------------------------------------------------------------------
 

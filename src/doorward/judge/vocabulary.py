@@ -88,7 +88,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     @property
     def word(self) -> str:
-        return {None: "ALLOW", Effect.ASK: "ASK", Effect.DENY: "DENY"}[self.effect]
+        return "ALLOW" if self.effect is None else self.effect.name
 
 
 def decide(findings: tuple[Finding, ...], policy: str) -> Decision:
@@ -116,7 +116,7 @@ class Facts(msgspec.Struct, frozen=True):
     fresh: bytes
     consent: bool = False
     answers: Mapping[RealPath, str | None] = {}
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, tuple[str, ...]] | None = None  # of the HTTP request, names in lower case; None: no HTTP
 
 
 class SealedState(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from doorward.policy.identity import name_problem
 from doorward.policy.trusted import read_trusted
 
 COMMAND: Final = "command"
+URL: Final = "url"
 VERSION: Final = 1
 
 _HEAD: Final = """\
@@ -41,22 +42,35 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     of ``executable_sha256``, since the system replaces it at every update. ``script`` is what the interpreter runs;
     ``package`` is ``name version`` (the name alone where no version was given) and ``package_sha256`` is over what
     describes the installed package. ``first_seen`` is UTC; ``accepted_by`` says who took it in and how.
+
+    A server that is reached by URL has ``url`` in place of all that. Where values that look like secrets are masked in
+    it, ``url_sha256`` is over the real one. ``owner`` is the user id that owns the listening socket on loopback.
     """
 
     name: str
     kind: str
-    argv: tuple[str, ...]
-    arguments_sha256: str
-    executable: str
-    first_seen: str
-    accepted_by: str
+    argv: tuple[str, ...] = ()
+    arguments_sha256: str = ""
+    executable: str = ""
+    first_seen: str = ""
+    accepted_by: str = ""
     executable_sha256: str = ""
     executable_owner: int = -1
     script: str = ""
     script_sha256: str = ""
     package: str = ""
     package_sha256: str = ""
+    url: str = ""
+    url_sha256: str = ""
+    owner: int = -1
 
+
+_ALWAYS: Final = ("first_seen", "accepted_by")
+_NEEDED: Final = {COMMAND: ("argv", "arguments_sha256", "executable", *_ALWAYS), URL: ("url", *_ALWAYS)}
+_ALLOWED: Final = {
+    COMMAND: frozenset(Pin.__struct_fields__) - {"url", "url_sha256", "owner"},
+    URL: frozenset({"name", "kind", "url", "url_sha256", "owner", *_ALWAYS}),
+}
 
 Pins = dict[str, Pin]
 
@@ -140,8 +154,12 @@ def _pin(name: str, table: Any) -> Pin:
     if problem := name_problem(name):
         raise ValueError(problem)
     pin = msgspec.convert({"name": name, **table}, Pin)
-    if pin.kind != COMMAND:
+    if pin.kind not in _NEEDED:
         raise ValueError(f"kind {pin.kind!r} is not known")
+    if missing := [field for field in _NEEDED[pin.kind] if not getattr(pin, field)]:
+        raise ValueError(f"object missing required field `{missing[0]}`")
+    if strange := [field for field in table if field not in _ALLOWED[pin.kind]]:
+        raise ValueError(f"`{strange[0]}` is no field of a {pin.kind}")
     return pin
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # a policy is built, never decoded: without a file, start-up 
     from doorward.content.arguments import Constraint
 
 EVERY_SERVER: Final = "*"
+STREAMABLE: Final = "streamable"
+TRANSPORTS: Final = (STREAMABLE, "sse")
 HOLD_SECONDS: Final = 45  # clients give up after 60, and the answer must still reach them
 _DOMAIN: Final = b"doorward/policy/1\0"
 _T = TypeVar("_T")
@@ -39,6 +41,19 @@ class Sizes(msgspec.Struct, frozen=True, gc=False):
     headers_bytes: int
 
 
+class Limits(msgspec.Struct, frozen=True, gc=False):
+    """How much one principal may have at once: open legacy sessions, requests in flight, child processes.
+
+    ``in_flight_bytes`` is of the whole process, not of one principal: bytes of messages that were read and not yet
+    passed on or answered.
+    """
+
+    sessions: int
+    concurrent: int
+    children: int
+    in_flight_bytes: int
+
+
 class ProfileValues(msgspec.Struct, frozen=True):
     """What a profile decides, as values that controls read. `doorward.policy.profiles` says why each is what it is.
 
@@ -52,6 +67,7 @@ class ProfileValues(msgspec.Struct, frozen=True):
     """
 
     sizes: Sizes
+    limits: Limits
     log_floor: str
     ask_first_use: bool
     ask_every_tool_call: bool
@@ -73,18 +89,82 @@ class ToolPolicy(msgspec.Struct, frozen=True):
     arguments: dict[str, tuple[Constraint, ...]] = {}
 
 
+class StandingApproval(msgspec.Struct, frozen=True):
+    """A yes in advance: what servers may ask of a client without a question to a person, and until when.
+
+    ``asks`` names the client's capabilities that are meant: sampling, elicitation, roots. ``lasts`` is the end as it
+    was written, a date or a time from the start of the process (``12h``). ``until_us`` is the instant that it means
+    (microseconds since the epoch, UTC) and no part of the policy's digest, so that two processes and a reload under one
+    file have one policy.
+    """
+
+    asks: tuple[str, ...]
+    lasts: str
+    until_us: int
+
+    def covers(self, capability: str, now: int) -> bool:
+        """Whether it speaks of ``capability`` and has not ended at ``now`` (microseconds since the epoch)."""
+        return capability in self.asks and now < self.until_us
+
+
 class ServerPolicy(msgspec.Struct, frozen=True):
-    """What the operator says of one server: folders it may read or write (absolute), variables it gets, its tools."""
+    """What the operator says of one server.
+
+    Folders it may read or write (absolute), variables it gets, its tools; ``grants`` names capabilities that pass,
+    exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in advance.
+
+    Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
+    table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
+    ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
+    """
 
     name: str
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     tools: dict[str, ToolPolicy] = {}
+    grants: tuple[str, ...] = ()
+    standing: tuple[StandingApproval, ...] = ()
+    url: str = ""
+    command: tuple[str, ...] = ()
+    path: str = ""
+    transport: str = STREAMABLE
+
+    @property
+    def served(self) -> bool:
+        """Whether the table says where the server is, so that ``doorward serve`` serves it."""
+        return bool(self.url or self.command)
+
+    @property
+    def served_path(self) -> str:
+        """The path of the endpoint that clients use."""
+        return self.path or f"/{self.name}/mcp"
 
     def tool(self, name: str) -> ToolPolicy:
         """What is said of the tool ``name``, exactly; nothing, if nothing is."""
         return self.tools.get(name) or ToolPolicy()
+
+
+class ServeSettings(msgspec.Struct, frozen=True):
+    """How ``doorward serve`` is reached.
+
+    ``listen`` is HOST:PORT of a loopback address: TLS is for a reverse proxy. ``allow_users`` are names or numbers of
+    OS users beside our own that may connect over loopback; whether they exist is not looked up here. ``public_url`` is
+    what clients call it behind a reverse proxy: its host is allowed as Host, its origin as Origin, beside
+    ``allowed_hosts`` and ``allowed_origins``. ``trusted_proxies`` are networks whose word on the client is believed.
+    A legacy session ends after ``idle_seconds`` without a message or an open stream, and after ``max_seconds`` at the
+    latest. ``drain_seconds`` is how long calls in flight may take when we stop.
+    """
+
+    listen: str = "127.0.0.1:8484"
+    allow_users: tuple[str, ...] = ()
+    public_url: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    idle_seconds: int = 1800
+    max_seconds: int = 86_400
+    drain_seconds: int = 10
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -92,8 +172,9 @@ class Policy(msgspec.Struct, frozen=True):
 
     ``values`` are those of ``profile`` after the overrides of the file. ``hold_seconds`` is how long a call waits for
     a person before its client hears that it waits. ``claim_seconds`` is how long
-    an approval that came too late may still release one repeat. ``observe_until`` is an ISO date, or empty. ``digest``
-    is the hexadecimal SHA-256 over all of this except ``source``, the file it came from (empty: none).
+    an approval that came too late may still release one repeat. ``observe_until`` is an ISO date, or empty.
+    ``standing`` holds the yeses in advance that are for every server. ``digest`` is the hexadecimal SHA-256 over all of
+    this as it was written, except ``source``, the file it came from (empty: none).
     """
 
     profile: str
@@ -102,12 +183,18 @@ class Policy(msgspec.Struct, frozen=True):
     claim_seconds: int = 300
     servers: dict[str, ServerPolicy] = {}
     observe_until: str = ""
+    serve: ServeSettings = ServeSettings()
+    standing: tuple[StandingApproval, ...] = ()
     source: str = ""
     digest: str = ""
 
     @property
     def sizes(self) -> Sizes:
         return self.values.sizes
+
+    @property
+    def limits(self) -> Limits:
+        return self.values.limits
 
     @property
     def log_floor(self) -> str:
@@ -117,18 +204,21 @@ class Policy(msgspec.Struct, frozen=True):
         """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds.
 
         There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
-        tool, the exact table decides; constraints of both must hold.
+        tool, the exact table decides; constraints of both must hold; grants and standing approvals of both count, and
+        so do standing approvals of the whole policy. Where a server is, only its own table says.
         """
         every = self.servers.get(EVERY_SERVER, ServerPolicy(EVERY_SERVER))
         exact = self.servers.get(name, ServerPolicy(name))
         if name == EVERY_SERVER:
             exact = ServerPolicy(name)
-        return ServerPolicy(
-            name,
+        return msgspec.structs.replace(
+            exact,
             read=_both(every.read, exact.read),
             write=_both(every.write, exact.write),
             env=_both(every.env, exact.env),
             tools={tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools},
+            grants=_both(every.grants, exact.grants),
+            standing=_both(_both(self.standing, every.standing), exact.standing),
         )
 
     def observes(self, today: str) -> bool:
@@ -138,9 +228,22 @@ class Policy(msgspec.Struct, frozen=True):
 
 def sealed(policy: Policy) -> Policy:
     """``policy`` with the digest of what it says."""
-    said = msgspec.structs.replace(policy, source="", digest="")
+    said = msgspec.structs.replace(
+        policy,
+        standing=_as_written(policy.standing),
+        servers={
+            name: msgspec.structs.replace(server, standing=_as_written(server.standing))
+            for name, server in policy.servers.items()
+        },
+        source="",
+        digest="",
+    )
     encoded = msgspec.json.encode(said, order="sorted")
     return msgspec.structs.replace(policy, digest=hashlib.sha256(_DOMAIN + encoded).hexdigest())
+
+
+def _as_written(standing: tuple[StandingApproval, ...]) -> tuple[StandingApproval, ...]:
+    return tuple(msgspec.structs.replace(one, until_us=0) for one in standing)
 
 
 def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:

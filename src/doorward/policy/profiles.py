@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from doorward.errors import UsageError
-from doorward.policy.model import Policy, ProfileValues, Sizes
+from doorward.policy.model import EVERY_SERVER, Limits, Policy, ProfileValues, ServerPolicy, Sizes, StandingApproval
 from doorward.protocol.versions import LOG_LEVELS
 
 STANDARD: Final = "standard"
@@ -42,9 +42,18 @@ _STANDARD_SIZES: Final = Sizes(
 )
 _QUARTER: Final = Sizes(**{name: size // 4 for name, size in msgspec.structs.asdict(_STANDARD_SIZES).items()})
 
+# One client keeps a session or two open and a handful of calls in flight; what runs away reaches these soon, a person
+# never. In-flight bytes are of the whole process: sixteen of the largest answers at once.
+_STANDARD_LIMITS: Final = Limits(sessions=32, concurrent=64, children=16, in_flight_bytes=256 * _MIB)
+_TENTH: Final = msgspec.structs.replace(
+    _STANDARD_LIMITS,
+    **{name: getattr(_STANDARD_LIMITS, name) // 10 for name in ("sessions", "concurrent", "children")},
+)
+
 _VALUES: Final = {
     STANDARD: ProfileValues(
         sizes=_STANDARD_SIZES,
+        limits=_STANDARD_LIMITS,
         log_floor="info",
         ask_first_use=False,
         ask_every_tool_call=False,
@@ -55,6 +64,7 @@ _VALUES: Final = {
     ),
     STRICT: ProfileValues(
         sizes=_QUARTER,
+        limits=_TENTH,
         log_floor="warning",
         ask_first_use=True,
         ask_every_tool_call=True,
@@ -81,18 +91,31 @@ def weakened(policy: Policy) -> tuple[str, ...]:
     """What ``policy`` weakens of its profile, in words for whoever starts under it; nothing, as a rule."""
     usual = values(policy.profile)
     words = []
-    raised = [
-        name.replace("_", " ")
-        for name, size in msgspec.structs.asdict(policy.sizes).items()
-        if size > getattr(usual.sizes, name)
-    ]
-    if raised:
-        words.append(f"limits are raised (unsafe_sizes): {', '.join(raised)}")
+    if raised := _raised(policy.sizes, usual.sizes):
+        words.append(f"limits are raised (unsafe_sizes): {raised}")
+    if raised := _raised(policy.limits, usual.limits):
+        words.append(f"limits are raised (unsafe_limits): {raised}")
     if LOG_LEVELS.index(policy.log_floor) < LOG_LEVELS.index(usual.log_floor):
         words.append(f"log messages down to {policy.log_floor} reach the client (unsafe_floor)")
     if policy.observe_until:
         words.append(f"controls that may soften only observe until {policy.observe_until} (unsafe_observe_until)")
+    words += [_standing(one, "any server") for one in policy.standing]
+    words += [_standing(one, _called(server)) for server in policy.servers.values() for one in server.standing]
     return tuple(words)
+
+
+def _raised(present: Sizes | Limits, usual: Sizes | Limits) -> str:
+    numbers: dict[str, int] = msgspec.structs.asdict(present)
+    return ", ".join(name.replace("_", " ") for name, number in numbers.items() if number > getattr(usual, name))
+
+
+def _standing(approval: StandingApproval, who: str) -> str:
+    until = f"for {approval.lasts} from the start" if approval.lasts[-1] in "mh" else f"until {approval.lasts}"
+    return f"{', '.join(approval.asks)} of {who} pass without a question {until} (unsafe_standing_approvals)"
+
+
+def _called(server: ServerPolicy) -> str:
+    return "any server" if server.name == EVERY_SERVER else f"server {server.name}"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -125,6 +148,14 @@ def describe_sizes(sizes: Sizes) -> str:
     )
 
 
+def describe_limits(limits: Limits) -> str:
+    """All limits of ``limits`` in one line."""
+    return (
+        f"{limits.concurrent} concurrent, {limits.sessions} sessions, {limits.children} child processes, "
+        f"{_size(limits.in_flight_bytes)} in flight"
+    )
+
+
 def _size(count: int) -> str:
     for unit, name in ((_MIB, "MiB"), (_KIB, "KiB")):
         if count >= unit and count % unit == 0:
@@ -152,6 +183,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "loopback URL the operator wrote: as a command (identity: the OS user owning the listening socket; another "
         "user's: ask). Any other: ask; no channel: refuse, the hint prints the exact doorward pin accept …",
         "ask; no channel: refuse",
+        ("first-use",),
     ),
     Row(
         "definitions-first",
@@ -200,12 +232,19 @@ ROWS: Final[tuple[Row, ...]] = (
         "sizes",
         describe_sizes(_STANDARD_SIZES),
         "a quarter",
-        ("frame-limits", "part-limits"),
+        ("frame-limits", "part-limits", "http-limits"),
         strict_in_full=describe_sizes(_QUARTER),
-        not_yet="headers (there is no HTTP yet)",
     ),
-    Row("in-flight", "bytes in flight, whole process", _IN_FLIGHT, _SAME, strict_in_full=_IN_FLIGHT),
-    Row("rates", "per principal", _RATES, "a tenth", strict_in_full=f"a tenth of: {_RATES}"),
+    Row("in-flight", "bytes in flight, whole process", _IN_FLIGHT, _SAME, ("in-flight",), strict_in_full=_IN_FLIGHT),
+    Row(
+        "rates",
+        "per principal",
+        _RATES,
+        "a tenth",
+        ("principal-limits",),
+        strict_in_full=f"a tenth of: {_RATES}",
+        not_yet="calls per second",
+    ),
     Row(
         "child-files",
         "child: files",

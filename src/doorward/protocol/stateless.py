@@ -33,7 +33,11 @@ def meta_of(params: dict[str, Any] | None) -> dict[str, Any]:
 
 def settle(link: Link) -> Link:
     """The link is modern from here on."""
-    return link if link.era == "modern" else msgspec.structs.replace(link, era="modern", upstream="modern")
+    return (
+        link
+        if link.era == link.upstream == "modern"
+        else msgspec.structs.replace(link, era="modern", upstream="modern")
+    )
 
 
 def discovered(link: Link, capabilities: dict[str, Any], info: dict[str, Any]) -> Link:

@@ -38,7 +38,9 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 class Closed(msgspec.Struct, frozen=True):
-    """One side is gone: the client left, or the server ended. ``cause`` is for the operator."""
+    """One side is gone (``exchange`` 0: the client left, or the server ended), or one exchange with it: a modern client
+    closed its stream, which takes the request back; or a server's answer will not come. ``cause`` is for the operator.
+    """
 
     side: Side
     exchange: int

@@ -81,6 +81,8 @@ def _probably_answered(state: State, event: Unreadable) -> Open | None:
     if event.sender == "client":
         return None
     sent = [opened for (asker, _), opened in state.opened.items() if asker == "client" and opened.state == "SENT"]
+    if event.exchange != routes.STANDING:
+        sent = [opened for opened in sent if opened.exchange == event.exchange]
     return sent[0] if len(sent) == 1 else None
 
 
@@ -95,7 +97,12 @@ def _withhold(state: State, opened: Open, decision: Decision, context: Context, 
 
 
 def _outcome(
-    opened: Open, context: Context, outcome: str, decision: Decision | None = None, reference: str = ""
+    opened: Open,
+    context: Context,
+    outcome: str,
+    decision: Decision | None = None,
+    reference: str = "",
+    cause: str = "",
 ) -> Record:
     executed = opened.state in ("SENT", "ANSWER_HELD")
     told = Send(opened.asker, opened.exchange, replies.not_recorded(replies.id_of(opened.key), executed=executed))
@@ -111,15 +118,18 @@ def _outcome(
         outcome=outcome,
         reference=reference,
         duration_us=context.now - opened.at,
+        detail={"cause": cause} if cause else {},
     )
     return msgspec.structs.replace(record, otherwise=told)
 
 
 def closed(state: State, event: Closed, now: int) -> list[Command]:
     """One side is gone. The server: every open call ends, unknown if it was sent. The client: what was held is void; a
-    disconnect cancels nothing that was sent (legacy).
+    disconnect cancels nothing that was sent (legacy). Or one exchange is (HTTP): see below.
     """
     context = contexts.of_link(state, event.facts, now, event.side)
+    if event.exchange != routes.STANDING:
+        return _exchange_closed(state, event, context)
     commands: list[Command] = []
     reference = records.reference(event.facts)
     for opened in list(state.opened.values()):
@@ -133,13 +143,33 @@ def closed(state: State, event: Closed, now: int) -> list[Command]:
     return [*commands, *close_windows(state, event.facts, now, all_of_them=True), *state.pay(), record]
 
 
-def _server_gone(state: State, opened: Open, context: Context, reference: str) -> list[Command]:
+def _exchange_closed(state: State, event: Closed, context: Context) -> list[Command]:
+    """An exchange of HTTP ended before its answer. A server's: the answer is unknown. A client's: it takes back what it
+    asked there (modern; a legacy disconnect is none, and the doors do not report it).
+    """
+    if event.exchange == routes.OURS:
+        return errands.fail(state, f"the server did not answer: {event.cause}", context)
+    reference = records.reference(event.facts)
+    commands: list[Command] = []
+    for opened in list(state.opened.values()):
+        if opened.asker != "client" or opened.exchange != event.exchange:
+            continue
+        if event.side == "client":
+            commands += passing.take_back(state, opened, context)
+        elif opened.state == "SENT":
+            if opened.method == "initialize":
+                state.link = handshake.failed(state.link)
+            commands += _server_gone(state, opened, context, reference, event.cause)
+    return commands
+
+
+def _server_gone(state: State, opened: Open, context: Context, reference: str, cause: str = "") -> list[Command]:
     state.close(opened)
     withdrawn = asking.void(state, opened, "the server ended")
     if opened.ours or opened.asker == "server":
         return withdrawn
     outcome = "unknown" if opened.state in ("SENT", "ANSWER_HELD") else "not executed"
-    record = _outcome(opened, context, outcome, reference=reference)
+    record = _outcome(opened, context, outcome, reference=reference, cause=cause)
     reply = replies.server_ended(opened, reference)
     return [
         *withdrawn,

@@ -14,7 +14,7 @@ import msgspec
 from doorward.judge.vocabulary import Context, Decision, Effect, Finding, Open
 from doorward.protocol import actions, definitions, stateless, versions
 from doorward.relay import context as contexts
-from doorward.relay import records, refusing
+from doorward.relay import records, refusing, routes
 from doorward.relay.commands import Command, Send
 from doorward.relay.state import Errand, State
 from doorward.wire.jsonrpc import Decoded, Request, decode_value, encode, key_of
@@ -58,7 +58,7 @@ def _send(state: State, errand: Errand, context: Context, cursor: str = "") -> l
         asker="client",
         key=key_of(request.id),
         method=errand.method,
-        exchange=0,
+        exchange=routes.OURS,
         body=body,
         era=errand.era,
         state="SENT",
@@ -66,9 +66,9 @@ def _send(state: State, errand: Errand, context: Context, cursor: str = "") -> l
         subject=cursor,
         ours=True,
     )
-    own = msgspec.structs.replace(context, answers=None, exchange=0)
+    own = msgspec.structs.replace(context, answers=None, exchange=routes.OURS)
     record = state.describe("intent", request, own, None, body, "durable", sender="doorward")
-    return [msgspec.structs.replace(record, otherwise=None), Send("server", 0, body)]
+    return [msgspec.structs.replace(record, otherwise=None), Send("server", routes.OURS, body)]
 
 
 def answered(

@@ -6,7 +6,7 @@ import msgspec
 
 from doorward.judge.vocabulary import Context, Decision, Open
 from doorward.protocol import actions, definitions, handshake, stateless
-from doorward.relay import records
+from doorward.relay import records, replies, routes
 from doorward.relay.commands import Command, Grade, Record, Send, Withdraw
 from doorward.relay.state import State
 from doorward.wire.jsonrpc import Notification, Request, Response, encode
@@ -58,7 +58,9 @@ def _cancel(
     """A request is taken back by whoever asked. Only one that was sent is worth telling the other side about; a ticket
     for it is void.
     """
-    opened = state.opened[(context.sender, act.request)]
+    opened = state.opened.get((context.sender, act.request))
+    if opened is None:
+        return _stream_ended(state, message, act, context, decision, body)
     send = state.send_on(message, context, body)
     record = state.describe(
         "notice", message, context, decision, body, "durable", outcome="cancelled", request=act.request
@@ -72,6 +74,46 @@ def _cancel(
     if opened.ticket and state.held.pop(opened.ticket, None) is not None:
         withdrawn = [Withdraw(opened.ticket, "the request was cancelled")]
     return [*ending, record, *withdrawn]
+
+
+def _stream_ended(
+    state: State, message: Notification, act: actions.Cancel, context: Context, decision: Decision, body: bytes
+) -> list[Command]:
+    """A modern server ends a stream that the client listens on; a gate lets it say so of no other request."""
+    opened = state.opened[(routes.other(context.sender), act.request)]
+    state.close(opened)
+    record = state.describe("notice", message, context, decision, body, "durable", outcome="ended", request=act.request)
+    return [record, Send(opened.asker, opened.exchange, body)]
+
+
+def take_back(state: State, opened: Open, context: Context) -> list[Command]:
+    """A client closed the exchange of a request that is not answered yet (modern HTTP): it is cancelled, as if the
+    client had said so, and the server hears it in the words of its transport.
+    """
+    ending = end_progress(state, opened, context)
+    sent = opened.state == "SENT"
+    withdrawn: list[Command] = []
+    if sent:
+        state.cancel(opened)
+    else:
+        state.close(opened)
+        if opened.ticket and state.held.pop(opened.ticket, None) is not None:
+            withdrawn = [Withdraw(opened.ticket, "the client closed its request")]
+    record = records.note(
+        "notice",
+        context,
+        grade="durable",
+        method=opened.method,
+        subject=opened.subject,
+        request=opened.key,
+        outcome="cancelled",
+        detail={"cause": "the client closed its stream"},
+    )
+    record = msgspec.structs.replace(record, entry=msgspec.structs.replace(record.entry, exchange=opened.exchange))
+    if not sent:
+        return [*ending, record, *withdrawn]
+    told = Notification("notifications/cancelled", {"requestId": replies.id_of(opened.key)})
+    return [*ending, record, Send("server", opened.exchange, encode(told))]
 
 
 def _progress(

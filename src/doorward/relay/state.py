@@ -4,7 +4,7 @@ this one; here are the tables and the few moves that all of them share.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Settings(msgspec.Struct, frozen=True):
     """What a relay is made of: the policy, the armed controls, and what belongs to this one link.
 
     ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may
-    touch.
+    touch. ``era`` is "modern" where the door knows that nothing else can come (HTTP requests without a session).
     """
 
     policy: Policy
@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
     session: str
     seal_key: bytes
     folders: tuple[str, ...] = ()
+    era: Literal["", "modern"] = ""
 
 
 class Held(msgspec.Struct):
@@ -67,7 +68,7 @@ class State:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.server_policy = settings.policy.for_server(settings.server)
-        self.link = Link(id=settings.link, session=settings.session)
+        self.link = Link(id=settings.link, session=settings.session, era=settings.era)
         self.definitions = definitions.NOTHING
         self.opened: dict[tuple[Side, str], Open] = {}
         self.held: dict[str, Held] = {}
@@ -77,6 +78,11 @@ class State:
         self.owed: list[Record] = []
         self.cancelled: dict[tuple[Side, str], None] = {}
         self.owed_due = 0  # when to try again to write them
+
+    def adopt(self, policy: Policy) -> None:
+        """Judge by ``policy`` from the next message on. Approvals that were asked under the old one do not hold."""
+        self.settings = msgspec.structs.replace(self.settings, policy=policy)
+        self.server_policy = policy.for_server(self.settings.server)
 
     def open(self, message: Request, context: Context, body: bytes) -> Open:
         """A request takes its place in the table. It counts as open only if its record succeeds

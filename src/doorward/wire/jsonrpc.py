@@ -41,6 +41,12 @@ _COUNT_FIRST_ABOVE: Final = 64 * 1024  # below this the delimiters cannot be man
 _MAX_METHOD: Final = 256  # the longest method of any revision has 46 characters
 
 
+_OUTLINE: Final = re.compile(
+    rb'\{"jsonrpc":"2\.0",(?:"id":("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d+|null),)?"(method|result|error)":'
+)
+_WITH_ID: Final = b'{"jsonrpc":"2.0","id":'
+
+
 class FrameLimits(msgspec.Struct, frozen=True):
     """What one frame may hold. Bytes are UTF-8 bytes as received.
 
@@ -126,6 +132,33 @@ def encode(message: Message) -> bytes:
     if message.params is not None:
         tree["params"] = message.params
     return _encode(tree)
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """What our own encoding of a message shows without being decoded: ``part`` is its first member after the id, ``id``
+    the id as JSON text (empty: none), ``rest`` where the text after the id begins.
+    """
+
+    part: str  # "method" | "result" | "error"
+    id: bytes
+    rest: int
+
+    @property
+    def answers(self) -> bool:
+        return self.part != "method"
+
+
+def outline(body: bytes) -> Outline:
+    """The outline of bytes that we encoded ourselves (:func:`encode`). Raises ValueError for any others."""
+    found = _OUTLINE.match(body)
+    if found is None:
+        raise ValueError("not a message of our own encoding")
+    return Outline(found[2].decode(), found[1] or b"", found.end(1))
+
+
+def with_id(body: bytes, seen: Outline, key: str) -> bytes:
+    """``body`` with another id, given as JSON text. Ids are hop by hop: everything behind it stays as it is."""
+    return b"".join((_WITH_ID, key.encode(), body[seen.rest :]))
 
 
 def decode(frame: bytes, limits: FrameLimits) -> Decoded:

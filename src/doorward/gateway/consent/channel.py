@@ -29,7 +29,7 @@ from doorward.judge.vocabulary import Answer
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from doorward.judge.vocabulary import Ticket
@@ -86,7 +86,7 @@ class ConsentChannel:
     once per ticket. ``on_notice`` gets one line for the operator when somebody tried something: a stranger without the
     key, an answer about a digest that was not shown; each wording at most once, so that a flood cannot fill a log.
 
-    ``unheard`` is the supervisor of our own server: whoever comes from below it is turned away at once, so that a
+    ``unheard`` are the supervisors of our own servers: whoever comes from below one is turned away at once, so that a
     server cannot keep people out by taking all places. It stays below, as the supervisor is its subreaper.
 
     It does NOT protect against an unconfined process of the same OS user, which can read the key.
@@ -100,7 +100,7 @@ class ConsentChannel:
         label: str,
         on_answer: Callable[[Answer], None],
         on_notice: Callable[[str], None] | None = None,
-        unheard: int = 0,
+        unheard: Collection[int] = (),
     ) -> None:
         self._runtime = runtime
         self._state = state
@@ -196,7 +196,7 @@ class ConsentChannel:
         if uid != os.geteuid() or self._path is None:
             writer.transport.abort()
             return
-        if self._unheard and _is_below(pid, self._unheard):
+        if any(_is_below(pid, supervisor) for supervisor in self._unheard):
             self._notice("the server tried to reach the consent channel")
             writer.transport.abort()
             return

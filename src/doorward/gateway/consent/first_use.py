@@ -1,7 +1,7 @@
-"""A server's first use that must be agreed to: asked before anything of it runs.
+"""A server's first use that must be agreed to: asked before anything of it runs, or anything is sent to it.
 
 There is no link yet, so no relay: the ticket is made here, its question and its answer are recorded here, and the
-answer releases exactly one thing, the start of this command.
+answer releases exactly one thing, the start of this command or the use of this URL.
 """
 
 from __future__ import annotations
@@ -28,15 +28,22 @@ _ATTACH_S: Final = 2.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a person must know to agree to a server: who it is, why it is asked, and what it would be given."""
+    """What a person must know to agree to a server: who it is, why it is asked, and what it would be given.
+
+    A command has ``command`` and ``folders``. A URL has ``url``, ``known_by`` (how whoever answers is known, whose
+    socket it is) and ``looks_like`` (the known server that it could be taken for, if there is one).
+    """
 
     server: VerifiedIdentity
     principal: Principal
     policy: Policy
     why: str
-    command: tuple[str, ...]
-    folders: tuple[str, ...]
     hint: str
+    command: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    url: str = ""
+    known_by: str = ""
+    looks_like: str = ""
 
 
 async def ask(asked: Asked, *, runtime: Path, state: Path, archive: Archive, clock: Callable[[], int]) -> Answer:
@@ -87,13 +94,13 @@ async def _decide(
 
 
 def _ticket(asked: Asked, now: int) -> Ticket:
-    shown = encode_value({"command": asked.command, "folders": asked.folders, "identity": dict(asked.server.evidence)})
+    shown = encode_value(_shown(asked))
     nonce, action = os.urandom(16).hex(), action_digest(shown)
     return Ticket(
         id=os.urandom(16).hex(),
         exchange=0,
         kind="first-use",
-        title=f"start the server {asked.server.name} for the first time",
+        title=f"{'use' if asked.url else 'start'} the server {asked.server.name} for the first time",
         shown=shown,
         action_digest=action,
         digest=ticket_digest(nonce, action),
@@ -106,6 +113,14 @@ def _ticket(asked: Asked, now: int) -> Ticket:
         reasons=(asked.why,),
         expires=now + asked.policy.hold_seconds * 1_000_000,
     )
+
+
+def _shown(asked: Asked) -> dict[str, Any]:
+    identity = dict(asked.server.evidence)
+    if not asked.url:
+        return {"command": asked.command, "folders": asked.folders, "identity": identity}
+    told = {"url": asked.url, "known by": asked.known_by, "looks like": asked.looks_like}
+    return {label: text for label, text in told.items() if text} | {"identity": identity}
 
 
 def _refused(asked: Asked, now: int, why: str, ticket: str = "") -> Entry:

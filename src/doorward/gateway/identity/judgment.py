@@ -1,4 +1,4 @@
-"""Whether a command is the server it was: the control ``first-use``.
+"""Whether a command is the server it was: the control ``first-use``. `judgment_url` says the same of URLs.
 
 `judge` compares and decides nothing that a person should: it says first, known, changed, or a near-miss of a known
 name, and whether that asks. The caller asks, refuses or goes on. A near-miss asks in every profile, a change always
@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from doorward.gateway.identity.command import CommandIdentity, shown
-from doorward.policy.lock import Pin, Pins, update
+from doorward.policy.lock import COMMAND, Pin, Pins, update
 from doorward.policy.profiles import values
 
 _COMPARED: Final = (
@@ -104,6 +104,8 @@ def record_first_use(lock: Path, identity: CommandIdentity, profile: str, *, at:
 
 def differences(pin: Pin, identity: CommandIdentity) -> tuple[tuple[str, str, str], ...]:
     """Every field in which ``identity`` is not what ``pin`` says: (field, pinned, found), empty values as ``none``."""
+    if pin.kind != COMMAND:
+        return (("kind", pin.kind, COMMAND), ("command", "none", shlex.join(shown(identity.argv))))
     found = [
         (field, _worded(getattr(pin, field)), _worded(getattr(identity, field)))
         for field in _COMPARED
@@ -128,17 +130,20 @@ def accept_hint(identity: CommandIdentity, pin: Pin | None = None) -> str:
 
 def _mistakable(identity: CommandIdentity, pin: Pin) -> str:
     """Why a person might take ``identity`` for the server of ``pin``; empty if there is no reason."""
-    return _names(identity, pin) or _packages(identity, pin) or _executables(identity, pin)
+    same = _same_program(identity, pin)
+    named = names_alike(identity.name, pin, derived=identity.derived, same=same)
+    return named or _packages(identity, pin) or _executables(identity, pin)
 
 
-def _names(identity: CommandIdentity, pin: Pin) -> str:
-    new, old = (_DERIVED_TAIL.sub("", name) for name in (identity.name, pin.name))
+def names_alike(name: str, pin: Pin, *, derived: bool, same: bool) -> str:
+    """Why ``name`` can be mistaken for the pin's; empty if it cannot. ``same``: both are one program, or one host."""
+    new, old = (_DERIVED_TAIL.sub("", one) for one in (name, pin.name))
     if new != old:
         counted = _NUMBER.sub("#", new) == _NUMBER.sub("#", old)  # db-1 and db-2 are told apart by whoever counts them
-        return f"the name {new} can be mistaken for {old}" if not counted and _close(new, old) else ""
+        return f"the name {new} can be mistaken for {old}" if not counted and alike(new, old) else ""
     # The same word before a derived tail: two entries of one program are expected, two programs are not.
-    both_derived = identity.derived and pin.name != old
-    return "" if both_derived or _same_program(identity, pin) else f"another program is already called {old}"
+    both_derived = derived and pin.name != old
+    return "" if both_derived or same else f"another program is already called {old}"
 
 
 def _packages(identity: CommandIdentity, pin: Pin) -> str:
@@ -151,7 +156,7 @@ def _packages(identity: CommandIdentity, pin: Pin) -> str:
             f"package {new} is known at {known or 'any version'}, this is {version or 'any version'}" if other else ""
         )
     short, known_short = (re.split("[:/]", package)[-1] for package in (new, old))
-    if short == known_short or _close(new, old) or _close(short, known_short):
+    if short == known_short or alike(new, old) or alike(short, known_short):
         return f"package {new} can be mistaken for {old}"
     return ""
 
@@ -160,7 +165,7 @@ def _executables(identity: CommandIdentity, pin: Pin) -> str:
     if not (identity.executable_sha256 and pin.executable_sha256) or identity.executable == pin.executable:
         return ""
     new, old = (path.rpartition("/")[2] for path in (identity.executable, pin.executable))
-    if new == old or _close(new, old):
+    if new == old or alike(new, old):
         return f"{identity.executable} can be mistaken for {pin.executable}"
     return ""
 
@@ -173,7 +178,7 @@ def _same_program(identity: CommandIdentity, pin: Pin) -> bool:
     return identity.executable == pin.executable
 
 
-def _close(one: str, other: str) -> bool:
+def alike(one: str, other: str) -> bool:
     """Whether two different texts look alike: equal once folded, or at most two slips of a pen apart.
 
     One slip only where the shorter has three or four characters and none below: ``git`` is not a misspelt ``fs``.

@@ -1,12 +1,16 @@
 """Checks: a server's request for the client's model, user or folders passes only after a person saw all of it.
 
 Covers sampling, elicitation and roots of the legacy era and the entries of a modern ``input_required`` result alike
-(threat ``consent-bypass``). There is no standing approval in this form. A request for something that the client did not
-declare is refused without asking (MCP: only declared capabilities may be used).
+(threat ``consent-bypass``). The policy may say yes in advance (``unsafe_standing_approvals``), for some of the three,
+on one server or on all, until an end that it must name; each use is recorded as a note. Nobody sees what passes so.
+
+A request for something that the client did not declare is refused without asking, approved in advance or not (MCP: only
+declared capabilities may be used).
 """
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Final
 
 from doorward.judge.vocabulary import Context, Effect, Finding
@@ -26,7 +30,18 @@ _WHAT: Final = {
 def require_input_consent(action: Action, context: Context) -> Finding | None:
     if not isinstance(action, RequestInput):
         return None
+    if until := _approved_until(action.method, context):
+        return Finding(CONTROL, Effect.NOTE, f"a standing approval of the policy, until {until}", action.method)
     return Finding(CONTROL, Effect.ASK, _WHAT.get(action.method, "input is asked for"), action.method)
+
+
+def _approved_until(method: str, context: Context) -> str:
+    """The end of the standing approval that covers ``method`` longest; empty if none does now."""
+    name = versions.INPUT_CAPABILITY.get(method, "")
+    ends = [approval.until_us for approval in context.server.standing if approval.covers(name, context.now)]
+    if not ends:
+        return ""
+    return f"{datetime.datetime.fromtimestamp(max(ends) // 1_000_000, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def require_declared_input(action: Action, context: Context) -> Finding | None:

@@ -1,13 +1,15 @@
 """Gate: only methods that the revision names, in the direction it gives them.
 
 An unknown method cannot be judged, so it is refused (DESIGN §7). A server request on a modern link is refused
-whatever its name: that era has none.
+whatever its name: that era has none. A method of an extension passes where both sides declared it and its declaration
+may pass (``capability-grants``).
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from doorward.judge.rewrites.capabilities import extension_passes
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol import stateless, versions
 from doorward.wire.jsonrpc import Message, Request, Response
@@ -30,6 +32,8 @@ def require_known_method(message: Message, context: Context) -> Finding | None:
 
 
 def _declared_by_both(extension: str, message: Message, context: Context) -> bool:
+    if not extension_passes(extension, context):
+        return False  # asked at each message: a policy that was read anew may have taken the grant back
     server = context.link.server_capabilities
     return _names(server, extension) and any(_names(client, extension) for client in _clients(message, context))
 

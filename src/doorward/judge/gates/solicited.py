@@ -46,12 +46,22 @@ def _about_something_open(message: Notification, context: Context) -> Finding | 
         asked = context.opened.get((context.sender, action.request))
         if asked is not None and asked.method != "initialize":  # MCP: it MUST NOT be cancelled, and would never end
             return None
+        if _ends_listening(action, context):
+            return None
         return _deny("it cancels nothing that this side asked for and is still open", action.request[:80])
     if isinstance(action, ReportProgress) and action.token:
         for (asker, _), opened in context.opened.items():
             if asker != context.sender and opened.progress == action.token:
                 return None
     return _deny("progress of nothing that is open")
+
+
+def _ends_listening(action: Cancel, context: Context) -> bool:
+    """A modern server tears down a stream that the client listens on (2026-07-28, "Cancellation")."""
+    if context.sender != "server" or context.era != "modern":
+        return False
+    stream = context.opened.get(("client", action.request))
+    return stream is not None and stream.method == "subscriptions/listen" and stream.state == "SENT"
 
 
 def _deny(reason: str, evidence: str = "", peer: Peer | None = None) -> Finding:

@@ -1,0 +1,84 @@
+"""The way in, for every door: bytes that were counted become one message, what it names is looked up, and the relay
+hears of it (architecture §4: bytes → ``wire.decode`` → ``foresee`` → ``relay.handle``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Final
+
+from doorward.errors import MalformedMessageError
+from doorward.gateway.foresight import Foresight
+from doorward.gateway.perform import Performer
+from doorward.judge.vocabulary import RealPath, Side
+from doorward.policy.model import Sizes
+from doorward.relay.commands import Arrived, Unreadable
+from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
+from doorward.wire.lines import Overlong
+
+Headers = Mapping[str, tuple[str, ...]]
+
+_SAMPLE_BYTES: Final = 512
+
+
+def limits_of(sizes: Sizes) -> dict[Side, FrameLimits]:
+    """What a frame from either side may hold."""
+    return {
+        "client": FrameLimits(sizes.to_server_bytes, sizes.depth, sizes.nodes),
+        "server": FrameLimits(sizes.from_server_bytes, sizes.depth, sizes.list_nodes),
+    }
+
+
+class Arrivals:
+    """What arrives on one link. Each method returns what must be awaited before the same source is read any further:
+    what the message made us look up, or room for what it caused; or None.
+    """
+
+    def __init__(self, performer: Performer, sizes: Sizes) -> None:
+        self._performer = performer
+        self._limits = limits_of(sizes)
+        self._foresight = Foresight()
+
+    def take(self, frame: bytes | Overlong, sender: Side, exchange: int = 0) -> Awaitable[None] | None:
+        """One frame, as its transport delimits it."""
+        limits = self._limits[sender]
+        if isinstance(frame, Overlong):
+            problem = MalformedMessageError(
+                "frame-bytes", f"{frame.size} bytes in one line, at most {limits.max_bytes}"
+            )
+            return self.unreadable(problem, frame.head + frame.tail, sender, exchange)
+        try:
+            decoded = decode(frame, limits)
+        except MalformedMessageError as problem:
+            return self.unreadable(problem, frame, sender, exchange)
+        return self.decoded(decoded, sender, exchange)
+
+    def decoded(
+        self, frame: Decoded, sender: Side, exchange: int, headers: Headers | None = None
+    ) -> Awaitable[None] | None:
+        """One message that was decoded within its limits."""
+        performer = self._performer
+        questions = performer.relay.foresee(frame, sender)
+        if questions:
+            return self._informed(frame, questions, sender, exchange, headers)
+        performer.feed(Arrived(frame, sender, exchange, performer.facts(headers=headers)))
+        return performer.full()
+
+    def unreadable(
+        self, problem: MalformedMessageError, frame: bytes, sender: Side, exchange: int
+    ) -> Awaitable[None] | None:
+        """Bytes that are no message. Their two ends are kept as evidence."""
+        sample = frame if len(frame) <= 2 * _SAMPLE_BYTES else frame[:_SAMPLE_BYTES] + frame[-_SAMPLE_BYTES:]
+        performer = self._performer
+        performer.feed(Unreadable(problem, sender, exchange, performer.facts(), sample))
+        return performer.full()
+
+    async def _informed(
+        self, frame: Decoded, questions: tuple[RealPath, ...], sender: Side, exchange: int, headers: Headers | None
+    ) -> None:
+        performer = self._performer
+        answers = await self._foresight.answer(questions)
+        performer.feed(Arrived(frame, sender, exchange, performer.facts(answers, headers)))
+        waiting = performer.full()
+        if waiting is not None:
+            await waiting

@@ -1,0 +1,79 @@
+"""What an operator gave to start a server by its command, and the walls that follow from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from doorward.confine import profile
+from doorward.confine.environment import own_environment
+from doorward.errors import IdentityError
+from doorward.gateway.identity import judgment
+from doorward.gateway.identity.command import CommandIdentity
+from doorward.policy import lock
+from doorward.policy.home import home
+from doorward.policy.model import Policy
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Where this gateway keeps things: state, sockets, pins, and the folder of its configuration.
+
+    ``policies`` are the folders in which a policy would be looked for, there or not.
+    """
+
+    state: Path
+    runtime: Path
+    lock: Path
+    config: Path
+    policies: tuple[Path, ...] = ()
+
+
+class WrapOptions(msgspec.Struct, frozen=True):
+    """What the operator wrote on the command line of ``doorward wrap``."""
+
+    command: tuple[str, ...]
+    name: str = ""
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    as_json: bool = False
+    unsafe_no_sandbox: bool = False
+
+
+def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> profile.SandboxProfile:
+    """The walls around a command, from its own words, the command line and the policy.
+
+    Raises UsageError where it names a folder that no server may have.
+    """
+    said = policy.for_server(identity.name)
+    return profile.derive(
+        # What was identified is what is executed, not what a second search would find.
+        (identity.invoked, *options.command[1:]),
+        environ=own_environment(),
+        cwd=str(Path.cwd()),
+        home=str(home()),
+        state=str(places.state),
+        config=str(places.config),
+        server=identity.name,
+        read=(*said.read, *options.read),
+        write=(*said.write, *options.write),
+        grants=(*said.env, *options.env),
+        profile=_profile_name(policy),
+        also_own=(str(places.runtime), *map(str, places.policies)),
+    )
+
+
+def _profile_name(policy: Policy) -> Literal["standard", "strict"]:
+    return "strict" if policy.profile == "strict" else "standard"
+
+
+def changed(identity: CommandIdentity, verdict: judgment.Changed, places: Places) -> IdentityError:
+    """What is raised where a known name would run something else."""
+    told = "; ".join(f"{field}: pinned {old}, found {new}" for field, old, new in verdict.differences)
+    pin = lock.read(places.lock).get(identity.name)
+    return IdentityError(
+        f"{identity.name} is not what it was pinned as: {told}",
+        hint=f"if you changed it: {judgment.accept_hint(identity, pin)}",
+    )

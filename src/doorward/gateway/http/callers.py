@@ -1,0 +1,76 @@
+"""Who calls: the operating system's user behind the connection, or whoever holds the start-up token.
+
+Over loopback without credentials the kernel knows whose socket is at the other end. Our own user may come in, and those
+that ``allow_users`` names. Where the kernel cannot tell, and for what a trusted proxy passes on for somebody else, the
+start-up token is asked for. What a proxy forwards is never taken for the proxy's user, trusted or not.
+
+Does not protect against another program of an allowed user: it is that user. OAuth and client certificates come later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+from typing import Final
+
+from doorward.gateway.http.head import Head
+from doorward.gateway.identity.owners import owner_of_connection, user_name, user_principal
+from doorward.gateway.identity.token import StartToken
+from doorward.judge.vocabulary import Principal
+from doorward.policy.model import ServeSettings
+
+CALLER: Final = "caller"
+_FORWARDED: Final = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
+
+
+class Callers:
+    """``token`` is the start-up token; ``can_tell`` whether this machine's kernel knows owners of sockets."""
+
+    def __init__(self, token: StartToken, *, can_tell: bool) -> None:
+        self._token = token
+        self._can_tell = can_tell
+        self._uids: frozenset[str] = frozenset()
+        self._known: dict[int | None, Principal] = {}  # users that may come in
+        self._proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+
+    def adopt(self, settings: ServeSettings) -> None:
+        self._known.clear()
+        self._uids = frozenset((str(os.geteuid()), *settings.allow_users))
+        self._proxies = tuple(ipaddress.ip_network(network) for network in settings.trusted_proxies)
+
+    def owner(self, transport: asyncio.Transport) -> int | None:
+        """The user at the other end of a new connection; asked once, when it is there."""
+        if not self._can_tell:
+            return None
+        connection: socket.socket | None = transport.get_extra_info("socket")
+        return owner_of_connection(connection) if connection is not None else None
+
+    def principal(self, owner: int | None, head: Head) -> Principal | str:
+        """Who calls, or why that is nobody who may."""
+        forwarded = not _FORWARDED.isdisjoint(head.fields)
+        if not forwarded and owner in self._known:
+            return self._known[owner]
+        presented = tuple(value.encode("latin-1") for value in head.all("authorization"))
+        if forwarded and not self._is_proxy(head.peer[0]):
+            return "a forwarded request, and its sender is not one of trusted_proxies"
+        if forwarded or owner is None:
+            if self._token.matches(presented):
+                return Principal("token:start-up", "holder of the start-up token of this gateway")
+            return "forwarded: the start-up token is needed" if forwarded else "unknown user: the token is needed"
+        if str(owner) in self._uids or user_name(owner) in self._uids:
+            return self._known.setdefault(owner, user_principal(owner))
+        if self._token.matches(presented):
+            return Principal("token:start-up", "holder of the start-up token of this gateway")
+        return f"operating system user {owner}, who is not one of allow_users"
+
+    def _is_proxy(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self._proxies)

@@ -1,0 +1,205 @@
+"""The HTTP door: who asks, for which server, in which era; then the link has it.
+
+    head → Host, Origin, target → principal → path → method → body → era → session or modern link → relay
+
+The numbers of exchanges are given here, one to each request of HTTP. Nothing of HTTP goes further than this, but the
+headers that repeat a modern body, which a gate compares with it.
+
+Sources: MCP 2025-03-26 to 2026-07-28, "Streamable HTTP"; RFC 9110.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Final
+
+from doorward.errors import MalformedMessageError
+from doorward.gateway.arrivals import limits_of
+from doorward.gateway.http.call import HttpCall
+from doorward.gateway.http.callers import CALLER, Callers
+from doorward.gateway.http.carriage import RETRY_AFTER
+from doorward.gateway.http.front import Front
+from doorward.gateway.http.head import Address, Head
+from doorward.gateway.http.legacy import SESSION, VERSION, Legacy
+from doorward.gateway.http.modern import Modern
+from doorward.gateway.http.names import Names
+from doorward.gateway.http.traffic import About, Place, Traffic, peer_of
+from doorward.gateway.sessions import Sessions
+from doorward.judge.vocabulary import Peer
+from doorward.policy.model import Policy
+from doorward.protocol import stateless, versions
+from doorward.relay import replies
+from doorward.wire.jsonrpc import Message, decode
+
+HEALTH: Final = ("/healthz", "/readyz")
+_ALLOW: Final = (("Allow", "GET, POST, DELETE"),)
+
+
+class HttpDoor:
+    """An ``Application`` of the HTTP server (see ``call``)."""
+
+    def __init__(
+        self,
+        places: dict[str, Place],
+        *,
+        policy: Policy,
+        names: Names,
+        callers: Callers,
+        sessions: Sessions,
+        front: Front,
+    ) -> None:
+        self._places = places
+        self._names = names
+        self._callers = callers
+        self._sessions = sessions
+        self._front = front
+        self._held_bytes = 0
+        self._traffic = Traffic(front, policy.limits)
+        self._legacy = Legacy(sessions, self._traffic, front, frozenset(place.server for place in places.values()))
+        self._modern = Modern(sessions, self._traffic)
+        self.draining = False
+        self.adopt(policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Judge by ``policy`` from now on."""
+        self._traffic.limits = policy.limits
+        self._in_flight_bytes = policy.limits.in_flight_bytes
+        self._frame_limits = self._legacy.frame_limits = limits_of(policy.sizes)["client"]
+        self._max_body = policy.sizes.to_server_bytes
+        self._names.adopt(policy.serve)
+        self._callers.adopt(policy.serve)
+
+    # -- Application --------------------------------------------------------------------------------------------------
+
+    def connected(self, transport: asyncio.Transport) -> int | None:
+        return self._callers.owner(transport)
+
+    def malformed(self, peer: Address, rule: str, detail: str) -> None:
+        control = "http-limits" if rule.endswith(("-bytes", "-count", "-seconds")) else "http-syntax"
+        self._front.refuse(control, f"{rule}: {detail}", peer=peer[0])
+
+    def take(self, count: int) -> bool:
+        if self._held_bytes + count > self._in_flight_bytes:
+            self._front.refuse("in-flight", "too many bytes are in flight in this process", peer="")
+            return False
+        self._held_bytes += count
+        return True
+
+    def give(self, count: int) -> None:
+        self._held_bytes -= count
+
+    def admit(self, call: HttpCall) -> int:
+        head = call.head
+        if why := self._names.problem(head):
+            control, status, reason = why
+            self._refuse(call, status, control, reason)
+            return 0
+        if head.path in HEALTH:
+            self._health(call)
+            return 0
+        principal = self._callers.principal(call.owner, head)
+        if isinstance(principal, str):
+            self._refuse(call, 401, CALLER, principal, headers=(("WWW-Authenticate", "Bearer"),))
+            return 0
+        place = self._places.get(head.path)
+        if place is None:
+            call.answer(404)
+            return 0
+        if self.draining:
+            call.answer(503, headers=RETRY_AFTER, close=True)
+            return 0
+        call.about = About(place, principal)
+        return self._by_method(call, call.about)
+
+    def receive(self, call: HttpCall, body: bytes) -> None:
+        """A whole body of a POST."""
+        about: About = call.about
+        try:
+            frame = decode(body, self._frame_limits)
+        except MalformedMessageError as problem:
+            self._not_one_message(call, about, body, problem)
+            return
+        if self._is_modern(call.head, frame.message):
+            self._modern.take(call, about, frame)
+        else:
+            self._legacy.take(call, about, frame)
+
+    # -- heads --------------------------------------------------------------------------------------------------------
+
+    def _by_method(self, call: HttpCall, about: About) -> int:
+        head = call.head
+        if head.method == "POST":
+            return self._post(call)
+        if head.method == "GET" and not self._names_modern(head):
+            if _accepts(head.all("accept"), "text/event-stream"):
+                self._legacy.listen(call, about)
+            else:
+                call.answer(406)
+        elif head.method == "DELETE" and not self._names_modern(head):
+            self._legacy.delete(call, about)
+        else:
+            call.answer(405, headers=(("Allow", "POST"),) if self._names_modern(head) else _ALLOW)
+        return 0
+
+    def _post(self, call: HttpCall) -> int:
+        head = call.head
+        accept = head.all("accept")
+        if not _is_json(head.get("content-type") or ""):
+            call.answer(415)
+        elif not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
+            call.answer(406)
+        else:
+            return self._max_body
+        return 0
+
+    def _health(self, call: HttpCall) -> None:
+        if call.head.method not in ("GET", "HEAD"):
+            call.answer(405, headers=(("Allow", "GET, HEAD"),))
+        elif call.head.path == "/readyz" and self.draining:
+            call.answer(503, headers=RETRY_AFTER)
+        else:
+            call.answer(200, b"ok\n", "text/plain")
+
+    @staticmethod
+    def _names_modern(head: Head) -> bool:
+        return head.get(VERSION) in versions.MODERN_VERSIONS
+
+    def _is_modern(self, head: Head, message: Message) -> bool:
+        """By its header or by its body: where the two disagree, the modern link refuses it."""
+        return self._names_modern(head) or stateless.is_modern(message)
+
+    def _not_one_message(self, call: HttpCall, about: About, body: bytes, problem: MalformedMessageError) -> None:
+        if call.head.all(SESSION):
+            self._legacy.unreadable(call, about, body, problem)
+            return
+        link = self._sessions.ready(about.place.server, about.principal)
+        if link is not None and self._names_modern(call.head):
+            self._modern.unreadable(link, call, body, problem)
+            return
+        control = "frame-limits" if problem.rule.startswith("frame-") else "strict-decode"
+        reference = self._front.refuse(control, str(problem), peer=peer_of(call), principal=about.principal.id)
+        told = Peer(problem.rpc_code, str(problem), {"reference": reference})
+        call.answer(400, replies.error(problem.request_id, told))
+
+    def _refuse(
+        self, call: HttpCall, status: int, control: str, reason: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        self._front.refuse(control, reason, peer=peer_of(call))
+        call.answer(status, headers=headers)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+@functools.lru_cache(maxsize=256)
+def _accepts(accept: tuple[str, ...], media: str) -> bool:
+    """Whether a media type is among those of Accept; quality values are not weighed, but 0 is a no."""
+    kind = media.partition("/")[0]
+    for part in ",".join(accept).split(","):
+        name, _, parameters = part.strip().lower().partition(";")
+        if name.strip() in (media, f"{kind}/*", "*/*"):
+            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False

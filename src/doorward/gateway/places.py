@@ -1,0 +1,285 @@
+"""The servers of one gateway: each is settled before anybody can reach it, and gives links to principals.
+
+A link never shares its connection or its child with another. What a link's server is was judged at the start; it is
+looked at again each time that something is connected or started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from doorward.errors import DoorwardError, IdentityError
+from doorward.gateway.arrivals import limits_of
+from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
+from doorward.gateway.http.downstream import Downstream, HttpLink
+from doorward.gateway.identity import first_use_of_commands, judgment
+from doorward.gateway.identity.command import CommandIdentity, identify
+from doorward.gateway.identity.settle import settle_url
+from doorward.gateway.identity.url import UrlIdentity, identify_url
+from doorward.gateway.link import D, Link
+from doorward.gateway.upstream import address as addresses
+from doorward.gateway.upstream.child import ChildConnector
+from doorward.gateway.upstream.connector import Connector
+from doorward.gateway.upstream.http_client import HttpClient
+from doorward.gateway.upstream.sse_upstream import SseConnector
+from doorward.gateway.upstream.streamable import StreamableConnector
+from doorward.judge.vocabulary import Principal, VerifiedIdentity
+from doorward.policy import lock
+from doorward.policy.model import Policy, ServerPolicy
+from doorward.relay.state import Settings
+
+if TYPE_CHECKING:
+    from doorward.audit.entry import Entry
+    from doorward.confine.profile import SandboxProfile
+    from doorward.gateway.archive import Archive
+    from doorward.gateway.clock import Clock
+    from doorward.gateway.consent.desk import Desk
+    from doorward.gateway.defences import Defences
+    from doorward.gateway.reporter import Reporter
+    from doorward.relay.pipeline import Pipeline
+
+_STARTED_S: Final = 10.0
+
+
+class House(Protocol):
+    """What all servers of one gateway share."""
+
+    policy: Policy
+    places: Places
+    clock: Clock
+    archive: Archive
+    reporter: Reporter
+    desk: Desk
+    armed: Defences
+    pipeline: Pipeline
+    seal_key: bytes
+    supervisors: set[int]
+    children: Counter[str]
+
+    def owner(self) -> Principal: ...
+    async def make_room(self, principal: Principal) -> bool: ...
+    def notice(self, entry: Entry) -> None: ...
+
+
+class Server:
+    """One served server. ``settle`` comes first, once; ``open_link`` then as often as somebody comes."""
+
+    def __init__(self, said: ServerPolicy, house: House) -> None:
+        self.name = said.name
+        self.path = said.served_path
+        self._house = house
+
+    async def settle(self) -> None:
+        """Who the server is: known, recorded at its first use, or agreed to. Raises DoorwardError where it is not."""
+        raise NotImplementedError
+
+    async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
+        """A link of ``principal`` to this server. Raises DoorwardError where there can be none."""
+        raise NotImplementedError
+
+    def _link(
+        self, principal: Principal, server: VerifiedIdentity, *, legacy: bool, folders: tuple[str, ...] = ()
+    ) -> HttpLink:
+        house = self._house
+        settings = Settings(
+            policy=house.policy,
+            server=self.name,
+            pipeline=house.pipeline,
+            link=os.urandom(8).hex(),
+            session=os.urandom(16).hex(),
+            seal_key=house.seal_key,
+            folders=folders,
+            era="" if legacy else "modern",
+        )
+        return HttpLink(
+            settings,
+            archive=house.archive,
+            desk=house.desk,
+            clock=house.clock.now,
+            principal=principal,
+            server=server,
+            notice=house.notice,
+            downstream=Downstream(legacy=legacy),
+        )
+
+
+class UrlServer(Server):
+    """A server that is reached by a URL: Streamable HTTP, or the HTTP+SSE of 2024-11-05."""
+
+    def __init__(self, said: ServerPolicy, house: House) -> None:
+        super().__init__(said, house)
+        self._said = said
+        self._identity: UrlIdentity | None = None
+        self._verified: VerifiedIdentity | None = None
+
+    async def settle(self) -> None:
+        transport: Any = self._said.transport
+        house = self._house
+        self._identity = await settle_url(
+            identify_url(self._said.url, self.name, transport),
+            principal=house.owner(),
+            policy=house.policy,
+            places=house.places,
+            archive=house.archive,
+            clock=house.clock.now,
+            reporter=house.reporter,
+        )
+        self._verified = self._identity.verified()
+
+    async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
+        if self._identity is None or self._verified is None:
+            raise IdentityError(f"{self.name} was not settled")
+        link = self._link(principal, self._verified, legacy=legacy)
+        link.begin(connect(self._identity, link, self._house.policy))
+        return link
+
+
+def connect(identity: UrlIdentity, link: Link[D], policy: Policy) -> Connector:
+    """A connector of ``link``'s own to the server at a URL, whose identity is looked at on each connection."""
+
+    def verify(transport: asyncio.Transport) -> str | None:
+        return identity.verify_connected(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
+
+    address = addresses.parse(identity.url)
+    client = HttpClient(address, verify=verify)
+    limits = limits_of(policy.sizes)["server"]
+    if identity.transport == "sse":
+        return SseConnector(client, address, link, limits=limits)
+    return StreamableConnector(client, address, link, limits=limits, schema_of=link.schema_of)
+
+
+class CommandServer(Server):
+    """A server that is started by a command, once for each link, inside its walls."""
+
+    def __init__(self, said: ServerPolicy, house: House, options: WrapOptions) -> None:
+        super().__init__(said, house)
+        self._options = options
+        self._identity: CommandIdentity | None = None
+        self._walls: SandboxProfile | None = None
+
+    def _identify(self) -> CommandIdentity:
+        path = os.environ.get("PATH", os.defpath)
+        return identify(self._options.command, path=path, cwd=str(Path.cwd()), name=self.name)
+
+    async def settle(self) -> None:
+        house = self._house
+        identity = self._identify()
+        walls = walls_of(self._options, identity, house.policy, house.places)
+        verdict = judgment.judge(identity, lock.read(house.places.lock), house.policy.profile)
+        if isinstance(verdict, judgment.First) and not verdict.asks:
+            at = _written(house.clock.now())
+            verdict = judgment.record_first_use(house.places.lock, identity, house.policy.profile, at=at)
+            if isinstance(verdict, judgment.First) and not verdict.asks:
+                proof = identity.verified().fingerprint[:16]
+                house.reporter.say(f"first use of {self.name} ({proof}), recorded", hint="doorward pin list")
+        if isinstance(verdict, judgment.Changed):
+            raise changed(identity, verdict, house.places)
+        if isinstance(verdict, judgment.NearMiss) or (isinstance(verdict, judgment.First) and verdict.asks):
+            await asyncio.to_thread(house.archive.wait_open)
+            await first_use_of_commands.ask(
+                identity,
+                verdict,
+                walls,
+                principal=house.owner(),
+                policy=house.policy,
+                places=house.places,
+                archive=house.archive,
+                clock=house.clock.now,
+                reporter=house.reporter,
+            )
+        for note in identity.notes:
+            house.reporter.say(note)
+        if names := " ".join(name for name in walls.withheld if not name.startswith("DOORWARD_")):
+            house.reporter.say(f"not passed on to {self.name}: {names}", hint='env = ["NAME"] passes one on')
+        if self._options.unsafe_no_sandbox:
+            house.reporter.say(f"unsafe: {self.name} runs without a sandbox (--unsafe-no-sandbox)")
+        self._identity, self._walls = identity, walls
+
+    async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
+        if self._identity is None or self._walls is None:
+            raise IdentityError(f"{self.name} was not settled")
+        most = self._house.policy.limits.children
+        children = self._house.children
+        if children[principal.id] >= most and not await self._house.make_room(principal):
+            raise DoorwardError(f"{most} children of {principal.id} run already, and all are in use")
+        children[principal.id] += 1
+        try:
+            return await self._start(principal, self._identity, self._walls, legacy=legacy)
+        except BaseException:
+            self._gone(principal)
+            raise
+
+    async def _start(
+        self, principal: Principal, identity: CommandIdentity, walls: SandboxProfile, *, legacy: bool
+    ) -> HttpLink:
+        house = self._house
+        found = await asyncio.to_thread(self._identify)  # what is started now, not what was there when we began
+        if found.verified().fingerprint != identity.verified().fingerprint:
+            raise IdentityError(f"{self.name} is not what it was when doorward started", hint="start doorward again")
+        child = house.armed.confine(
+            self._options.command, walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox, launcher=None
+        )
+        house.supervisors.add(child.supervisor)
+        try:
+            await asyncio.to_thread(child.started, _STARTED_S)
+        except BaseException:
+            house.supervisors.discard(child.supervisor)
+            await asyncio.to_thread(child.close)
+            for descriptor in (child.stdin, child.stdout, child.stderr):
+                os.close(descriptor)
+            raise
+        folders = tuple(folder.path for folder in walls.folders)
+        link = self._link(principal, identity.verified(), legacy=legacy, folders=folders)
+
+        def pass_on(line: bytes, source: str) -> None:
+            house.reporter.pass_on(line, house.clock.now(), source)
+
+        connector = ChildConnector(child, link, pass_on, limits=limits_of(house.policy.sizes)["server"])
+        link.begin(_Counted(connector, lambda: self._ended(principal, child.supervisor)))
+        return link
+
+    def _ended(self, principal: Principal, supervisor: int) -> None:
+        self._house.supervisors.discard(supervisor)
+        self._gone(principal)
+
+    def _gone(self, principal: Principal) -> None:
+        self._house.children[principal.id] -= 1
+        if self._house.children[principal.id] <= 0:
+            del self._house.children[principal.id]
+
+
+class _Counted:
+    """A connector whose end is counted."""
+
+    def __init__(self, connector: ChildConnector, ended: Callable[[], None]) -> None:
+        self._connector = connector
+        self._ended: Callable[[], None] | None = ended
+        self.put = connector.put
+        self.room = connector.room
+        self.drained = connector.drained
+        self.listen = connector.listen
+
+    @property
+    def broken(self) -> bool:
+        return self._connector.broken
+
+    @property
+    def is_full(self) -> bool:
+        return self._connector.is_full
+
+    async def close(self) -> None:
+        await self._connector.close()
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
+
+
+def _written(now_us: int) -> str:
+    from doorward.gateway.clock import written
+
+    return written(now_us)

@@ -1,0 +1,179 @@
+"""An answer that brings frames: a JSON body, or server-sent events, counted while they arrive and handed on in order.
+
+While whoever receives a frame is busy, reading is paused on this answer only; what was already read waits here (at most
+one read of a socket). Nothing is judged: what a frame means is looked at only as far as to know whom it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+from typing import Final, Literal
+
+import msgspec
+
+from doorward.gateway.upstream.connection import Carriage
+from doorward.gateway.upstream.connector import Receiver
+from doorward.wire.jsonrpc import Id, key_of
+from doorward.wire.lines import Overlong
+from doorward.wire.sse import Event, EventParser
+
+_KEEP: Final = 512
+_MAX_ERROR_BYTES: Final = 64 * 1024
+_OK, MULTIPLE, _FIRST_REFUSAL = 200, 300, 400
+
+Form = Literal["frame", "events", "refusal", "nothing", "other"]
+
+
+class _Envelope(msgspec.Struct):
+    id: Id | None = None
+    method: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_envelope: Final = msgspec.json.Decoder(_Envelope)
+
+
+def answered_key(frame: bytes) -> str:
+    """The key of the request that a frame answers; empty when it is no answer or cannot be read."""
+    try:
+        envelope = _envelope.decode(frame)
+    except (ValueError, RecursionError):
+        return ""
+    if envelope.method is not msgspec.UNSET or envelope.id is None:
+        return ""
+    return key_of(envelope.id)
+
+
+class Incoming(Carriage):
+    """One request whose answer may bring frames. ``exchange`` is what the receiver knows it by.
+
+    Subclasses get ``noted`` for each event (before its frame is handed on), ``refused`` for the content of a status of
+    400 and above (up to 64 KiB), and ``ended``, once, when all that came was handed on. Neither comes after ``drop``.
+    """
+
+    def __init__(self, wire: bytes, exchange: int, receiver: Receiver, max_bytes: int) -> None:
+        super().__init__(wire)
+        self.exchange = exchange
+        self.status = 0
+        self.form: Form = "nothing"
+        self.headers: dict[bytes, bytes] = {}
+        self._receiver = receiver
+        self._max_bytes = max_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._events: EventParser | None = None
+        self._behind: deque[Event] = deque()
+        self._busy: asyncio.Task[None] | None = None
+        self._cause: str | None = None
+
+    # -- for subclasses -----------------------------------------------------------------------------------------------
+
+    def noted(self, event: Event) -> None:
+        """An event came, or a whole JSON body as one."""
+
+    def refused(self, content: bytes) -> bytes | None:  # noqa: ARG002 - for those who can make something of it
+        """The status was 400 or above. Returns the frame that it stands for, if any."""
+        return None
+
+    def ended(self, cause: str) -> None:
+        """No more comes: ``cause`` is empty where the answer was complete as HTTP."""
+
+    # -- what the connection tells ------------------------------------------------------------------------------------
+
+    def head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if status >= _FIRST_REFUSAL:
+            self.form = "refusal"
+        elif not _OK <= status < MULTIPLE:
+            self.form = "nothing"
+        elif kind == b"application/json":
+            self.form = "frame"
+        elif kind == b"text/event-stream":
+            self.form = "events"
+            self._events = EventParser(self._max_bytes)
+        else:
+            self.form = "other"
+
+    def body(self, data: bytes) -> None:
+        if self._events is not None:
+            for event in self._events.feed(data):
+                self._take(event)
+            return
+        self._size += len(data)
+        limit = self._max_bytes if self.form == "frame" else _MAX_ERROR_BYTES
+        if self._size <= limit:
+            self._parts.append(data)
+            return
+        if self.form == "frame":
+            whole = b"".join((*self._parts, data))
+            self._take(Event(Overlong(self._size, whole[:_KEEP], whole[-_KEEP:])))
+        self._parts.clear()
+        self.abort()
+        self._end("its answer is too long")
+
+    def done(self) -> None:
+        frame: bytes | None = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        if self.form == "refusal":
+            frame = self.refused(frame or b"")
+        if frame and self.form in ("frame", "refusal"):
+            self._take(Event(frame))
+        self._end("")
+
+    def failed(self, cause: str) -> None:
+        self._end(cause)
+
+    def finish_early(self) -> None:
+        """Take nothing more in: what is known is enough."""
+        self.abort()
+        self._end("")
+
+    def drop(self) -> None:
+        """Take nothing more in, and hand nothing more on; ``ended`` is not called."""
+        self._cause = self._cause or "dropped"
+        self.abort()
+        self._behind.clear()
+        if self._busy is not None:
+            self._busy.cancel()
+
+    # -- one frame after the other ------------------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        if self._busy is not None:
+            self._behind.append(event)
+            return
+        waiting = self.hand_on(event)
+        if waiting is not None:
+            self.pause()
+            self._busy = asyncio.get_running_loop().create_task(self._catch_up(waiting))
+
+    def hand_on(self, event: Event) -> Awaitable[None] | None:
+        """One event to the receiver."""
+        self.noted(event)
+        if isinstance(event.data, Overlong):
+            return self._receiver.overlong(event.data, self.exchange)
+        if not event.data:
+            return None
+        return self._receiver.arrive(event.data, self.exchange)
+
+    async def _catch_up(self, waiting: Awaitable[None] | None) -> None:
+        while True:
+            if waiting is not None:
+                await waiting
+            if not self._behind:
+                break
+            waiting = self.hand_on(self._behind.popleft())
+        self._busy = None
+        if self._cause is None:
+            self.resume()
+        else:
+            self.ended(self._cause)
+
+    def _end(self, cause: str) -> None:
+        if self._cause is not None:  # it was ended, or dropped, from within
+            return
+        self._cause = cause
+        if self._busy is None:
+            self.ended(cause)

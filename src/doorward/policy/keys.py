@@ -1,0 +1,88 @@
+"""Every key that a policy file may have, table by table, and what each is for, in one line.
+
+The reader knows no others, the JSON Schema has exactly these (``tools/policy_schema.py``), and the words are what an
+editor shows beside a key. Tables whose keys are names (servers, tools, arguments) stand here by what is in them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+Keys = dict[str, str]
+
+TOP: Final[Keys] = {
+    "profile": "the defaults: standard asks where harm is likely, strict before every tool call",
+    "consent": "how questions to a person are put",
+    "log": "log messages of servers to their clients",
+    "sizes": "limits on messages and their parts; can only be lowered here",
+    "unsafe_sizes": "limits on messages and their parts that are raised",
+    "limits": "what one principal may have at once; can only be lowered here",
+    "unsafe_limits": "what one principal may have at once, raised",
+    "serve": "how `doorward serve` is reached",
+    "servers": 'what holds for one server, by its exact name; "*" is every server',
+    "unsafe_standing_approvals": "what any server may ask of a client without a question to a person, for a while",
+    "unsafe_observe_until": "the last day, at most 14 ahead, on which controls that may soften only report",
+}
+CONSENT: Final[Keys] = {
+    "hold_seconds": "how long a call waits for an answer before its client is told that it waits",
+}
+LOG: Final[Keys] = {
+    "floor": "the lowest level that reaches a client; can only be raised here",
+    "unsafe_floor": "a level below the profile's own",
+}
+SIZES: Final[Keys] = {
+    "to_server_bytes": "a message to a server, in bytes",
+    "from_server_bytes": "a message from a server, in bytes",
+    "string_argument_bytes": "a text among the arguments of a call, in bytes of UTF-8",
+    "depth": "how deeply values may be nested",
+    "nodes": "values in one message",
+    "list_nodes": "values in a result that is a list of definitions, as of tools/list",
+    "uri_bytes": "a URI, in bytes",
+    "id_bytes": "the id of a request, in bytes",
+    "info_bytes": "clientInfo and serverInfo each, in bytes",
+    "headers_bytes": "the header section of one HTTP message, in bytes",
+}
+LIMITS: Final[Keys] = {
+    "sessions": "open legacy sessions of one principal",
+    "concurrent": "requests in flight of one principal",
+    "children": "child processes of one principal",
+    "in_flight_bytes": "bytes of messages in flight in the whole process",
+}
+SERVE: Final[Keys] = {
+    "listen": "HOST:PORT to listen on; loopback only",
+    "allow_users": "further OS users, by name or number, that may connect over loopback",
+    "public_url": "what clients call the gateway behind a reverse proxy",
+    "allowed_hosts": "further values of Host, as HOST or HOST:PORT",
+    "allowed_origins": "further values of Origin, as https://HOST",
+    "trusted_proxies": "networks whose Forwarded and X-Forwarded-For are believed",
+    "idle_seconds": "a legacy session ends after so long without a message or an open stream",
+    "max_seconds": "a legacy session ends after so long at the latest",
+    "drain_seconds": "how long calls in flight may take when the gateway stops",
+}
+SERVER: Final[Keys] = {
+    "url": "where the server is: https://, or http:// on this machine",
+    "command": "how the server is started: a program and its arguments",
+    "path": "the path under which clients reach it; /NAME/mcp unless said",
+    "transport": "how the URL is spoken to: streamable (Streamable HTTP) or sse (HTTP+SSE of 2024-11-05)",
+    "read": "folders it may read",
+    "write": "folders it may read and write",
+    "env": "variables it gets although they look like credentials",
+    "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
+    "tools": "what holds for one tool, by its exact name",
+    "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
+}
+WHERE: Final = ("url", "command", "path", "transport")
+"""Keys of a server that say where it is: not for the table of every server."""
+
+TOOL: Final[Keys] = {
+    "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",
+    "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
+}
+STANDING: Final[Keys] = {
+    "sampling": "completions by the client's model",
+    "elicitation": "answers of the client's user",
+    "roots": "the folders that the client works in",
+    "expires": "the last day (UTC), at most 14 ahead",
+    "for": "how long from the start of the process: 30m, 12h; at most 336h",
+}
+ASKS: Final = ("sampling", "elicitation", "roots")

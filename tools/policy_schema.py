@@ -1,0 +1,206 @@
+"""Write the JSON Schema of the policy file, `src/doorward/policy/schema.json`.
+
+``python tools/policy_schema.py`` writes it, ``--check`` exits 1 if it is not up to date. Keys and words stand in
+``doorward.policy.keys``, ranges and defaults in the code that reads them.
+
+Draft 4, since that is what TOML editors understand. It cannot say everything that the reader refuses: what depends on
+the profile, on another table, on today, or on another server. `doorward policy check` has the last word.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from doorward.content.arguments import KINDS
+from doorward.policy import keys
+from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
+from doorward.policy.profiles import PROFILES, STANDARD, values
+from doorward.policy.reader import HOLD_SECONDS_RANGE
+from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
+from doorward.protocol.versions import LOG_LEVELS
+
+TARGET = Path(__file__).parent.parent / "src" / "doorward" / "policy" / "schema.json"
+
+Schema = dict[str, Any]
+
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)"
+_LOOPBACK = r"(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt])"
+_REST = r"""(?::[0-9]{1,5})?(?:[/?][^\s"#<>\\^`{|}]*)?"""
+_URL = rf"^(?:[Hh][Tt][Tt][Pp][Ss]://{_HOST}|[Hh][Tt][Tt][Pp]://{_LOOPBACK}){_REST}$"
+_FOLDER = r"^(?:/|~$|~/)"
+
+
+def schema() -> Schema:
+    """The whole schema."""
+    top = {
+        "profile": _choice(PROFILES, STANDARD),
+        "consent": _table(keys.CONSENT, {"hold_seconds": _whole(HOLD_SECONDS_RANGE, HOLD_SECONDS)}),
+        "log": {
+            **_table(keys.LOG, {"floor": _choice(LOG_LEVELS), "unsafe_floor": _choice(LOG_LEVELS)}),
+            "not": {"required": ["floor", "unsafe_floor"]},
+        },
+        "sizes": _lowered(keys.SIZES, msgspec.structs.asdict(values(STANDARD).sizes)),
+        "unsafe_sizes": _raised(keys.SIZES),
+        "limits": _lowered(keys.LIMITS, msgspec.structs.asdict(values(STANDARD).limits)),
+        "unsafe_limits": _raised(keys.LIMITS),
+        "serve": _table(keys.SERVE, _serve()),
+        "servers": {
+            "type": "object",
+            "properties": {EVERY_SERVER: {"$ref": "#/definitions/every_server"}},
+            "patternProperties": {r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": {"$ref": "#/definitions/server"}},
+            "additionalProperties": False,
+        },
+        "unsafe_standing_approvals": {"$ref": "#/definitions/standing"},
+        "unsafe_observe_until": _day(),
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "title": "Policy of Doorward (doorward.toml)",
+        **_table(keys.TOP, top),
+        "definitions": _definitions(),
+    }
+
+
+def _serve() -> Schema:
+    usual = ServeSettings()
+    return {
+        "listen": {"type": "string", "pattern": rf"^{_LOOPBACK}:[0-9]{{1,5}}$", "default": usual.listen},
+        "allow_users": _list({"type": ["string", "integer"], "pattern": r"^[^\s:/*?-][^\s:/*?]*$", "minimum": 0}),
+        "public_url": {"type": "string", "pattern": _URL},
+        "allowed_hosts": _list({"type": "string", "pattern": rf"^{_HOST}(?::[0-9]{{1,5}})?$"}),
+        "allowed_origins": _list({"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@*]+$"}),
+        "trusted_proxies": _list({"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(?:/[1-9][0-9]{0,2})?$"}),
+        "idle_seconds": _whole(IDLE_SECONDS_RANGE, usual.idle_seconds),
+        "max_seconds": _whole(MAX_SECONDS_RANGE, usual.max_seconds),
+        "drain_seconds": _whole(DRAIN_SECONDS_RANGE, usual.drain_seconds),
+    }
+
+
+def _definitions() -> Schema:
+    rules = {
+        "read": _list({"type": "string", "pattern": _FOLDER}),
+        "write": _list({"type": "string", "pattern": _FOLDER}),
+        "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
+        "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
+        "tools": {
+            "type": "object",
+            "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/tool"}},
+            "additionalProperties": False,
+        },
+        "unsafe_standing_approvals": {"$ref": "#/definitions/standing"},
+    }
+    where = {
+        "url": {"type": "string", "pattern": _URL},
+        "command": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string"},
+        },
+        "path": {
+            "type": "string",
+            "pattern": r"^(?!/(?:healthz|readyz)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
+        },
+        "transport": _choice(TRANSPORTS, STREAMABLE),
+    }
+    words = {name: word for name, word in keys.SERVER.items() if name not in keys.WHERE}
+    return {
+        "every_server": _table(words, rules),
+        "server": {
+            **_table(keys.SERVER, where | rules),
+            "not": {"required": ["url", "command"]},
+            "dependencies": {
+                "path": {"anyOf": [{"required": ["url"]}, {"required": ["command"]}]},
+                "transport": ["url"],
+            },
+        },
+        "tool": _table(
+            keys.TOOL,
+            {
+                "ask": {"type": "boolean"},
+                "arguments": {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}},
+            },
+        ),
+        "constraints": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {kind: _constraint(kind) for kind in KINDS},
+            "additionalProperties": False,
+        },
+        "standing": _standing(),
+    }
+
+
+def _constraint(kind: str) -> Schema:
+    if kind != "path_below":
+        return {"enum": [True]}
+    return {"anyOf": [{"enum": [True]}, {"type": "string", "pattern": _FOLDER}]}
+
+
+def _standing() -> Schema:
+    kinds = {name: {"type": "boolean"} for name in keys.ASKS}
+    until = {"expires": _day(), "for": {"type": "string", "pattern": r"^[1-9][0-9]{0,4}[mh]$"}}
+    return {
+        **_table(keys.STANDING, kinds | until),
+        "oneOf": [{"required": ["expires"]}, {"required": ["for"]}],
+        "anyOf": [{"required": [name], "properties": {name: {"enum": [True]}}} for name in keys.ASKS],
+    }
+
+
+def _table(words: keys.Keys, shapes: Schema) -> Schema:
+    if words.keys() != shapes.keys():
+        raise ValueError(f"keys without a shape, or shapes without a key: {sorted(words.keys() ^ shapes.keys())}")
+    return {
+        "type": "object",
+        "properties": {name: _described(shapes[name], word) for name, word in words.items()},
+        "additionalProperties": False,
+    }
+
+
+def _described(shape: Schema, word: str) -> Schema:
+    # Beside a $ref nothing else counts in draft 4, so the words stand around it.
+    return {"description": word, "allOf": [shape]} if "$ref" in shape else {"description": word, **shape}
+
+
+def _lowered(words: keys.Keys, usual: dict[str, int]) -> Schema:
+    return _table(words, {name: _whole(range(1, usual[name] + 1), usual[name]) for name in words})
+
+
+def _raised(words: keys.Keys) -> Schema:
+    return _table(words, {name: {"type": "integer", "minimum": 1} for name in words})
+
+
+def _whole(allowed: range, usual: int) -> Schema:
+    return {"type": "integer", "minimum": allowed[0], "maximum": allowed[-1], "default": usual}
+
+
+def _choice(choices: tuple[str, ...], usual: str = "") -> Schema:
+    return {"enum": list(choices), **({"default": usual} if usual else {})}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": {"minLength": 1, **items}}
+
+
+def _day() -> Schema:
+    # A date of TOML; what turns TOML into JSON makes a text of it.
+    return {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
+
+
+def run(argv: list[str]) -> int:
+    """Write, or with ``--check`` compare."""
+    text = json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    if argv != ["--check"]:
+        TARGET.write_text(text, encoding="utf-8")
+    elif not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != text:
+        print("not up to date: src/doorward/policy/schema.json; run python tools/policy_schema.py")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
