@@ -99,6 +99,10 @@ shipped: setup $(STAMPS)/wheelhouse wheel
 	@$(BIN)/python -m venv --clear $(CACHE)/shipped
 	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
 
+.PHONY: bench-relay
+bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout
+	@$(BIN)/python bench/relay.py $(ARGS)
+
 .PHONY: wheel
 wheel: $(STAMPS)/dev ## Build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist .
