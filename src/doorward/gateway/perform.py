@@ -41,7 +41,7 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 class Performer:
     """Feeds events to one relay and performs its commands.
 
-    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator;
+    ``outlets`` are the two peers; ``notice`` gets each refused or lost entry once it is recorded, for the operator;
     ``on_close`` is called when the relay ends the link, or fails (which ends it as well); ``on_end`` with an exchange
     of the client's on which a request ended without an answer.
     """
@@ -192,7 +192,7 @@ class Performer:
                 case Send():
                     self._deliver(command)
                 case Record():
-                    if command.entry.decision == "DENY":
+                    if command.entry.decision == "DENY" or command.entry.outcome == "unknown":
                         self._notice(command.entry)
                 case AskConsent():
                     self._consent.ask(command.ticket)

@@ -62,6 +62,7 @@ class House(Protocol):
     children: Counter[str]
 
     def owner(self) -> Principal: ...
+    async def make_room(self, principal: Principal) -> bool: ...
     def notice(self, entry: Entry) -> None: ...
 
 
@@ -209,9 +210,10 @@ class CommandServer(Server):
         if self._identity is None or self._walls is None:
             raise IdentityError(f"{self.name} was not settled")
         most = self._house.policy.limits.children
-        if self._house.children[principal.id] >= most:
-            raise CapacityError(f"{most} child processes are running")
-        self._house.children[principal.id] += 1
+        children = self._house.children
+        if children[principal.id] >= most and not await self._house.make_room(principal):
+            raise CapacityError(f"{most} child processes are running, and all are in use")
+        children[principal.id] += 1
         try:
             return await self._start(principal, self._identity, self._walls, legacy=legacy)
         except BaseException:

@@ -28,12 +28,13 @@ from doorward.gateway.command_use import Places, WrapOptions
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.consent.desk import Desk
 from doorward.gateway.http.callers import Callers
-from doorward.gateway.http.door import HttpDoor, Place
+from doorward.gateway.http.door import HttpDoor
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.limits import HttpLimits
 from doorward.gateway.http.names import Names
 from doorward.gateway.http.server import Server as HttpServer
 from doorward.gateway.http.server import listen
+from doorward.gateway.http.traffic import Place
 from doorward.gateway.identity import owners
 from doorward.gateway.identity.token import StartToken
 from doorward.gateway.places import CommandServer, Server, UrlServer
@@ -99,13 +100,18 @@ class _Gateway:
         self.reporter.mask_with(self.pipeline.masker)
         self.seal_key = os.urandom(32)
         self.supervisors: set[int] = set()
-        self.children: Counter[str] = Counter()
+        self.children: Counter[str] = Counter()  # of each principal, whichever server they are
         self._servers = self._make_servers()
         self._stopping = asyncio.Event()
         self._why = ""
 
     def owner(self) -> Principal:
         return process_principal()
+
+    async def make_room(self, principal: Principal) -> bool:
+        """End the child of a principal that was idle longest, if one is idle."""
+        commands = frozenset(server.name for server in self._servers if isinstance(server, CommandServer))
+        return await self._sessions.make_room(principal, commands)
 
     def notice(self, entry: Entry) -> None:
         self.reporter.refused(entry)

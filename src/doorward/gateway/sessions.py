@@ -12,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 from doorward.gateway.http.downstream import HttpLink
 from doorward.judge.vocabulary import Principal
 
 BOUND: Final = "session-bound"
-CAPPED: Final = "principal-limits"
+
+_ROOM_AFTER_S: Final = 5.0
+"""How long a session must have been idle before it may give way: a client that thinks between two calls keeps it."""
 
 Open = Callable[[], Awaitable[HttpLink]]
 
@@ -72,6 +74,27 @@ class Sessions:
         if self._count[principal.id] >= most:
             return False
         self._count[principal.id] += 1
+        return True
+
+    async def make_room(self, principal: Principal, servers: Collection[str]) -> bool:
+        """End the session of ``principal`` with one of ``servers`` that was idle longest, unless all are in use, and
+        wait until it is over. Many clients never end their sessions; they must not lock their own user out.
+        """
+        now = self._now()
+        idle = [
+            session
+            for session in self._sessions.values()
+            if session.link.principal.id == principal.id
+            and session.server in servers
+            and not (session.link.downstream.busy or session.link.busy)
+            and now - session.used_at > _ROOM_AFTER_S
+        ]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda session: session.used_at)
+        why = "another session of its principal needed the place"
+        self.end(oldest, why)
+        await oldest.link.close(why)
         return True
 
     def release(self, principal: Principal) -> None:
