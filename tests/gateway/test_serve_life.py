@@ -185,7 +185,7 @@ def test_a_server_that_dies_mid_answer_answers_twice_or_for_another_disturbs_nob
         visit.stream()
         visit.event(log("before"))
         visit.raw(b"5\r\nda")
-        visit.drop()
+        visit.over = True
 
     def twice(visit: Visit) -> None:
         visit.stream()
@@ -235,7 +235,7 @@ def test_an_answer_whose_stream_broke_off_is_taken_up_again_upstream(house: Plac
         visit.event(None, id="e1", retry=100)
         visit.event(log("one"), id="e2")
         upstream.on_get = lambda again: resumes(again, visit)
-        visit.drop()
+        visit.over = True
 
     def resumes(again: Visit, first: Visit) -> None:
         asked.append(again.headers.get("last-event-id", ""))

@@ -182,7 +182,7 @@ def test_sessions_of_one_principal_are_counted_over_all_servers(serve: Serve) ->
     sessions = [serve.session(), serve.session(), serve.session(), serve.session(CHILD)]
     full = serve.ask("POST", {}, initialize(id=5))
     assert (full.status, full.code, full.message["id"], full.headers["retry-after"]) == (429, -31003, 5, "1")
-    serve.wait_for_finding("principal-limits", "4 sessions are open")
+    serve.wait_for_finding("principal-limits", "4 sessions are in use")
     sessions[0].end()
     assert serve.session().end().status == 204
     for session in sessions[1:]:

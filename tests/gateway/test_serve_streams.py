@@ -300,10 +300,13 @@ def test_a_cancelled_legacy_request_ends_at_both_sides_and_frees_its_place(serve
         answer = client.answer()
         assert (answer.status, answer.body) == (200, b""), answer
         ignored.release()
-    said = [visit.params["requestId"] for visit in upstream.asked("notifications/cancelled")]
-    assert said == list(range(20))
+    wait_until(lambda: _cancelled(upstream) == set(range(20)), "the server heard of each")
     assert session.call("free", "echo", text="free").message["result"]["content"][0]["text"] == "free"
     session.end()
+
+
+def _cancelled(upstream: Upstream) -> set[int]:
+    return {visit.params["requestId"] for visit in upstream.asked("notifications/cancelled")}
 
 
 def test_a_request_that_is_not_answered_counts_until_it_is(serve: Serve, upstream: Upstream) -> None:
