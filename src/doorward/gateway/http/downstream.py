@@ -24,7 +24,10 @@ _MAX_WAITING_BYTES: Final = 256 * 1024
 MAX_STANDING: Final = 16
 """Of one session. Clients open one; with one more, the oldest is ended, and can be taken up again."""
 MAX_LEFT_BYTES: Final = 16 * 1024 * 1024
-"""What may wait for one client when the next message comes: as much as the largest message."""
+"""What may wait for one client when the next message comes and nothing slows its sender: as much as the largest
+message. Where its sender is slowed, that happens earlier; but what waits to be recorded (``perform``) still comes.
+"""
+MAX_LATE_BYTES: Final = 64 * 1024 * 1024
 
 
 class Downstream:
@@ -36,6 +39,7 @@ class Downstream:
     def __init__(self, *, legacy: bool, one_pipe: bool) -> None:
         self.broken = False
         self._one_pipe = one_pipe
+        self._most_left = MAX_LEFT_BYTES if one_pipe and not legacy else MAX_LATE_BYTES
         self.replay = Replay() if legacy else None
         self._carriages: dict[int, Carriage] = {}
         self._standing: dict[int, HttpCall] = {}
@@ -57,7 +61,7 @@ class Downstream:
         if carriage is None or (carriage.call.gone and not carriage.resumable):
             delivered = self._put_elsewhere(send, carriage)
         else:
-            _cut_if_left(carriage.call)
+            self._cut_if_left(carriage.call)
             delivered = carriage.put(send.body)
         if carriage is not None and carriage.done:
             self._forget(send.exchange)
@@ -184,13 +188,18 @@ class Downstream:
         """On one of them, the latest, and never on several (MCP: "MUST NOT broadcast")."""
         if self._standing and self.replay is not None:
             stream, call = next(reversed(self._standing.items()))
-            _cut_if_left(call)  # what it misses is kept for its return
+            self._cut_if_left(call)  # what it misses is kept for its return
             return call.write(self.replay.add(stream, send.body))
         if send.exchange > 0 or len(self._waiting) >= _MAX_WAITING or self._waiting_bytes > _MAX_WAITING_BYTES:
             return False
         self._waiting.append(send)
         self._waiting_bytes += len(send.body)
         return True
+
+    def _cut_if_left(self, call: HttpCall) -> None:
+        """Give up a client that leaves too much untaken."""
+        if call.buffered > self._most_left:
+            call.cut()
 
     # -- time, and the end --------------------------------------------------------------------------------------------
 
@@ -220,12 +229,6 @@ class Downstream:
         self._carriages.clear()
         self._standing.clear()
         self._waiting.clear()
-
-
-def _cut_if_left(call: HttpCall) -> None:
-    """Give up a client that leaves so much untaken."""
-    if call.buffered > MAX_LEFT_BYTES:
-        call.cut()
 
 
 HttpLink = Link[Downstream]
