@@ -12,12 +12,14 @@ from doorward.audit.entry import Entry
 from doorward.errors import StorageError
 from doorward.gateway.archive import Archive
 from doorward.gateway.clock import Clock
-from doorward.relay.commands import Record
+from doorward.relay.commands import Grade, Record
 
 
 @in_loop
 async def test_a_unit_whose_performance_fails_does_not_take_the_rest_of_its_group_along(tmp_path: Path) -> None:
-    clock, said, failures = Clock(), [], []
+    clock = Clock()
+    said: list[str] = []
+    failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: failures.append(what))
     archive = Archive(tmp_path / "state", label="test", clock=clock.now, report=said.append)
     archive.start()
@@ -28,10 +30,11 @@ async def test_a_unit_whose_performance_fails_does_not_take_the_rest_of_its_grou
         raise RuntimeError("one link's trouble")
 
     entry = Entry(kind="notice", at=clock.now(), link="l", sender="client")
-    for grade in ("written", "durable"):
+    grades: tuple[Grade, ...] = ("written", "durable")
+    for grade in grades:
         heard.clear()
         failures.clear()
-        record = Record(entry, grade)  # type: ignore[arg-type]
+        record = Record(entry, grade)
         archive.append([record], fail)
         archive.append([record], heard.append)
         await until(lambda: heard)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.bounded import in_loop, until
 from tests.gateway.http_peer import Notebook, house
-from tests.gateway.scripted_upstream import Upstream, Visit
-from tests.gateway.serving import LEAVE_AT_ONCE, Place, by_url, place
+from tests.gateway.scripted_upstream import Upstream, Visit, tells
+from tests.gateway.serving import LEAVE_AT_ONCE, Place, by_command, by_url, call, place, request
 from tests.gateway.test_serve_streams import log
-from tests.gateway.wrapping import wait_until
+from tests.gateway.wrapping import crafted, wait_until
 
 from doorward.gateway.http.carriage import Carriage
 from doorward.gateway.http.downstream import Downstream
@@ -52,6 +52,26 @@ def test_a_client_that_reads_nothing_slows_its_own_upstream_and_nobody_else(hous
         assert said[era] < 100, "what nobody takes is read from the upstream all the same"
         assert serve.memory() - before < 160 * MIB
     upstream.stop()
+
+
+def test_what_a_server_does_not_take_is_refused_before_it_fills_the_memory(house_of: Place) -> None:
+    command = crafted("deaf", str(house_of.folder))
+    serve = house_of.serve(by_command(command, more=f'write = ["{house_of.folder}"]'))
+    session = serve.session("/child/mcp")
+    asked = session.post(call(1, "echo", text="x"))  # it lists its tools, and reads no more
+    wait_until(lambda: session.ask(tells("notifications/roots/list_changed")).status == 202, "it is asked")
+    before = serve.memory()
+    large = tells("notifications/roots/list_changed", _meta={"x": "y" * MIB})
+    statuses = [session.ask(large).status for _ in range(60)]
+    assert statuses[0] == 202
+    assert statuses[-1] == 503
+    serve.wait_for_finding("in-flight", "not taken yet")
+    refused = session.ask(request(2, "ping"))
+    assert (refused.status, refused.code, refused.message["id"]) == (503, -31003, 2)
+    assert serve.memory() - before < 128 * MIB
+    other = serve.session("/child/mcp")
+    assert other.ask(request(1, "ping")).status == 200
+    asked.close()
 
 
 def post(path: str = "/mcp") -> bytes:
