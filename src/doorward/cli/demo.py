@@ -188,7 +188,7 @@ class _Progress:
 
 
 def _label(cell: Cell, protection: Protection) -> str:
-    return f"{cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
+    return f"{cell.topology.value}: {cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
 
 
 def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:

@@ -35,7 +35,10 @@ CLOSE_LIMIT_SECONDS = 3.0
 
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
 
-_RAW = "lab-"
+RAW = "lab-"
+"""How the id of a crafted request begins."""
+
+Streams = tuple["MemoryObjectReceiveStream[SessionMessage | Exception]", "MemoryObjectSendStream[SessionMessage]"]
 
 
 class Pipe:
@@ -54,11 +57,7 @@ class Pipe:
         self._asked = 0
 
     @asynccontextmanager
-    async def streams(
-        self,
-    ) -> AsyncIterator[
-        tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
-    ]:
+    async def streams(self) -> AsyncIterator[Streams]:
         """Start the process, carry messages, and end it with everything that it started, however the block is left."""
         into, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](1024)
         outgoing, out = anyio.create_memory_object_stream[SessionMessage](0)
@@ -93,7 +92,7 @@ class Pipe:
         In the modern era the request carries the ``_meta`` that each modern request must carry.
         """
         self._asked += 1
-        key = f"{_RAW}{self._asked}"
+        key = f"{RAW}{self._asked}"
         body = dict(params)
         if self._era is Era.MODERN:
             body["_meta"] = modern_meta()
@@ -124,7 +123,7 @@ class Pipe:
             async for line in _lines(stdout):
                 self.lines.append(line)
                 if not self._is_ours(line):
-                    await into.send(_parsed(line))
+                    await into.send(parsed(line))
         for done, _ in self._waiting.values():
             done.set()
         into.close()
@@ -140,7 +139,7 @@ class Pipe:
         key = message.get("id")
         if key is None and len(self._waiting) == 1:
             key = next(iter(self._waiting))
-        if not isinstance(key, str) or not key.startswith(_RAW):
+        if not isinstance(key, str) or not key.startswith(RAW):
             return False
         if key in self._waiting:
             done, answer = self._waiting[key]
@@ -184,7 +183,8 @@ async def _lines(stream: ByteReceiveStream | None) -> AsyncIterator[bytes]:
             yield bytes(line)
 
 
-def _parsed(line: bytes) -> SessionMessage | Exception:
+def parsed(line: bytes) -> SessionMessage | Exception:
+    """What the SDK's client gets for a message that arrived."""
     try:
         return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError as problem:

@@ -1,4 +1,4 @@
-"""The rows of a demo as a matrix: one line per example and era, one column per protection."""
+"""The rows of a demo as a matrix: one line per topology, example and era, one column per protection."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ REASONS = {
     Exclusion.ERA_NOT_SPOKEN: "target does not speak this era",
     Exclusion.REGISTRY_UNREACHABLE: "published target not installed",
     Exclusion.REMOTE_INTERNALS: "inside a remote server",
+    Exclusion.TRANSPORT_NOT_SPOKEN: "target has no URL",
 }
 
 
 class Line(msgspec.Struct, frozen=True):
     """One line of the matrix. A protection that was not played has no run."""
 
+    topology: str
     id: str
     example: str
     era: str
@@ -33,9 +35,9 @@ class Line(msgspec.Struct, frozen=True):
 
 def lines(runs: Iterable[Run]) -> tuple[Line, ...]:
     """The matrix, in the order of ``runs``."""
-    found: dict[tuple[str, str, str], dict[Protection, Run]] = {}
+    found: dict[tuple[str, str, str, str], dict[Protection, Run]] = {}
     for run in runs:
-        found.setdefault((run.id, run.example, run.era), {})[protection_of(run)] = run
+        found.setdefault((run.topology, run.id, run.example, run.era), {})[protection_of(run)] = run
     return tuple(Line(*key, cells) for key, cells in found.items())
 
 
@@ -66,8 +68,8 @@ def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
 
     Where the table is wider than ``columns``, each line of it becomes a paragraph: a wrapped table cannot be read.
     """
-    table = [("scenario", "target", "era", *(column.value for column in COLUMNS))]
-    table += [(line.id, line.example, line.era, *(words(line.runs.get(c)) for c in COLUMNS)) for line in lines(runs)]
+    table = [("topology", "scenario", "target", "era", *(column.value for column in COLUMNS))]
+    table += [(line.topology, line.id, line.example, line.era, *(words(line.runs.get(c)) for c in COLUMNS)) for line in lines(runs)]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     if columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:
         return "\n\n".join(_paragraph(line) for line in lines(runs))
@@ -78,7 +80,7 @@ def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
 def _paragraph(line: Line) -> str:
     width = max(len(column.value) for column in COLUMNS)
     cells = (f"    {column.value:<{width}}  {words(line.runs.get(column))}" for column in COLUMNS)
-    return "\n".join((f"{line.id} on {line.example}, {line.era}", *cells))
+    return "\n".join((f"{line.topology}: {line.id} on {line.example}, {line.era}", *cells))
 
 
 def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
         expected = Kind.SUCCEEDED if protection is Protection.NAIVE else Kind.PREVENTED
         if run.outcome in (expected, Kind.EXCLUDED):
             continue
-        where = f"{run.id}, {run.example}, {run.era}, {protection.value}: {run.outcome.value}"
+        where = f"{run.topology}, {run.id}, {run.example}, {run.era}, {protection.value}: {run.outcome.value}"
         details = [run.evidence["note"]] if run.evidence.get("note") else []
         details += [
             f"{v['variant']}: {v['saw']}" for v in run.evidence.get("variants", ()) if v["outcome"] == run.outcome
