@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
 
 _EPILOG = """\
-exit: 0 every attack succeeded bare and was prevented behind Doorward; 1 harm or a broken benign use behind Doorward,
-or an attack that does not work on a bare target; 2 environment, or an inconclusive run
+exit: 0 every attack succeeded bare and was prevented behind Doorward, or is listed as open and shown as such; 1 harm or
+a broken benign use behind Doorward, or an attack that does not work on a bare target; 2 environment, or an inconclusive
+run
 
   doorward demo --only path-traversal --json - | jq '.runs[] | {target, outcome, control}'
 """
@@ -41,7 +42,8 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         parents=[common],
         help="attack servers without Doorward and behind it",
         description="Plays the attacks of the threat document against servers on this machine: bare, behind Doorward\n"
-        "as shipped, and configured. Everything happens in temporary folders.",
+        "as shipped, and configured; over pipes (wrap), and over HTTP in front of a command and of a URL (serve).\n"
+        "Everything happens in temporary folders.",
         epilog=_EPILOG,
     )
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="play this scenario; may be repeated")
@@ -87,6 +89,8 @@ def exit_code(runs: Sequence[Run], *, allow_inconclusive: bool, in_ci: bool) -> 
     from doorward.lab.scenario import Exclusion, Kind
 
     def harmed(run: Run) -> bool:
+        if run.issue:
+            return False
         if run.outcome is Kind.EXCLUDED:
             return in_ci and run.reason is Exclusion.REGISTRY_UNREACHABLE
         if run.target == "naive":
@@ -95,7 +99,7 @@ def exit_code(runs: Sequence[Run], *, allow_inconclusive: bool, in_ci: bool) -> 
 
     if any(harmed(run) for run in runs):
         return FINDING
-    inconclusive = any(run.outcome is Kind.INCONCLUSIVE for run in runs)
+    inconclusive = any(run.outcome is Kind.INCONCLUSIVE and not run.issue for run in runs)
     return ENVIRONMENT if inconclusive and not allow_inconclusive else CLEAN
 
 
@@ -213,6 +217,8 @@ def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
             terminal.write(f"\n{scenario} was configured with{folder}:{lines}")
     for trouble in matrix.troubles(runs):
         terminal.write(f"\n{trouble}", style=terminal.YELLOW)
+    for opening in matrix.openings(runs):
+        terminal.write(f"\n{opening}", style=terminal.YELLOW)
     for missing in dict.fromkeys(run.evidence["note"] for run in runs if run.reason is Exclusion.REGISTRY_UNREACHABLE):
         terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
     terminal.write(f"\n{len(runs)} runs in {seconds:.0f} s")

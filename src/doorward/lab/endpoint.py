@@ -9,8 +9,10 @@ Sources: MCP 2025-11-25 and 2026-07-28, "Streamable HTTP". Nothing is resumed: o
 from __future__ import annotations
 
 import json
+import re
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -21,28 +23,38 @@ from doorward.protocol.headers import required_headers
 from doorward.wire.sse import EventParser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from urllib.parse import SplitResult
 
-    from anyio.abc import TaskGroup
+    from anyio.abc import ByteStream, TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from mcp.shared.message import SessionMessage
 
-    from doorward.lab.peer import Streams
+    from doorward.lab.peer import Flood, Streams
 
 FRAME_LIMIT_BYTES = 64 * 1024 * 1024
 SESSION = "mcp-session-id"
 
+POUR_LIMIT_SECONDS = 20.0
+"""For one flood. Behind a limit it is over in milliseconds, on loopback a few hundred MiB take a second."""
+
+_BOTH = "application/json, text/event-stream"
+_ENOUGH_BYTES = 1024 * 1024
+# What the headers of a modern flood say that its body is.
+_START = {"method": "tools/call", "params": {"name": "count_letters", "_meta": modern_meta()}}
+
 
 class Endpoint:
     """A server at ``url``. ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted
-    request; ``lines`` are all messages that arrived, in order.
+    request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order.
     """
 
     def __init__(self, url: str, *, era: Era) -> None:
         self.url = url
+        self.pid = 0  # nobody's: what listens there was started before
         self.lines: list[bytes] = []
         self._era = era
-        self._session = ""
+        self._session = self._hostile = ""
         self._asked = 0
         self._http: httpx2.AsyncClient
         self._into: MemoryObjectSendStream[SessionMessage | Exception]
@@ -83,14 +95,70 @@ class Endpoint:
                 answer = line if _answers(line, key) else answer
         return answer
 
+    async def ready(self) -> None:
+        """Be able to :meth:`pour`: in the legacy era, have a session beside the honest client's. It is kept unless a
+        flood was broken off in it, which a naive server may not survive.
+        """
+        if self._era is Era.MODERN or self._hostile:
+            return
+        hello = {"protocolVersion": self._era.value, "capabilities": {}, "clientInfo": {"name": "lab", "version": "1"}}
+        common = {"accept": _BOTH, "content-type": "application/json"}
+        begin = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+        answer = await self._http.post(self.url, json=begin, headers=common)
+        self._hostile = answer.headers.get(SESSION, "")
+        done = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        await self._http.post(self.url, json=done, headers={**common, **self._legacy(self._hostile)})
+
+    async def pour(self, flood: Flood, enough: Callable[[], bool]) -> None:
+        """Send one request that is made while it is sent, until it is whole, ``enough``, or refused.
+
+        On a connection of its own: what is no whole request breaks it. Returns when the server has answered or cut it.
+        """
+        where = urlsplit(self.url)
+        with suppress(anyio.BrokenResourceError, anyio.EndOfStream, OSError):
+            async with await anyio.connect_tcp(where.hostname or "", where.port or 80) as wire:
+                with anyio.move_on_after(POUR_LIMIT_SECONDS):
+                    async with anyio.create_task_group() as both:
+                        both.start_soon(self._drink, wire, both.cancel_scope)
+                        await self._pour(wire, flood, enough, where)
+
+    async def _pour(self, wire: ByteStream, flood: Flood, enough: Callable[[], bool], where: SplitResult) -> None:
+        lines = [f"POST {where.path} HTTP/1.1", f"Host: {where.netloc}"]
+        headers = self.headers(_START) | self._legacy(self._hostile)
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        chunked = not flood.announced and not flood.headers
+        if not flood.headers:
+            lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {flood.announced}")
+        with suppress(anyio.BrokenResourceError, OSError):  # it has refused: what it says is still read
+            await wire.send("\r\n".join((*lines, "" if flood.headers else "\r\n")).encode())
+            for piece in flood.pieces(enough):
+                if piece:
+                    await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if chunked:
+                await wire.send(b"0\r\n\r\n")
+        if enough():
+            self._hostile = ""
+            await wire.aclose()
+
+    async def _drink(self, wire: ByteStream, life: anyio.CancelScope) -> None:
+        """Read what is said, until the end of a first answer or of the connection."""
+        said = b""
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
+            while not _whole(said) and len(said) < _ENOUGH_BYTES:
+                said += await wire.receive()
+        if body := said.partition(b"\r\n\r\n")[2]:
+            self.lines.append(body)
+        life.cancel()
+
     def headers(self, message: Mapping[str, Any]) -> dict[str, str]:
         """What belongs to ``message`` besides its body, and is right."""
-        found = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+        found = {"accept": _BOTH, "content-type": "application/json"}
         if self._era is Era.MODERN:
             return found | required_headers(message.get("method", ""), message.get("params"))
-        if self._session:
-            found |= {SESSION: self._session, "mcp-protocol-version": self._era.value}
-        return found
+        return found | self._legacy(self._session)
+
+    def _legacy(self, session: str) -> dict[str, str]:
+        return {SESSION: session, "mcp-protocol-version": self._era.value} if session else {}
 
     async def _send_all(self, out: MemoryObjectReceiveStream[SessionMessage], carriers: TaskGroup) -> None:
         async for session_message in out:
@@ -146,6 +214,13 @@ class Endpoint:
         elif body := await response.aread():
             self.lines.append(body)
             yield body
+
+
+def _whole(said: bytes) -> bool:
+    """Whether an answer is complete, as far as that must be known here."""
+    head, end, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return bool(end) and (len(body) >= int(length[1]) if length else body.endswith((b"0\r\n\r\n", b"\n\n")))
 
 
 def _answers(line: bytes, key: object) -> bool:

@@ -12,16 +12,17 @@ import os
 import signal
 import subprocess
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 from mcp import types
 from mcp.shared.message import SessionMessage
 
 from doorward.lab.scenario import Era
+from doorward.wire.lines import LineSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from anyio.abc import ByteReceiveStream, ByteSendStream, Process
@@ -33,7 +34,7 @@ ANSWER_LIMIT_SECONDS = 10.0
 CLOSE_LIMIT_SECONDS = 3.0
 """How long a process may take to end once its standard input is closed; then it is killed with its group."""
 
-LINE_LIMIT_BYTES = 64 * 1024 * 1024
+LINE_LIMIT_BYTES = 16 * 1024 * 1024
 
 RAW = "lab-"
 """How the id of a crafted request begins."""
@@ -41,16 +42,39 @@ RAW = "lab-"
 Streams = tuple["MemoryObjectReceiveStream[SessionMessage | Exception]", "MemoryObjectSendStream[SessionMessage]"]
 
 
+class Flood(NamedTuple):
+    """A message that is made while it is sent: ``head``, ``count`` times ``piece``, ``tail``. ``announced`` is the
+    length that HTTP is told, 0 for none. ``headers`` says that it is no body, but more and more lines of headers.
+    """
+
+    head: bytes
+    piece: bytes = b""
+    count: int = 0
+    tail: bytes = b""
+    announced: int = 0
+    headers: bool = False
+
+    def pieces(self, enough: Callable[[], bool]) -> Iterator[bytes]:
+        """All of it, or less once it is enough; the tail always, so that it stays a message."""
+        yield self.head
+        for _ in range(self.count):
+            if enough():
+                break
+            yield self.piece
+        yield self.tail
+
+
 class Pipe:
     """A started server, or a ``wrap`` in front of one, at the other end of two pipes.
 
-    ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted request. ``lines`` are all
-    complete lines that arrived, in order.
+    ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted request, ``pour`` one whose
+    size is the attack. ``lines`` are all complete lines that arrived, in order; ``pid`` is the started process.
     """
 
     def __init__(self, argv: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, stderr: Path, era: Era) -> None:
         self.lines: list[bytes] = []
         self.exit_code: int | None = None
+        self.pid = 0
         self._argv, self._env, self._cwd, self._stderr, self._era = argv, env, cwd, stderr, era
         self._into_process: ByteSendStream | None = None
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
@@ -71,7 +95,7 @@ class Pipe:
                 cwd=self._cwd,
                 start_new_session=True,
             )
-        self._into_process = process.stdin
+        self._into_process, self.pid = process.stdin, process.pid
         try:
             async with anyio.create_task_group() as carriers:
                 carriers.start_soon(self._receive, process.stdout, into)
@@ -104,6 +128,22 @@ class Pipe:
             await done.wait()
         self._waiting.pop(key, None)
         return answer[0] if answer else None
+
+    async def ready(self) -> None:
+        """Be able to :meth:`pour`: there is one session on a pipe, and it is there."""
+
+    async def pour(self, flood: Flood, enough: Callable[[], bool]) -> None:
+        """Send one message that is made while it is sent, until it is whole or ``enough``; never all of it in memory.
+
+        Returns once the server has answered the request after it, so that it has taken in what it will take in.
+        """
+        if self._into_process is None:
+            return
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            for piece in flood.pieces(enough):
+                await self._into_process.send(piece)
+            await self._into_process.send(b"\n")
+        await self.ask("tools/list", {})
 
     async def _write(self, line: bytes) -> None:
         if self._into_process is None:
@@ -170,17 +210,14 @@ def modern_meta() -> dict[str, Any]:
 
 
 async def _lines(stream: ByteReceiveStream | None) -> AsyncIterator[bytes]:
+    """Whole lines. One that is longer than the lab is willing to hold is dropped while it comes in."""
     if stream is None:
         return
-    held = bytearray()
+    splitter = LineSplitter(LINE_LIMIT_BYTES)
     async for chunk in stream:
-        held += chunk
-        *whole, rest = held.split(b"\n")
-        held = bytearray(rest)
-        if len(held) > LINE_LIMIT_BYTES:
-            return
-        for line in whole:
-            yield bytes(line)
+        for line in splitter.feed(chunk):
+            if isinstance(line, bytes):
+                yield line
 
 
 def parsed(line: bytes) -> SessionMessage | Exception:

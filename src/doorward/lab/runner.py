@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import msgspec
 
+from doorward.lab import open_cells
 from doorward.lab.ablated import WALLS
 from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
 from doorward.lab.scenario import (
@@ -49,7 +50,9 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One row of the result, as ``doorward demo --json`` writes it. ``configured`` is None for bare targets."""
+    """One row of the result, as ``doorward demo --json`` writes it. ``configured`` is None for bare targets; ``issue`` is
+    the letter of the issue that owns what is not prevented yet, where exactly that was seen.
+    """
 
     id: str
     example: str
@@ -61,6 +64,7 @@ class Run(msgspec.Struct, frozen=True):
     reason: Exclusion | None
     control: str | None
     evidence: dict[str, Any]
+    issue: str | None = None
 
 
 class Listener(Protocol):
@@ -147,7 +151,8 @@ async def _benign(scenario: Scenario, stage: Stage) -> tuple[str, str]:
 
 class _Playing(msgspec.Struct, frozen=True):
     """What all cells of one demo share. ``bare`` are the stages of bare commands: ``serve`` in front of a command has
-    the same bare target as ``wrap``, so it is played once."""
+    the same bare target as ``wrap``, so it is played once.
+    """
 
     listener: Listener
     places: anyio.CapacityLimiter
@@ -176,17 +181,17 @@ async def _cell(cell: Cell, playing: _Playing) -> list[Run]:
             found, played = await _protected(cell, protection, playing, reachable)
             if protection is Protection.NAIVE:
                 reachable = not played.unreached
-            run = _row(
-                cell, protection, Outcome(found.outcome), found.controls, _evidence(cell, protection, found, played)
-            )
+            evidence = _evidence(cell, protection, found, played)
+            run = _row(cell, protection, Outcome(found.outcome), found.controls, evidence)
+            opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, protection)
+            if opened is not None and open_cells.explains(opened, found):
+                run = msgspec.structs.replace(run, issue=opened.issue, evidence={**evidence, "open": opened.why})
         runs.append(run)
         playing.listener.finished(cell, run)
     return runs
 
 
-async def _protected(
-    cell: Cell, protection: Protection, playing: _Playing, reachable: bool
-) -> tuple[Verdict, Played]:
+async def _protected(cell: Cell, protection: Protection, playing: _Playing, reachable: bool) -> tuple[Verdict, Played]:
     staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
     wanted = _to_play(cell, protection)
     if protection is Protection.NAIVE:

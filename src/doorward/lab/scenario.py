@@ -136,7 +136,8 @@ class Target(msgspec.Struct, frozen=True):
     ``command`` answers its argument vector for a stage, or None where it is not installed; ``furnish`` puts into the
     stage what the server needs to be honest work (notes, scripts); ``configuration`` is what an operator of this server
     would write into ``doorward.toml``, with ``{work}`` for its folder. ``tools`` are the names it lists, for the test
-    that no code outside the lab knows them. ``over_http`` says that ``targets/over_http.py`` can serve it at a URL.
+    that no code outside the lab knows them. ``over_http`` says that it can be reached by a URL: by
+    ``targets/over_http.py``, or by the option that ``http_option`` puts before its arguments.
     """
 
     id: str
@@ -148,6 +149,7 @@ class Target(msgspec.Struct, frozen=True):
     eras: tuple[Era, ...] = (Era.LEGACY, Era.MODERN)
     missing: Callable[[], str] = lambda: ""
     over_http: bool = True
+    http_option: str = ""
 
 
 class Example(msgspec.Struct, frozen=True):

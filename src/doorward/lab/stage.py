@@ -142,6 +142,11 @@ class Stage:
         self.started: list[int] = []
 
     @property
+    def processes(self) -> list[int]:
+        """What stands in the client's way: the target, the gateway."""
+        return [*self.started, *([self.pipe.pid] if self.pipe.pid else [])]
+
+    @property
     def relayed(self) -> bool:
         return self.staging.protection is not Protection.NAIVE
 
@@ -219,8 +224,10 @@ async def _target(stage: Stage, _scenario: Scenario, open_things: AsyncExitStack
         return
     from doorward.lab.listening import plain_url
 
-    argv = (*python(), script("over_http"), *target_command(stage)[len(python()) :])
-    stage.upstream = await _listening(stage, argv, "target", plain_url, open_things)
+    program, *arguments = target_command(stage)[len(python()) :]
+    option = stage.example.target.http_option
+    argv = (program, option, *arguments) if option else (script("over_http"), program, *arguments)
+    stage.upstream = await _listening(stage, (*python(), *argv), "target", plain_url, open_things)
 
 
 async def _seat(stage: Stage, _scenario: Scenario, open_things: AsyncExitStack) -> None:

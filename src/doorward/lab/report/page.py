@@ -20,7 +20,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .5rem .6rem; text-align: left; vertical-align: top; }
 th { font-weight: 600; } td:nth-child(4) { white-space: nowrap; } td small { display: block; opacity: .75; }
 .SUCCEEDED { color: var(--bad); font-weight: 600; } .PREVENTED { color: var(--good); }
-.OBSTRUCTED, .INCONCLUSIVE { color: var(--odd); font-weight: 600; } .EXCLUDED { opacity: .7; }
+.OBSTRUCTED, .INCONCLUSIVE, .OPEN { color: var(--odd); font-weight: 600; } .EXCLUDED { opacity: .7; }
 summary { cursor: pointer; } details ul { margin: .3rem 0; padding-left: 1.1rem; }
 pre { border: 1px solid var(--line); border-radius: 4px; overflow-x: auto; padding: .6rem; }
 code { font-size: .9em; }
@@ -53,10 +53,11 @@ def _cell(run: Run | None) -> str:
         return "<td>-</td>"
     inner = escape(matrix.words(run))
     details = [_detail(v["variant"], v["outcome"], v["saw"]) for v in run.evidence.get("variants", ())]
-    details += [f"<li>{escape(run.evidence[key])}</li>" for key in ("benign", "note") if run.evidence.get(key)]
+    details += [f"<li>{escape(run.evidence[key])}</li>" for key in ("benign", "note", "open") if run.evidence.get(key)]
     if details and run.outcome is not Kind.EXCLUDED:
         inner = f"<details><summary>{inner}</summary><ul>{''.join(details)}</ul></details>"
-    return f'<td class="{run.outcome.value}">{inner}</td>'
+    cell = "OPEN" if run.issue else run.outcome.value
+    return f'<td class="{cell}">{inner}</td>'
 
 
 def _detail(variant: str, outcome: str, saw: str) -> str:
