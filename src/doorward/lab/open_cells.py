@@ -45,9 +45,9 @@ def listed() -> tuple[OpenCell, ...]:
 def of(scenario: str, example: str, topology: Topology, protection: Protection) -> OpenCell | None:
     """The entry for one cell, if there is one."""
     for cell in listed():
-        if (cell.scenario, cell.example) == (scenario, example) and topology in cell.topologies:
-            if protection in cell.protections:
-                return cell
+        here = topology in cell.topologies and protection in cell.protections
+        if here and (cell.scenario, cell.example) == (scenario, example):
+            return cell
     return None
 
 

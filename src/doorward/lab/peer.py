@@ -43,13 +43,13 @@ Streams = tuple["MemoryObjectReceiveStream[SessionMessage | Exception]", "Memory
 
 
 class Flood(NamedTuple):
-    """A message that is made while it is sent: ``head``, ``count`` times ``piece``, ``tail``. ``announced`` is the
+    """A message that is made while it is sent: ``head``, ``times`` times ``piece``, ``tail``. ``announced`` is the
     length that HTTP is told, 0 for none. ``headers`` says that it is no body, but more and more lines of headers.
     """
 
     head: bytes
     piece: bytes = b""
-    count: int = 0
+    times: int = 0
     tail: bytes = b""
     announced: int = 0
     headers: bool = False
@@ -57,7 +57,7 @@ class Flood(NamedTuple):
     def pieces(self, enough: Callable[[], bool]) -> Iterator[bytes]:
         """All of it, or less once it is enough; the tail always, so that it stays a message."""
         yield self.head
-        for _ in range(self.count):
+        for _ in range(self.times):
             if enough():
                 break
             yield self.piece

@@ -50,8 +50,10 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One row of the result, as ``doorward demo --json`` writes it. ``configured`` is None for bare targets; ``issue`` is
-    the letter of the issue that owns what is not prevented yet, where exactly that was seen.
+    """One row of the result, as ``doorward demo --json`` writes it.
+
+    ``configured`` is None for bare targets. ``issue`` is the letter of the issue that owns what is not prevented yet
+    (``open_cells``), where exactly that was seen.
     """
 
     id: str

@@ -76,10 +76,9 @@ def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
     Where the table is wider than ``columns``, each line of it becomes a paragraph: a wrapped table cannot be read.
     """
     table = [("topology", "scenario", "target", "era", *(column.value for column in COLUMNS))]
-    table += [
-        (line.topology, line.id, line.example, line.era, *(words(line.runs.get(c)) for c in COLUMNS))
-        for line in lines(runs)
-    ]
+    for line in lines(runs):
+        cells = (words(line.runs.get(column)) for column in COLUMNS)
+        table.append((line.topology, line.id, line.example, line.era, *cells))
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     if columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:
         return "\n\n".join(_paragraph(line) for line in lines(runs))

@@ -41,8 +41,8 @@ def _page(runs: Sequence[Run], version: str, seconds: float) -> Iterator[str]:
     yield f"<table><thead><tr><th>topology</th><th>scenario</th><th>target</th><th>era</th>{heads}</tr></thead><tbody>"
     for line in matrix.lines(runs):
         cells = "".join(_cell(line.runs.get(column)) for column in matrix.COLUMNS)
-        topology = escape(line.topology)
-        yield f"<tr><td>{topology}</td><td>{escape(line.id)}</td><td>{escape(line.example)}</td><td>{escape(line.era)}</td>{cells}</tr>"
+        names = (line.topology, line.id, line.example, line.era)
+        yield f"<tr>{''.join(f'<td>{escape(name)}</td>' for name in names)}{cells}</tr>"
     yield "</tbody></table>"
     yield from _configurations(runs)
     yield "</body></html>"

@@ -21,21 +21,28 @@ FUSE_BYTES = 896 << 20
 CHUNK_BYTES = 1 << 20
 
 
+def files_of(folder: str) -> list[Path]:
+    return sorted(Path(folder).iterdir())
+
+
+def whole(path: Path) -> str:
+    pieces = []
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            pieces.append(piece)
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
 async def list_resources(_ctx: object, _params: object) -> types.ListResourcesResult:
-    files = sorted(Path(FOLDER).iterdir())
-    return types.ListResourcesResult(resources=[types.Resource(name=f.name, uri=f"file://{f}") for f in files])
+    files = [types.Resource(name=file.name, uri=f"file://{file}") for file in files_of(FOLDER)]
+    return types.ListResourcesResult(resources=files)
 
 
 async def read_resource(_ctx: object, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
     path = Path(params.uri.removeprefix("file://"))
     if path.parent != Path(FOLDER):
         raise ValueError("no such resource")
-    pieces = []
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK_BYTES):
-            pieces.append(piece)
-    text = b"".join(pieces).decode("utf-8", "replace")
-    return types.ReadResourceResult(contents=[types.TextResourceContents(uri=params.uri, text=text)])
+    return types.ReadResourceResult(contents=[types.TextResourceContents(uri=params.uri, text=whole(path))])
 
 
 async def list_tools(_ctx: object, _params: object) -> types.ListToolsResult:

@@ -63,6 +63,8 @@ def endless(asked: dict[str, Any]) -> Iterator[bytes]:
 
 
 class Handler(BaseHTTPRequestHandler):
+    """One answer for each POST; no stream and no session."""
+
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
@@ -106,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    do_DELETE = do_GET
+    do_DELETE = do_GET  # noqa: N815 - the standard library's way
 
     def log_message(self, *_: object) -> None:
         """Nothing: there is nobody to read it."""
