@@ -106,8 +106,9 @@ string_argument_bytes = 1_073_741_824
 
 @pytest.mark.parametrize("topology", [Topology.WRAP, Topology.SERVE_COMMAND, Topology.SERVE_URL])
 def test_where_the_size_limits_are_raised_the_same_argument_does_harm(topology: Topology) -> None:
-    """Limits are numbers of the policy and not a defence that is armed, so no stand-in takes their place: the operator's
-    own unsafe key takes them out."""
+    """Limits are numbers of the policy and no defence that is armed, so no stand-in takes their place: the operator's
+    own unsafe key takes them out.
+    """
     cell = next(c for c in CELLS if c.example.id == "string-argument" and c.topology is topology)
     target = msgspec.structs.replace(cell.example.target, configuration=UNLIMITED)
     example = msgspec.structs.replace(cell.example, target=target)

@@ -38,6 +38,8 @@ SESSION = "mcp-session-id"
 POUR_LIMIT_SECONDS = 20.0
 """For one flood. Behind a limit it is over in milliseconds, on loopback a few hundred MiB take a second."""
 
+LAST_WORD_SECONDS = 1.0
+
 _BOTH = "application/json, text/event-stream"
 _ENOUGH_BYTES = 1024 * 1024
 # What the headers of a modern flood say that its body is.
@@ -136,7 +138,9 @@ class Endpoint:
                     await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             if chunked:
                 await wire.send(b"0\r\n\r\n")
-        if enough():
+        if flood.announced > flood.size and not enough():
+            await anyio.sleep(LAST_WORD_SECONDS)  # the rest will not come; there may be an answer all the same
+        if enough() or flood.announced > flood.size:
             self._hostile = ""
             await wire.aclose()
 

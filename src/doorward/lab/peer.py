@@ -54,6 +54,11 @@ class Flood(NamedTuple):
     announced: int = 0
     headers: bool = False
 
+    @property
+    def size(self) -> int:
+        """Its bytes, if all of it is sent."""
+        return len(self.head) + self.times * len(self.piece) + len(self.tail)
+
     def pieces(self, enough: Callable[[], bool]) -> Iterator[bytes]:
         """All of it, or less once it is enough; the tail always, so that it stays a message."""
         yield self.head

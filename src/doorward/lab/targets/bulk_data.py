@@ -1,7 +1,7 @@
 """A server for bulk data. Its mistake: it takes whatever is sent, and reads whatever is asked for, as a whole.
 
-Its tool has a schema without ``maxLength``; its resources are the files of one folder. It may use 896 MiB, so that an
-attack on it is no attack on the machine. Start: ``python bulk_data.py FOLDER``.
+Its tool has a schema without ``maxLength``; its resources are the files of one folder. It may use so many MiB as it is
+told, so that an attack on it is no attack on the machine. Start: ``python bulk_data.py FOLDER MIB``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
 FOLDER = os.path.realpath(sys.argv[1])
-FUSE_BYTES = 896 << 20
+FUSE_BYTES = int(sys.argv[2]) << 20
 CHUNK_BYTES = 1 << 20
 
 
