@@ -5,8 +5,8 @@ harm. ``python -m doorward.lab.ablated NAME VERB …`` is the product's command 
 replaced. The stand-ins live here and nowhere else: no flag, variable or policy key of the product leads to them.
 
 Limits have no stand-in, because they are no defence that is armed: they are numbers of the policy, which act inside the
-code that counts (``doorward.gateway.defences``), and they leave findings. That they decide is shown by the operator's own
-``[unsafe_sizes]``: with it the same argument does harm (``tests/lab/test_relayed.py``).
+code that counts, and they leave findings. That they decide is shown by the operator's own ``[unsafe_sizes]``: with it
+the same argument does harm (``tests/lab/test_relayed.py``).
 """
 
 from __future__ import annotations

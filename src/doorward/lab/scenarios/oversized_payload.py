@@ -132,7 +132,7 @@ class OversizedPayload(Scenario):
             target=BULK,
             variants=(
                 Variant("header-list", "lines of headers go on", ("headers",), topologies=HTTP),
-                Variant("many-values", "a million and a half lists; a hundred thousand requests", ("lists", "batch")),
+                Variant("many-values", "two million lists; a hundred thousand requests", ("lists", "batch")),
                 Variant("string", "the document's own, its length not announced", ("arguments",)),
                 Variant("announced", "its 4 GiB announced", ("announced",), topologies=HTTP),
                 Variant("huge-id", "an id and a URI that go on", ("id", "uri")),
@@ -262,7 +262,7 @@ def _flood(where: str, era: Era) -> Flood:
     if where == "headers":
         return Flood(b"", (b"X-Filler: " + b"a" * 8180 + b"\r\n") * 128, POURED_PIECES, b"\r\n", headers=True)
     if where in ("lists", "batch"):
-        lists = f'{call}"text":"","more":[{",".join(["[]"] * 1_600_000)}]}}}}}}'
+        lists = f'{call}"text":"","more":[{",".join(["[]"] * 2_000_000)}]}}}}}}'
         whole = (lists if where == "lists" else f"[{','.join([ping] * 100_000)}]").encode()
         return Flood(whole, announced=len(whole))
     head, tail, announced = {
