@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from doorward.lab.runner import Cell, Run
     from doorward.lab.scenario import Protection
 
+TOPOLOGIES = ("wrap", "serve-command", "serve-url")
+"""What stands where, in letters that every keyboard has; the order is that of ``lab.scenario.Topology``."""
+
 CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
 
 _EPILOG = """\
@@ -47,6 +50,13 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         epilog=_EPILOG,
     )
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="play this scenario; may be repeated")
+    parser.add_argument(
+        "--topology",
+        action="append",
+        default=[],
+        choices=TOPOLOGIES,
+        help="only over this; may be repeated (default: all)",
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument("--html", metavar="FILE", help="write the matrix as a page of HTML")
     parser.add_argument(
@@ -79,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         if file and file != "-":
             _check_writable(Path(file))
     started = time.monotonic()
-    runs = _play(chosen, _seed(args.seed))
+    runs = _play(chosen, _seed(args.seed), args.topology or TOPOLOGIES)
     _report(args, runs, time.monotonic() - started)
     return exit_code(runs, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
@@ -107,7 +117,7 @@ def _seed(given: int | None) -> int:
     return int.from_bytes(os.urandom(4), "big") if given is None else given
 
 
-def _play(chosen: Sequence[Any], seed: int) -> list[Run]:
+def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str]) -> list[Run]:
     import importlib.util
 
     if importlib.util.find_spec("mcp") is None:
@@ -115,8 +125,10 @@ def _play(chosen: Sequence[Any], seed: int) -> list[Run]:
     import anyio
 
     from doorward.lab.runner import cells, play_all
+    from doorward.lab.scenario import Topology
 
-    wanted = cells(chosen)
+    over = {topology for name, topology in zip(TOPOLOGIES, Topology, strict=True) if name in topologies}
+    wanted = tuple(cell for cell in cells(chosen) if cell.topology in over)
     progress = _Progress(len(wanted) * 3, seed)
 
     async def show() -> list[Run] | None:
