@@ -31,6 +31,8 @@ PUBLISHED := $(BIN)/python -m doorward.lab.targets.published
 
 # Arguments for the verb behind a target: make demo ARGS=--json\ -
 ARGS ?=
+# What each other Python is tried with by `make test`: what a version of the language can break. `make soak` takes all.
+PURE := tests/content tests/wire tests/protocol tests/policy tests/judge tests/relay tests/audit
 # Worker processes of the test run.
 WORKERS ?= 2
 
@@ -40,7 +42,7 @@ WORKERS ?= 2
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(STAMPS)/demo ## Attack unprotected servers, then the same servers behind Doorward
@@ -50,7 +52,7 @@ demo: $(STAMPS)/demo ## Attack unprotected servers, then the same servers behind
 ##@ Develop it
 
 .PHONY: setup
-setup: $(STAMPS)/dev ## Make .venv with everything for development, and install the published targets
+setup: $(STAMPS)/dev $(STAMPS)/fixture ## Make .venv with everything for development, and install the published targets
 	@$(PUBLISHED)
 	$(PUBLISHED) --locks tests/peers
 
@@ -58,6 +60,7 @@ setup: $(STAMPS)/dev ## Make .venv with everything for development, and install 
 test: MACHINE := --install
 test: setup $(STAMPS)/wheelhouse check ## Install what the tests need, judge the source, run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not soak' $(ARGS)
+	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' $(PURE)
 
 .PHONY: check
 check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
@@ -67,15 +70,38 @@ check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
 	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
 
 .PHONY: soak
-soak: setup ## Look for what `make test` does not: a thousand new examples of each property
-	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 \
+soak: setup ## Look for what `make test` does not: new examples of each property, half an hour of churn
+	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 -m 'not soak' \
 		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
+	$(BIN)/python -m pytest -m soak tests/gateway $(ARGS)
+	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' tests
 
 .PHONY: bench
-bench: setup $(STAMPS)/wheelhouse wheel ## Measure what Doorward costs, as users install it: the wheel, alone
+bench: bench-stdio bench-http bench-capacity ## Measure what Doorward costs, as users install it: the wheel, alone
+
+.PHONY: bench-stdio
+bench-stdio: shipped ## ... `wrap`: start-up, one call, memory
+	@$(BIN)/python bench/run.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: bench-http
+bench-http: shipped ## ... `serve`: one core of it beside nginx and other gateways
+	@sh tools/bench.sh --install
+	$(PUBLISHED) --locks bench/peers
+	$(BIN)/python bench/throughput.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: bench-capacity
+bench-capacity: shipped ## ... `serve`: ten thousand idle sessions, a thousand open streams
+	@sh tools/bench.sh --install
+	$(BIN)/python bench/capacity.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: shipped
+shipped: setup $(STAMPS)/wheelhouse wheel
 	@$(BIN)/python -m venv --clear $(CACHE)/shipped
 	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
-	$(BIN)/python bench/run.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: bench-relay
+bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout
+	@$(BIN)/python bench/relay.py $(ARGS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/dev ## Build the wheel into dist/
@@ -127,6 +153,18 @@ $(STAMPS)/wheelhouse: requirements/runtime.txt $(STAMPS)/venv
 	rm -rf $(CACHE)/wheelhouse
 	$(BIN)/python -m pip download --quiet --require-hashes --only-binary :all: \
 		-r requirements/runtime.txt --dest $(CACHE)/wheelhouse
+	touch $@
+
+# The reference server of the conformance tests stands in the SDK's source distribution only. That is unpacked and never
+# built: the backend that pip asks for its metadata is ours.
+FIXTURE := examples/servers/everything-server
+$(STAMPS)/fixture: requirements/fixture.txt $(wildcard tools/unbuilt/hatchling/*.py) $(STAMPS)/venv
+	@echo 'doorward: fetching the reference server of the conformance tests'
+	rm -rf $(CACHE)/sdist $(DOORWARD_TARGETS)/fixture
+	mkdir -p $(DOORWARD_TARGETS)/fixture
+	PYTHONPATH=$(ROOT)/tools/unbuilt $(BIN)/python -m pip download --quiet --require-hashes --no-deps --no-binary :all: \
+		--no-build-isolation -r requirements/fixture.txt --dest $(CACHE)/sdist
+	tar -xzf $(CACHE)/sdist/*.tar.gz -C $(DOORWARD_TARGETS)/fixture --strip-components=4 --wildcards '*/$(FIXTURE)/*'
 	touch $@
 
 $(STAMPS)/uv: requirements/lock.txt $(STAMPS)/venv

@@ -96,7 +96,7 @@ class Peer:
 
     def cpu_ns(self) -> int:
         """CPU time of this process and all below it that still run, with the threads that have ended."""
-        return sum(_cpu_clock_ns(pid) for pid in self.processes())
+        return sum(cpu_clock_ns(pid) for pid in self.processes())
 
     def _said(self) -> str:
         return self._stderr.read_text(errors="replace")[-2000:]
@@ -113,7 +113,8 @@ def call_of(size: int, key: int) -> bytes:
     return request("tools/call", {"name": "echo", "arguments": {"text": "x" * (size + 1 - len(empty))}}, key)
 
 
-def _cpu_clock_ns(pid: int) -> int:
+def cpu_clock_ns(pid: int) -> int:
+    """CPU time of a process: of all its threads, also of those that ended. Not of its children."""
     # The kernel's number for another process's CPU clock (clock_getcpuclockid(3)): 2 is CPUCLOCK_SCHED.
     return time.clock_gettime_ns(~pid << 3 | 2)
 

@@ -110,6 +110,10 @@ def _reason(longrepr: object) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
-        return  # a worker of xdist; the process that hears of all tests keeps the ledger
+        return  # a worker of xdist; the process that hears of all tests keeps the ledger and the scores
     entries = tomllib.loads((TESTS / "skips.toml").read_text()).get("skip", [])
     config.pluginmanager.register(SkipLedger({e["test"]: e["reason"] for e in entries}), "skip-ledger")
+    if (TESTS / "conformance").is_dir():  # this file alone is copied by the tests of its ledger
+        from tests.conformance.scores import Scores
+
+        config.pluginmanager.register(Scores(), "conformance-scores")

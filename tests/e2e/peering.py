@@ -6,8 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,20 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
+from tests.listening import accepts, free_port, running
 
 from doorward.lab.targets.published import Installed
 
 BOUND_SECONDS = 60.0
-EVERYTHING, FILESYSTEM, GIT = "server-everything", "server-filesystem", "mcp-server-git"
+EVERYTHING, FILESYSTEM, MEMORY = "server-everything", "server-filesystem", "server-memory"
+GIT, TIME, FETCH = "mcp-server-git", "mcp-server-time", "mcp-server-fetch"
+
+PAGE_SAYS = "what the quiet page says"
+# The everything server listens on every address unless it is told otherwise, and has no option for it.
+_ON_LOOPBACK = (
+    "data:text/javascript,import net from 'node:net'; const listen = net.Server.prototype.listen;"
+    "net.Server.prototype.listen = function (port, then) { return listen.call(this, +port, '127.0.0.1', then); };"
+)
 
 Answer = dict[str, Any]
 Peers = Callable[[str], Installed]
@@ -53,8 +64,24 @@ class Place:
 
     def command(self, peer: str) -> tuple[str, ...]:
         """How a client's configuration would start this server on the folder."""
-        own = {EVERYTHING: ("stdio",), FILESYSTEM: (str(self.folder),), GIT: ("--repository", str(self.folder))}
-        return (*self._peers(peer).argv, *own[peer])
+        own = {
+            EVERYTHING: ("stdio",),
+            FILESYSTEM: (str(self.folder),),
+            GIT: ("--repository", str(self.folder)),
+            FETCH: ("--allow-private-ips",),
+        }
+        return (*self._peers(peer).argv, *own.get(peer, ()))
+
+    @contextmanager
+    def listening(self, transport: str) -> Iterator[str]:
+        """The URL of the everything server while it listens, as ``streamableHttp`` or as ``sse`` of 2024-11-05."""
+        node, *program = self._peers(EVERYTHING).argv
+        port = free_port()
+        argv = (node, "--import", _ON_LOOPBACK, *program, transport)
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PORT": str(port)}
+        with running(argv, self.top / f"{transport}.log", cwd=self.top, env=environment) as told:
+            told.wait(lambda: accepts(port))
+            yield f"http://127.0.0.1:{port}/{'sse' if transport == 'sse' else 'mcp'}"
 
     def wrapped(self, peer: str, *options: str) -> tuple[str, ...]:
         """The same with Doorward before it, and nothing else changed."""
@@ -70,6 +97,33 @@ class Place:
         with self.stderr.open("a") as stderr:
             async with Client(stdio_client(parameters, errlog=stderr), mode=mode, **callbacks) as client:
                 yield client
+
+
+@contextmanager
+def page() -> Iterator[str]:
+    """The URL of a page that says ``PAGE_SAYS``; whatever else is asked for is not there."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/page"
+            body = f"<html><body><p>{PAGE_SAYS}</p></body></html>".encode() if found else b""
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_words: object) -> None:
+            """Nothing: stderr is pytest's."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/page"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def bounded(work: Coroutine[Any, Any, Any]) -> Any:

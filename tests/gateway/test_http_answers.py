@@ -299,6 +299,81 @@ async def test_an_application_that_fails_is_reported_and_its_client_gets_a_500(w
 
 
 @on_both_loops
+async def test_an_application_that_fails_after_its_answer_does_not_answer_twice() -> None:
+    app = Notebook()
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: reported.append(what))
+
+    def fail(call: HttpCall, _body: bytes) -> None:
+        call.answer(200, b"abc")
+        raise LookupError
+
+    app.on_receive = fail
+    async with house(app) as here:
+        client = await here.client()
+        await client.send(GET)
+        assert (await client.answer())[2] == b"abc"
+        assert await client.is_closed()
+        assert len(reported) == 1
+
+
+@on_both_loops
+async def test_writing_on_to_a_client_that_was_killed_fails_silently() -> None:
+    app = streaming()
+    async with house(app) as here:
+        client = await here.client()
+        await client.send(GET)
+        await client.head()
+        (call,) = app.admitted
+        client.reset()
+        await until(client.writer.transport.is_closing)
+        for _ in range(100):  # within one turn of the loop, so before it can be told that the client is gone
+            call.write(b"a" * 100_000)
+        call.end()
+        await until(lambda: here.server.connections == 0)
+
+
+class Unknowing(Notebook):
+    def connected(self, transport: asyncio.Transport) -> str:
+        raise LookupError(transport)
+
+
+@on_both_loops
+async def test_a_connection_whose_owner_cannot_be_told_is_not_served() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: reported.append(what))
+    async with house(Unknowing()) as here:
+        client = await here.client()
+        await client.send(GET)
+        assert await client.is_closed()
+        assert here.app.admitted == []
+        assert isinstance(reported[0]["exception"], LookupError)
+
+
+class Severing(Notebook):
+    """Keeps the transport, to end it as a failed write does: before anybody is told."""
+
+    def connected(self, transport: asyncio.Transport) -> str:
+        self.transport = transport
+        return super().connected(transport)
+
+
+@on_both_loops
+async def test_what_is_written_between_the_end_of_a_transport_and_its_notice_is_lost_silently() -> None:
+    app = Severing()
+    app.on_receive = lambda call, _body: call.open_stream(200, "text/event-stream")
+    async with house(app) as here:
+        client = await here.client()
+        await client.send(GET)
+        await client.head()
+        (call,) = app.admitted
+        app.transport.abort()
+        call.write(b"data: 1\n\n")
+        assert not call.gone
+        await until(lambda: call.gone)
+
+
+@on_both_loops
 async def test_an_answer_that_comes_later_is_not_interrupted_by_the_next_request() -> None:
     app = held_back()
     async with house(app) as here:

@@ -90,6 +90,8 @@ def test_a_connection_that_never_was_is_not_the_listeners(table: Table) -> None:
         here, there = listener.getsockname(), other.getsockname()
         assert owner_of_peer(here, there, table) is None
         assert owner_of_peer(here, ("127.0.0.1", 1), table) is None
+        ends = [(socket.inet_aton(host), port) for host, port in (here, there)]
+        assert table.connection(ends[0], ends[1]) is None
 
 
 def test_who_connects_from_the_port_of_one_that_was_reset_is_not_taken_for_it(peers: Callable[..., Peer]) -> None:

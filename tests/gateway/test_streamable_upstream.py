@@ -521,3 +521,21 @@ async def test_what_a_server_says_twice_or_about_another_id_is_handed_over() -> 
         await until(lambda: ear.losses)
         assert ear.messages[3][0]["id"] == "else"
         assert ear.losses == [(6, "the server's answer ended without a response to the request")]
+
+
+@on_both_loops
+async def test_a_stream_that_stays_open_after_the_answer_is_closed_after_a_while() -> None:
+    left = asyncio.Event()
+
+    async def play(visit: Visit) -> None:
+        await visit.stream()
+        await visit.event({"jsonrpc": "2.0", "id": 1, "result": {}})
+        await visit.event({"jsonrpc": "2.0", "method": "notifications/message", "params": {}})
+        await visit.left()
+        left.set()
+
+    async with linked(play, max_answer_s=1) as (connector, ear, _):
+        connector.put(call(1, exchange=5))
+        await ear.heard(2)
+        await asyncio.wait_for(left.wait(), 7.5)
+        assert not ear.losses

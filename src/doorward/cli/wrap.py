@@ -6,11 +6,14 @@ import argparse
 import gc
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places
 from doorward.confine import process
 from doorward.errors import UsageError
+
+if TYPE_CHECKING:
+    from doorward.gateway.command_use import Places
 
 _DESCRIPTION = """\
 Run one MCP server behind Doorward. Put it before the server's command in your client's mcp.json; nothing else changes.
@@ -22,8 +25,9 @@ judged, recorded before it has an effect, and explained by `doorward audit show`
 _EXAMPLE = """\
 --read, --write and --env may be repeated
 
-example:
+examples:
   doorward wrap --name notes -- npx -y @modelcontextprotocol/server-filesystem /home/me/notes
+  doorward wrap --name tickets --url https://mcp.example.com/mcp
 
 exits with the server's code (128+n for a signal), or 2 when doorward could not start it
 """
@@ -35,13 +39,15 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "wrap",
         parents=[common],
         help="run one MCP server behind Doorward",
-        usage="doorward wrap [options] -- COMMAND [ARGUMENT…]",
+        usage="doorward wrap [options] -- COMMAND [ARGUMENT…]\n       doorward wrap [options] --url URL",
         description=_DESCRIPTION,
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--name", default=None, metavar="NAME", help="what you call this server, in policy, pins and log")
+    add("--url", default="", metavar="URL", help="instead of a command: a server that is reached by its URL")
+    add("--transport", choices=("streamable", "sse"), default="streamable", help="of --url; sse is that of 2024-11-05")
     add("--read", action="append", default=[], metavar="PATH", help="a folder or file that it may read")
     add("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
     add("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
@@ -51,6 +57,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the server until its client or it ends; its exit code."""
+    if args.url:
+        return _run_url(args)
     if not args.command:
         raise UsageError("no command to wrap", hint="doorward wrap -- COMMAND [ARGUMENT…]")
     if args.name == "":
@@ -66,13 +74,35 @@ def run(args: argparse.Namespace) -> int:
         launcher.abandon()
 
 
-def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
-    from doorward.gateway import app  # while the launcher comes up
-    from doorward.gateway.command_use import Places, WrapOptions
+def _run_url(args: argparse.Namespace) -> int:
+    if args.command:
+        raise UsageError("a URL and a command", hint="give one of them")
+    if args.read or args.write or args.env or args.unsafe_no_sandbox:
+        raise UsageError("--read, --write, --env and --unsafe-no-sandbox are for a command, which --url does not start")
+    from doorward.gateway import remote
+    from doorward.policy.addresses import url_problem
     from doorward.policy.load import load
 
-    state = places.state_directory(args)
-    path = places.policy_path(args)
+    if problem := url_problem(args.url):
+        raise UsageError(f"--url {problem[0]}", hint=problem[1])
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))  # until the door listens
+    options = remote.WrapUrlOptions(args.url, args.name or "", args.transport, as_json=args.json)
+    return remote.wrap_url(options, load(places.policy_path(args)), _places(args))
+
+
+def _places(args: argparse.Namespace) -> Places:
+    from doorward.gateway.command_use import Places
+
+    state, path, lock = places.state_directory(args), places.policy_path(args), places.lock_path(args)
+    config = path.parent if path is not None else lock.parent
+    return Places(state, places.runtime_directory(state), lock, Path(config), places.policy_folders())
+
+
+def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
+    from doorward.gateway import app  # while the launcher comes up
+    from doorward.gateway.command_use import WrapOptions
+    from doorward.policy.load import load
+
     options = WrapOptions(
         command=args.command,
         name=args.name or "",
@@ -82,7 +112,4 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,
     )
-    lock = places.lock_path(args)
-    config = path.parent if path is not None else lock.parent
-    where = Places(state, places.runtime_directory(state), lock, Path(config), places.policy_folders())
-    return app.wrap(options, load(path), where, launcher)
+    return app.wrap(options, load(places.policy_path(args)), _places(args), launcher)

@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY_S = 1.0
 
+MAX_GROUP = 256
+"""Units in one transaction: enough that a sync costs each of them little, few enough that the last waits little."""
+
 Done = Callable[[StorageError | None], object]
+Group = list[tuple["Sequence[Record]", Done]]
+Work = tuple[Group, asyncio.AbstractEventLoop | None]
 
 
 class Archive:
@@ -37,13 +43,16 @@ class Archive:
         self._label = label
         self._clock = clock
         self._report = report
-        self._work: queue.SimpleQueue[tuple[Sequence[Record], Done] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._given: Group = []
+        self._due = False  # a hand-over will come in this turn of the loop
+        self._busy = False  # the thread has a group
         self._opened = threading.Event()
         self._problem: Exception | None = None
         self._unsigned = False
-        self._due = 0.0
+        self._due_at = 0.0
         self._log: SqliteLog | None = None
-        self._at_work = threading.Lock()  # held while the log is used; the thread does, and `append_at_once`
+        self._at_work = threading.Lock()  # held while the log is used, by the thread or by the loop
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
 
     def start(self) -> None:
@@ -57,37 +66,67 @@ class Archive:
             raise self._problem
 
     def append(self, records: Sequence[Record], done: Done) -> None:
-        """Commit ``records`` together, after all that was given before. ``done`` hears why that was not possible, or
-        None, in the writer's thread.
+        """Commit ``records`` together, after all that was given before; in the event loop. ``done`` hears there why
+        that was not possible, or None, in the order in which things were given.
+
+        What comes in one turn of the loop, from whichever link, is one transaction: a sync for each link would cost
+        more than everything else. One unit that spoils it (a ticket spent twice) does not take others along.
         """
-        self._work.put((records, done))
+        self._given.append((records, done))
+        if not self._due and not self._busy:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._hand_over)
 
-    def append_at_once(self, records: Sequence[Record]) -> tuple[bool, StorageError | None]:
-        """Commit ``records`` here and now, if the writer rests: (whether it did, what ``done`` would hear).
+    def _hand_over(self) -> None:
+        self._due = False
+        while self._given and not self._busy:
+            group = self._take_group()
+            if not any(record.grade == "durable" for records, _ in group for record in records):
+                problems = self._write_at_once(group)
+                if problems is not None:
+                    _tell(group, problems)
+                    continue
+            self._busy = True
+            self._work.put((group, asyncio.get_running_loop()))
 
-        Only for records of the grade *written*: nothing is synced, so this takes about 25 µs and no hop to the thread
-        and back. Whatever was given to ``append`` before must be done.
+    def _take_group(self) -> Group:
+        group, self._given = self._given[:MAX_GROUP], self._given[MAX_GROUP:]
+        return group
+
+    def _write_at_once(self, group: Group) -> list[StorageError | None] | None:
+        """Commit what needs no sync here and now, if the writer rests: that takes about 25 µs and no hop to the thread
+        and back. None: it does not rest.
         """
         if self._log is None or not self._at_work.acquire(blocking=False):
-            return False, None
+            return None
         try:
             rested = not self._unsigned
-            problem = self._write(self._log, records)
+            problems = self._write_group(self._log, group)
         finally:
             self._at_work.release()
         if rested:
-            self._work.put(((), _nothing))  # so that the thread comes to sign in a second
-        return True, problem
+            self._work.put(([], None))  # so that the thread comes to sign in a second
+        return problems
+
+    def _written(self, group: Group, problems: list[StorageError | None]) -> None:
+        """The thread is done with a group; in the event loop."""
+        self._busy = False
+        _tell(group, problems)
+        if self._given and not self._due:
+            self._hand_over()
 
     async def write(self, records: Sequence[Record]) -> StorageError | None:
         """The same for whoever waits for it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[StorageError | None] = loop.create_future()
-        self.append(records, lambda problem: loop.call_soon_threadsafe(done.set_result, problem))
+        self.append(records, done.set_result)
         return await done
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what waits, sign a last checkpoint, and end."""
+        if self._given:  # nobody waits for these any more
+            self._work.put((self._given, None))
+            self._given = []
         self._work.put(None)
         self._thread.join(timeout_s)
 
@@ -101,11 +140,13 @@ class Archive:
         self._log = log
         self._opened.set()
         while (item := self._next(log)) is not None:
-            records, done = item
+            group, loop = item
             with self._at_work:
-                problem = self._write(log, records) if records else None
-            done(problem)
-            if self._unsigned and self._clock() / 1e6 >= self._due:
+                problems = self._write_group(log, group) if group else []
+            if loop is not None:
+                with suppress(RuntimeError):  # the loop is gone, and nobody waits any more
+                    loop.call_soon_threadsafe(self._written, group, problems)
+            if self._unsigned and self._clock() / 1e6 >= self._due_at:
                 self._sign(log)
         try:
             log.close(self._clock())
@@ -120,7 +161,7 @@ class Archive:
             self._report(_interrupted(found))
         return SqliteLog.open(self._state, now_us=self._clock(), label=self._label)
 
-    def _next(self, log: SqliteLog) -> tuple[Sequence[Record], Done] | None:
+    def _next(self, log: SqliteLog) -> Work | None:
         """The next work; meanwhile a checkpoint, when a second has passed since something was written."""
         while self._unsigned:
             try:
@@ -130,7 +171,7 @@ class Archive:
         return self._work.get()
 
     def _until_checkpoint(self) -> float:
-        return max(0.0, self._due - self._clock() / 1e6)
+        return max(0.0, self._due_at - self._clock() / 1e6)
 
     def _sign(self, log: SqliteLog) -> None:
         try:
@@ -139,8 +180,15 @@ class Archive:
                 log.checkpoint(self._clock())
         except DoorwardError as problem:
             self._unsigned = True
-            self._due = self._clock() / 1e6 + CHECKPOINT_EVERY_S
+            self._due_at = self._clock() / 1e6 + CHECKPOINT_EVERY_S
             self._report(f"the log could not be signed: {problem}")
+
+    def _write_group(self, log: SqliteLog, group: Group) -> list[StorageError | None]:
+        """All of it in one transaction; if that fails, each unit in its own, in order."""
+        everything = [record for records, _ in group for record in records]
+        if not everything or self._write(log, everything) is None:
+            return [None] * len(group)
+        return [self._write(log, records) if records else None for records, _ in group]
 
     def _write(self, log: SqliteLog, records: Sequence[Record]) -> StorageError | None:
         from doorward.audit.stores.sqlite import Item
@@ -153,12 +201,19 @@ class Archive:
         except Exception as crash:  # noqa: BLE001 - a writer that ends without a word would stop the link for good
             return StorageError(f"the audit log failed: {type(crash).__name__}: {crash}")
         if not self._unsigned:
-            self._unsigned, self._due = True, self._clock() / 1e6 + CHECKPOINT_EVERY_S
+            self._unsigned, self._due_at = True, self._clock() / 1e6 + CHECKPOINT_EVERY_S
         return None
 
 
-def _nothing(_: StorageError | None) -> None:
-    """Nobody waits for this."""
+def _tell(group: Group, problems: list[StorageError | None]) -> None:
+    """In the event loop. Units of many links are in one group: one that fails there does not take the others along."""
+    for (_, done), problem in zip(group, problems, strict=True):
+        try:
+            done(problem)
+        except Exception as crash:  # noqa: BLE001 - whatever it is, the loop's handler says it
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "what was recorded could not be performed", "exception": crash}
+            )
 
 
 def _interrupted(found: Interrupted) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from doorward.audit.entry import Entry
 from doorward.errors import MalformedMessageError
 from doorward.gateway.archive import Archive
 from doorward.gateway.arrivals import Arrivals, Headers
 from doorward.gateway.consent.desk import Desk, Seat
-from doorward.gateway.http.downstream import Downstream
 from doorward.gateway.perform import Performer
+from doorward.gateway.ports import Port
 from doorward.gateway.upstream.connector import Connector
 from doorward.judge.vocabulary import Answer, Principal, VerifiedIdentity
 from doorward.policy.model import Policy
@@ -29,6 +29,25 @@ from doorward.wire.jsonrpc import Decoded
 from doorward.wire.lines import Overlong
 
 _SETTLE_S: Final = 5.0
+
+
+class ClientSide(Port, Protocol):
+    """The port towards the client, and what only the doors know of it."""
+
+    def full(self, exchange: int) -> Awaitable[None] | None:
+        """What must be awaited before more is read of an exchange whose client does not take what it got."""
+
+    def end(self, exchange: int) -> None:
+        """A request on an exchange ended without an answer."""
+
+    def drop(self, exchange: int) -> bool:
+        """The client closed an exchange; whether that takes something back."""
+
+    def close(self) -> None:
+        """The link is over."""
+
+
+D = TypeVar("D", bound=ClientSide)
 
 
 class Upstream:
@@ -67,7 +86,7 @@ class Upstream:
             await self.connector.drained()
 
 
-class Link:
+class Link(Generic[D]):
     """See above; it is the ``Receiver`` of its connector. ``on_over`` is called once, when the server is gone or the
     relay ended the link: whoever keeps it closes it.
     """
@@ -82,7 +101,7 @@ class Link:
         principal: Principal,
         server: VerifiedIdentity,
         notice: Callable[[Entry], None],
-        downstream: Downstream,
+        downstream: D,
     ) -> None:
         self.principal = principal
         self.downstream = downstream
@@ -100,6 +119,7 @@ class Link:
             server=server,
             notice=notice,
             on_close=self._end,
+            on_end=downstream.end,
         )
         self._arrivals = Arrivals(self._performer, settings.policy.sizes)
         self._behind: set[asyncio.Future[None]] = set()
@@ -132,7 +152,7 @@ class Link:
 
     # -- what the client says -----------------------------------------------------------------------------------------
 
-    def take(self, frame: Decoded, exchange: int, headers: Headers) -> None:
+    def take(self, frame: Decoded, exchange: int, headers: Headers | None) -> None:
         self._await(self._arrivals.decoded(frame, "client", exchange, headers))
 
     def unreadable(self, problem: MalformedMessageError, body: bytes, exchange: int) -> None:
@@ -153,12 +173,17 @@ class Link:
             return
         task = asyncio.ensure_future(waiting)
         self._behind.add(task)
-        task.add_done_callback(self._behind.discard)
+        task.add_done_callback(self._caught_up)
+
+    def _caught_up(self, task: asyncio.Future[None]) -> None:
+        self._behind.discard(task)
+        if not task.cancelled() and (crash := task.exception()) is not None:  # a message is lost, and somebody waits
+            self._end(f"a message could not be looked into: {type(crash).__name__}: {crash}")
 
     # -- what the server says (``Receiver``) --------------------------------------------------------------------------
 
     def arrive(self, frame: bytes, exchange: int) -> Awaitable[None] | None:
-        return self._arrivals.take(frame, "server", exchange) or self.downstream.full()
+        return self._arrivals.take(frame, "server", exchange) or self.downstream.full(exchange)
 
     def overlong(self, frame: Overlong, exchange: int) -> Awaitable[None] | None:
         return self._arrivals.take(frame, "server", exchange)
@@ -182,6 +207,20 @@ class Link:
             self.over = why
             self.on_over(why)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be taken from the client for now."""
+        return self._performer.is_full
+
+    @property
+    def busy_or_fetching(self) -> bool:
+        """The same, or one that waits for an answer to a question of ours."""
+        return self.relay.busy or self.relay.fetching
+
+    def full(self) -> Awaitable[None] | None:
+        """What a reader of one shared pipe must wait for before it takes more in."""
+        return self._performer.full()
+
     async def close(self, why: str) -> None:
         """End it: what waits is told, what is known is recorded, both sides are closed. Idempotent."""
         if self._closing is None:
@@ -191,17 +230,18 @@ class Link:
     async def _close(self, why: str) -> None:
         server_gone = self.over != ""
         self.over = self.over or why
-        self._performer.feed(Closed("client", 0, why, self._performer.facts()))
-        if not server_gone:
+        if not server_gone:  # first, so that whoever waits for an answer gets the one that there is
             self._performer.feed(Closed("server", 0, why, self._performer.facts()))
+        self._performer.feed(Closed("client", 0, why, self._performer.facts()))
         try:
             async with asyncio.timeout(_SETTLE_S):
                 await self._performer.settled()
         except TimeoutError:
             pass  # a client that does not read its last answer does not keep the server alive
-        self.downstream.close()
-        for task in tuple(self._behind):
-            task.cancel()
-        if self._upstream.connector is not None:
-            await self._upstream.connector.close()
+        finally:
+            self.downstream.close()
+            for task in tuple(self._behind):
+                task.cancel()
+            if self._upstream.connector is not None:
+                await self._upstream.connector.close()
         await self._performer.close()

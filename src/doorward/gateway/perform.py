@@ -1,8 +1,7 @@
 """Performs what the relay decided: the counterpart of ``relay.commands``, and the one place where both meet asyncio.
 
-The commands of one event are one unit in one queue. One commit at a time writes all that waits, then
-the sends in order. If the records of a unit cannot be written, nothing of it is sent and the relay hears
-``NotRecorded``.
+The commands of one event are one unit. The archive writes units in order, many in one commit, and each is sent once it
+is written. If the records of a unit cannot be written, nothing of it is sent and the relay hears ``NotRecorded``.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from doorward.audit.entry import AlreadySpent, Entry
 from doorward.errors import StorageError
@@ -24,6 +23,7 @@ from doorward.relay.commands import (
     AskConsent,
     Close,
     Command,
+    End,
     Event,
     NotRecorded,
     Record,
@@ -41,8 +41,9 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 class Performer:
     """Feeds events to one relay and performs its commands.
 
-    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator;
-    ``on_close`` is called when the relay ends the link, or fails (which ends it as well).
+    ``outlets`` are the two peers; ``notice`` gets each refused or lost entry once it is recorded, for the operator;
+    ``on_close`` is called when the relay ends the link, or fails (which ends it as well); ``on_end`` with an exchange
+    of the client's on which a request ended without an answer.
     """
 
     def __init__(  # noqa: PLR0913 - the pieces of one link, given once
@@ -57,6 +58,7 @@ class Performer:
         server: VerifiedIdentity,
         notice: Callable[[Entry], None],
         on_close: Callable[[str], None],
+        on_end: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._relay = relay
         self._archive = archive
@@ -67,11 +69,10 @@ class Performer:
         self._server = server
         self._notice = notice
         self._on_close = on_close
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._units: deque[list[Command]] = deque()
+        self._waiting_units = 0
         self._waiting_bytes = 0
-        self._apart: deque[list[list[Command]]] = deque()
-        self._writing = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +89,7 @@ class Performer:
         return Facts(
             principal=self._principal,
             server=self._server,
-            fresh=os.urandom(64),
+            fresh=_FRESH.take(),
             consent=self._consent.attached,
             answers=answers or {},
             headers=headers,
@@ -109,15 +110,17 @@ class Performer:
 
     def full(self) -> Awaitable[None] | None:
         """What a reader must wait for before it takes more in, or None."""
-        return self._room() if self._is_full() else None
+        return self._room() if self.is_full else None
 
-    def _is_full(self) -> bool:
-        waiting = len(self._units) >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be fed for now."""
+        waiting = self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES
         return waiting or any(outlet.is_full for outlet in self._outlets.values())
 
     async def _room(self) -> None:
-        while self._is_full():
-            if len(self._units) >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES:
+        while self.is_full:
+            if self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES:
                 await self._idle.wait()
             for outlet in self._outlets.values():
                 await outlet.room()
@@ -134,11 +137,14 @@ class Performer:
             self._timer.cancel()
 
     def _enqueue(self, commands: list[Command]) -> None:
-        if commands:
-            self._units.append(commands)
+        records = [command for command in commands if isinstance(command, Record)]
+        if records or self._waiting_units:
+            self._waiting_units += 1
             self._waiting_bytes += _bytes(commands)
             self._idle.clear()
-            self._commit()
+            self._archive.append(records, functools.partial(self._written, commands, records))
+        else:
+            self._send(commands)
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -156,53 +162,22 @@ class Performer:
         self._timer = self._timer_at = None
         self.feed(Tick(self.facts()))
 
-    # -- one commit at a time -----------------------------------------------------------------------------------------
+    # -- one unit after another ---------------------------------------------------------------------------------------
 
-    def _commit(self) -> None:
-        """Give the writer everything that waits, unless it is at work. No task: each hop would cost every message."""
-        while self._units and not self._writing:
-            units = self._apart.popleft() if self._apart else list(self._units)
-            for _ in units:
-                self._units.popleft()
-            records = [command for unit in units for command in unit if isinstance(command, Record)]
-            if not records or self._written_at_once(records):
-                self._finish(units)
+    def _written(self, unit: list[Command], records: list[Record], problem: StorageError | None) -> None:
+        """The records of a unit are written, or cannot be. Units come in the order in which they were decided."""
+        self._waiting_units -= 1
+        self._waiting_bytes -= _bytes(unit)
+        try:
+            if problem is None:
+                self._send(unit)
             else:
-                self._writing = True
-                self._archive.append(records, functools.partial(self._hear, units, records))
-        if not self._units and not self._writing:
-            self._idle.set()
-
-    def _written_at_once(self, records: list[Record]) -> bool:
-        """Whether records that need no sync could be written without the writer's thread. What fails here fails there
-        again, and is handled there.
-        """
-        if any(record.grade == "durable" for record in records):
-            return False
-        done, problem = self._archive.append_at_once(records)
-        return done and problem is None
-
-    def _hear(self, units: list[list[Command]], records: list[Record], problem: StorageError | None) -> None:
-        """In the writer's thread."""
-        self._loop.call_soon_threadsafe(self._written, units, records, problem)
-
-    def _written(self, units: list[list[Command]], records: list[Record], problem: StorageError | None) -> None:
-        self._writing = False
-        if problem is None:
-            self._finish(units)
-        elif len(units) > 1:
-            # One unit may have spoilt the commit (a ticket spent twice): each on its own, in order.
-            self._units.extendleft(reversed(units))
-            self._apart.extendleft([unit] for unit in reversed(units))
-        else:
-            self._not_recorded(records, problem)
-            self._waiting_bytes -= _bytes(units[0])
-        self._commit()
-
-    def _finish(self, units: list[list[Command]]) -> None:
-        for unit in units:
-            self._waiting_bytes -= _bytes(unit)
-            self._send(unit)
+                self._not_recorded(records, problem)
+        except Exception as crash:  # noqa: BLE001 - a message that got lost on the way must not leave its link waiting
+            self._on_close(f"what was decided could not be performed: {type(crash).__name__}: {crash}")
+        finally:
+            if not self._waiting_units:
+                self._idle.set()
 
     def _not_recorded(self, records: list[Record], problem: StorageError) -> None:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
@@ -217,12 +192,14 @@ class Performer:
                 case Send():
                     self._deliver(command)
                 case Record():
-                    if command.entry.decision == "DENY":
+                    if command.entry.decision == "DENY" or command.entry.outcome == "unknown":
                         self._notice(command.entry)
                 case AskConsent():
                     self._consent.ask(command.ticket)
                 case Withdraw():
                     self._consent.withdraw(command.ticket, command.why)
+                case End():
+                    self._on_end(command.exchange)
                 case Close():
                     self._on_close(command.reason)
 
@@ -236,3 +213,21 @@ class Performer:
 
 def _bytes(unit: list[Command]) -> int:
     return sum(len(command.body) for command in unit if isinstance(command, Send))
+
+
+class _Fresh:
+    """The operating system's randomness, fetched for many events at once; each byte is handed out once."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._at = 0
+
+    def take(self) -> bytes:
+        if self._at >= len(self._pool):
+            self._pool, self._at = os.urandom(64 * _FRESH_BYTES), 0
+        self._at += _FRESH_BYTES
+        return self._pool[self._at - _FRESH_BYTES : self._at]
+
+
+_FRESH_BYTES: Final = 64
+_FRESH = _Fresh()

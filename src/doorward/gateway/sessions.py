@@ -12,16 +12,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final
 
-from doorward.gateway.link import Link
+from doorward.gateway.http.downstream import HttpLink
 from doorward.judge.vocabulary import Principal
 
 BOUND: Final = "session-bound"
-CAPPED: Final = "principal-limits"
 
-Open = Callable[[], Awaitable[Link]]
+_ROOM_AFTER_S: Final = 5.0
+"""How long a session must have been idle before it may give way: a client that thinks between two calls keeps it."""
+
+Open = Callable[[], Awaitable[HttpLink]]
 
 
 class Session:
@@ -29,7 +31,7 @@ class Session:
 
     __slots__ = ("id", "initialized", "link", "opened_at", "server", "used_at")
 
-    def __init__(self, link: Link, server: str, now: float) -> None:
+    def __init__(self, link: HttpLink, server: str, now: float) -> None:
         self.id = secrets.token_hex(32)
         self.link = link
         self.server = server
@@ -45,16 +47,16 @@ class Sessions:
         self.max_s = max_s
         self._now = now
         self._sessions: dict[str, Session] = {}
-        self._modern: dict[tuple[str, str], asyncio.Future[Link]] = {}
+        self._modern: dict[tuple[str, str], asyncio.Future[HttpLink]] = {}
         self._used: dict[tuple[str, str], float] = {}
         self._count: Counter[str] = Counter()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Future[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     @property
-    def links(self) -> list[Link]:
+    def links(self) -> list[HttpLink]:
         """Every link that is open."""
         modern = [opening.result() for opening in self._modern.values() if _is_open(opening)]
         return [*(session.link for session in self._sessions.values()), *modern]
@@ -74,12 +76,33 @@ class Sessions:
         self._count[principal.id] += 1
         return True
 
+    async def make_room(self, principal: Principal, servers: Collection[str]) -> bool:
+        """End the session of ``principal`` with one of ``servers`` that was idle longest, unless all are in use, and
+        wait until it is over. Many clients never end their sessions; they must not lock their own user out.
+        """
+        now = self._now()
+        idle = [
+            session
+            for session in self._sessions.values()
+            if session.link.principal.id == principal.id
+            and session.server in servers
+            and not (session.link.downstream.busy or session.link.busy)
+            and now - session.used_at > _ROOM_AFTER_S
+        ]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda session: session.used_at)
+        why = "another session of its principal needed the place"
+        self.end(oldest, why)
+        await oldest.link.close(why)
+        return True
+
     def release(self, principal: Principal) -> None:
         self._count[principal.id] -= 1
         if self._count[principal.id] <= 0:
             del self._count[principal.id]
 
-    def add(self, link: Link, server: str) -> Session:
+    def add(self, link: HttpLink, server: str) -> Session:
         """A session whose place was reserved."""
         session = Session(link, server, self._now())
         self._sessions[session.id] = session
@@ -104,7 +127,7 @@ class Sessions:
 
     # -- modern -------------------------------------------------------------------------------------------------------
 
-    def modern(self, server: str, principal: Principal, open_link: Open) -> asyncio.Future[Link]:
+    def modern(self, server: str, principal: Principal, open_link: Open) -> asyncio.Future[HttpLink]:
         """The one link of ``principal`` with ``server``, opened by whoever comes first."""
         key = (server, principal.id)
         self._used[key] = self._now()
@@ -114,7 +137,7 @@ class Sessions:
             opening.add_done_callback(lambda done: self._watch(key, done))
         return opening
 
-    def ready(self, server: str, principal: Principal) -> Link | None:
+    def ready(self, server: str, principal: Principal) -> HttpLink | None:
         """The same, where it is open already."""
         key = (server, principal.id)
         opening = self._modern.get(key)
@@ -123,7 +146,7 @@ class Sessions:
         self._used[key] = self._now()
         return opening.result()
 
-    def _watch(self, key: tuple[str, str], opening: asyncio.Future[Link]) -> None:
+    def _watch(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if opening.cancelled() or opening.exception() is not None:
             self._forget(key, opening)
             return
@@ -134,8 +157,10 @@ class Sessions:
             self._close(link, why)
 
         link.on_over = over
+        if link.over:  # already: its child died while it was opened
+            over(link.over)
 
-    def _forget(self, key: tuple[str, str], opening: asyncio.Future[Link]) -> None:
+    def _forget(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if self._modern.get(key) is opening:
             del self._modern[key]
             self._used.pop(key, None)
@@ -172,14 +197,16 @@ class Sessions:
                 self._close(opening.result(), why)
             else:
                 opening.cancel()
+                self._ending.add(opening)
+                opening.add_done_callback(self._ending.discard)
         while self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
 
-    def _close(self, link: Link, why: str) -> None:
+    def _close(self, link: HttpLink, why: str) -> None:
         task = asyncio.ensure_future(link.close(why))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
 
-def _is_open(opening: asyncio.Future[Link]) -> bool:
+def _is_open(opening: asyncio.Future[HttpLink]) -> bool:
     return opening.done() and not opening.cancelled() and opening.exception() is None and not opening.result().over

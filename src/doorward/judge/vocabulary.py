@@ -88,7 +88,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     @property
     def word(self) -> str:
-        return {None: "ALLOW", Effect.ASK: "ASK", Effect.DENY: "DENY"}[self.effect]
+        return "ALLOW" if self.effect is None else self.effect.name
 
 
 def decide(findings: tuple[Finding, ...], policy: str) -> Decision:

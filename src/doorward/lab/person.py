@@ -72,11 +72,11 @@ class Reading(msgspec.Struct, frozen=True):
 class Person:
     """Someone who answers questions on one terminal. ``glances`` are the questions so far, each with its screen.
 
-    ``seated`` is set once the program waits for questions, ``connected`` once it shows the server's gateway, ``left``
-    once it has ended. ``gateway`` is what the gateway is called there; by default, as the server.
+    ``seated`` is set once the program waits for questions, ``connected`` once it shows the server's gateway (which is
+    called ``gateway``, or like the server if that is empty), ``left`` once it has ended.
     """
 
-    def __init__(self, terminal: int, server: str, announced: tuple[str, ...], *, gateway: str = "") -> None:
+    def __init__(self, terminal: int, server: str, announced: tuple[str, ...], gateway: str = "") -> None:
         self.glances: list[Glance] = []
         self.seated, self.connected, self.left = anyio.Event(), anyio.Event(), anyio.Event()
         self._terminal, self._server, self._announced = terminal, server, announced
@@ -210,7 +210,7 @@ async def attending(
         )
     finally:
         os.close(theirs)
-    person = Person(ours, server, announced, gateway=gateway)
+    person = Person(ours, server, announced, gateway)
     try:
         async with anyio.create_task_group() as life:
             life.start_soon(person.attend)

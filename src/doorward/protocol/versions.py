@@ -123,6 +123,15 @@ _SERVER_NOTIFICATIONS: Final = {
     ),
 }
 
+METHODS: Final = frozenset().union(
+    *(
+        table[era]
+        for table in (_CLIENT_REQUESTS, _CLIENT_NOTIFICATIONS, _SERVER_REQUESTS, _SERVER_NOTIFICATIONS)
+        for era in ("legacy", "modern")
+    )
+)
+"""Every method of every revision."""
+
 # Results of these may carry `resultType: "input_required"` (modern); tasks/get carries inputs of its own.
 MAY_REQUIRE_INPUT: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 # Results of these are lists of definitions or of items, under this member.

@@ -7,6 +7,8 @@ after it was judged. Checks all run; ``decide`` takes the worst of what they fou
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Final
 
 import msgspec
 
@@ -33,6 +35,7 @@ from doorward.judge.rewrites.capabilities import narrow_capabilities
 from doorward.judge.rewrites.log_masking import mask_logs
 from doorward.judge.rewrites.result_masking import mask_results
 from doorward.judge.vocabulary import Context, Finding
+from doorward.protocol import actions
 from doorward.protocol.actions import Action
 from doorward.wire.jsonrpc import Message
 
@@ -55,8 +58,8 @@ def build(masker: Masker) -> Pipeline:
     return Pipeline(
         gates=(
             require_solicited,
-            require_envelope,
             require_agreeing_headers,
+            require_envelope,
             require_known_method,
             require_lifecycle,
             require_bounded_parts,
@@ -83,3 +86,38 @@ def build(masker: Masker) -> Pipeline:
         ),
         masker=masker,
     )
+
+
+_JUDGE_ONLY: Final[dict[Any, tuple[type, ...]]] = {
+    require_recognised: (actions.Unrecognised,),
+    require_known_version: (actions.DeclareServer,),
+    ValidateArguments: (actions.CallTool,),
+    require_constraints: (actions.CallTool,),
+    confine_paths: (actions.CallTool, actions.ReadResource, actions.Complete),
+    require_declared_input: (actions.RequestInput, actions.HandleTask),
+    require_input_consent: (actions.RequestInput,),
+    require_tool_consent: (actions.CallTool,),
+    keep_log_floor: (actions.EmitLog,),
+}
+"""Checks that have nothing to say of any other action, so that they need not be asked. One that is not here is asked
+of everything."""
+
+
+class Judges:
+    """Which of ``checks`` are asked of an action, in their order."""
+
+    def __init__(self, checks: tuple[Check, ...]) -> None:
+        self._checks = checks
+        self._of: dict[type, tuple[Check, ...]] = {}
+
+    def of(self, action: Action) -> tuple[Check, ...]:
+        kind = type(action)
+        found = self._of.get(kind)
+        if found is None:
+            found = self._of[kind] = tuple(check for check in self._checks if _judges(check, kind))
+        return found
+
+
+def _judges(check: Check, kind: type) -> bool:
+    only = _JUDGE_ONLY.get(check if isinstance(check, FunctionType) else type(check))
+    return only is None or kind in only

@@ -17,7 +17,7 @@ MAX_QUESTIONS = 256
 
 def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) -> tuple[RealPath, ...]:
     """Each path once, at most ``MAX_QUESTIONS``. Only requests of a client name paths."""
-    if not isinstance(message, Request):
+    if not isinstance(message, Request) or not (folders or server.tools):
         return ()
     asked: dict[RealPath, None] = {}
     for action in interpret(message, "legacy"):

@@ -7,17 +7,19 @@ and the salt can prove it later without the log having held the secret. Results 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any, Final
 
 from doorward.audit.entry import INLINE_BODY_BYTES, Entry, FindingRecord, Kind, commit
 from doorward.content.redaction import Masker
 from doorward.judge.vocabulary import Context, Decision, Facts, Finding
-from doorward.protocol import stateless
+from doorward.protocol import stateless, versions
 from doorward.relay.commands import Grade, Record
 from doorward.wire.jsonrpc import Message, Notification, Response, decode_value, encode_value, key_of
 
 _LONGEST_NAME: Final = 1024
+_LONGEST_REPEATED: Final = 128
 _LONGEST_SUBJECT: Final = 8 * 1024  # a URI; what is kept of it is cut after it was masked
 _KEPT_EVIDENCE: Final = 600
 _PEERS_WORDS: Final = ("method", "subject", "request", "trace")  # a URI may hold a password, an id anything
@@ -129,9 +131,17 @@ def _fields(message: Message, context: Context, decision: Decision | None, maske
 
 def named(text: str, masker: Masker) -> str:
     """A peer's own word (method, id, subject) as an entry has it: masked, then cut. What was equal stays equal."""
-    if len(text) < _SHORTEST_SECRET:  # most ids
+    if len(text) < _SHORTEST_SECRET or text in versions.METHODS:  # most ids, nearly all methods
         return text
-    return masker.mask_text(text)[0][:_LONGEST_NAME]
+    if len(text) > _LONGEST_REPEATED:
+        return masker.mask_text(text)[0][:_LONGEST_NAME]
+    return _named_again(text, masker)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named_again(text: str, masker: Masker) -> str:
+    """Tools are few and named often."""
+    return masker.mask_text(text)[0]
 
 
 def subject_of(message: Message) -> str:

@@ -39,6 +39,7 @@ from doorward.relay.commands import (
     Undelivered,
     Unreadable,
 )
+from doorward.relay.pipeline import Judges
 from doorward.relay.questions import questions
 from doorward.relay.state import Settings, State
 from doorward.wire.jsonrpc import Decoded, Message, Notification, Request, Response
@@ -49,6 +50,7 @@ class Relay:
 
     def __init__(self, settings: Settings) -> None:
         self.state = State(settings)
+        self._judges = Judges(settings.pipeline.checks)
 
     def start(self, facts: Facts, now: int) -> list[Command]:
         """The link begins: its first record names who and what."""
@@ -87,6 +89,8 @@ class Relay:
     def deadline(self) -> int | None:
         """When a Tick matters next."""
         state = self.state
+        if not (state.held or state.errand or state.refusals or state.progress or state.owed):
+            return None  # nearly always
         known = (
             asking.deadline(state),
             errands.deadline(state),
@@ -98,8 +102,9 @@ class Relay:
 
     @property
     def busy(self) -> bool:
-        """Whether a request that was sent is still unanswered."""
-        return any(opened.state == "SENT" for opened in self.state.opened.values())
+        """Whether a request that was sent is still unanswered. What is only listened on ends with its link."""
+        opened = self.state.opened.values()
+        return any(request.state == "SENT" and request.method != "subscriptions/listen" for request in opened)
 
     @property
     def fetching(self) -> bool:
@@ -183,8 +188,8 @@ class Relay:
 
     def _check(self, acts: tuple[actions.Action, ...], context: Context) -> list[Finding]:
         findings: list[Finding] = []
-        for check in self.state.settings.pipeline.checks:
-            for act in acts:
+        for act in acts:
+            for check in self._judges.of(act):
                 try:
                     finding = check(act, context)
                 except Exception as crash:  # noqa: BLE001 - a crash refuses

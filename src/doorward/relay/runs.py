@@ -58,6 +58,9 @@ class Refusals:
             del self._runs[kind]
         return [(kind, run) for kind, run in over if run.folded]
 
+    def __bool__(self) -> bool:
+        return bool(self._runs)
+
     @property
     def deadline(self) -> int | None:
         return min((run.since + WINDOW_US for run in self._runs.values()), default=None)
@@ -90,6 +93,9 @@ class Progress:
         for key, _ in over:
             del self._runs[key]
         return [(key, run) for key, run in over if run.count > PROGRESS_PER_WINDOW]
+
+    def __bool__(self) -> bool:
+        return bool(self._runs)
 
     @property
     def deadline(self) -> int | None:

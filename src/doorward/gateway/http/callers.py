@@ -22,7 +22,9 @@ from doorward.judge.vocabulary import Principal
 from doorward.policy.model import ServeSettings
 
 CALLER: Final = "caller"
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_FORWARDED: Final = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
 
 
 class Callers:
@@ -32,9 +34,11 @@ class Callers:
         self._token = token
         self._can_tell = can_tell
         self._uids: frozenset[str] = frozenset()
+        self._known: dict[int | None, Principal] = {}  # users that may come in
         self._proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
 
     def adopt(self, settings: ServeSettings) -> None:
+        self._known.clear()
         self._uids = frozenset((str(os.geteuid()), *settings.allow_users))
         self._proxies = tuple(ipaddress.ip_network(network) for network in settings.trusted_proxies)
 
@@ -47,8 +51,10 @@ class Callers:
 
     def principal(self, owner: int | None, head: Head) -> Principal | str:
         """Who calls, or why that is nobody who may."""
+        forwarded = not _FORWARDED.isdisjoint(head.fields)
+        if not forwarded and owner in self._known:
+            return self._known[owner]
         presented = tuple(value.encode("latin-1") for value in head.all("authorization"))
-        forwarded = any(head.all(name) for name in _FORWARDED)
         if forwarded and not self._is_proxy(head.peer[0]):
             return "a forwarded request, and its sender is not one of trusted_proxies"
         if forwarded or owner is None:
@@ -56,7 +62,7 @@ class Callers:
                 return Principal("token:start-up", "holder of the start-up token of this gateway")
             return "forwarded: the start-up token is needed" if forwarded else "unknown user: the token is needed"
         if str(owner) in self._uids or user_name(owner) in self._uids:
-            return user_principal(owner)
+            return self._known.setdefault(owner, user_principal(owner))
         if self._token.matches(presented):
             return Principal("token:start-up", "holder of the start-up token of this gateway")
         return f"operating system user {owner}, who is not one of allow_users"

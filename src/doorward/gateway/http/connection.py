@@ -14,28 +14,21 @@ whoever writes them bounds them (``HttpCall.is_full``).
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import itertools
 import math
-import socket
-import struct
-import termios
-from contextlib import suppress
 from typing import Any, Final, cast
 
 from doorward.gateway.http.answer import CONTINUE, refusal
-from doorward.gateway.http.call import Application, HttpCall
+from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.chunks import ChunkedBody
 from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head, read_head
-from doorward.gateway.http.limits import PIECE_BYTES, HttpLimits
+from doorward.gateway.http.limits import PIECE_BYTES
+from doorward.gateway.http.listener import Listener
+from doorward.gateway.http.outflow import Outflow
 
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 16 * 1024 * 1024  # a body several times too large, sent by a client that reads only afterwards
-_STEADY_BYTES: Final = 16 * 1024
-_LEFT: Final = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of <netinet/tcp.h>: reset, or closed by the client
 _UNAVAILABLE: Final = 503
 _FAILED: Final = 500
-
 
 # What a connection is at. Plain numbers, because they are looked at several times for each request.
 _HEAD: Final = 0  # a request is waited for, or its head is coming in
@@ -43,42 +36,6 @@ _BODY: Final = 1
 _CALL: Final = 2  # the application has it
 _SKIP: Final = 3  # answered; the rest of a small body is dropped
 _ENDING: Final = 4  # nothing that comes is read any more
-
-
-class Listener:
-    """What the connections of one listener share."""
-
-    def __init__(self, app: Application, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
-        self.app = app
-        self.limits = limits
-        self.loop = loop
-        self.draining = False
-        self.connections: dict[Connection, None] = {}
-        self._turns = itertools.count()
-
-    def enter(self, connection: Connection) -> bool:
-        """Whether there is a place; another one may have had to leave for it."""
-        if len(self.connections) >= self.limits.connections:
-            waiting = [other for other in self.connections if other.is_waiting]
-            if not waiting:
-                return False
-            oldest = min(waiting, key=_turn)
-            self.leave(oldest)
-            oldest.cut()
-        self.connections[connection] = None
-        return True
-
-    def turn(self) -> int:
-        """A number for whoever begins to wait, higher than those before."""
-        return next(self._turns)
-
-    def leave(self, connection: Connection) -> None:
-        """It does not count any more."""
-        self.connections.pop(connection, None)
-
-
-def _turn(connection: Connection) -> int:
-    return connection.turn
 
 
 class Connection(asyncio.Protocol):
@@ -90,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._limits = listener.limits
         self._now = listener.loop.time
         self._transport: asyncio.Transport
+        self._out: Outflow
         self.peer: Address = ("", 0)
         self.owner: Any = None
         self._local: Address = ("", 0)
@@ -109,18 +67,12 @@ class Connection(asyncio.Protocol):
         self._dropped = 0
         self.turn = listener.turn()
         self._deadline = math.inf
-        self._written = 0
-        self._stalled = False
-        self._stalled_at = 0.0
-        self._stalled_taken = 0
-        self._waiters: list[asyncio.Future[None]] = []
 
     # -- what the loop tells ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)  # so that it is heard of everything that is not taken
-        self._socket: socket.socket = transport.get_extra_info("socket")
+        self._out = Outflow(self._transport, self._listener.loop)
         self.peer = (transport.get_extra_info("peername") or self.peer)[:2]
         self._local = (transport.get_extra_info("sockname") or self._local)[:2]
         self._deadline = self._now() + self._limits.head_seconds
@@ -129,13 +81,17 @@ class Connection(asyncio.Protocol):
             self.send(refusal(_UNAVAILABLE, retry_after_s=1))
             self.cut()
             return
-        self.owner = self._app.connected(self._transport)
+        try:
+            self.owner = self._app.connected(self._transport)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, nobody is served whose owner is not known)
+            self._report(problem)
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._state == _ENDING:
             self._dropped += len(data)
             if self._dropped > _LINGER_BYTES:
-                self._transport.abort()
+                self.abort()
             return
         self._held = self._held + data if self._held else data
         self._advance()
@@ -143,23 +99,21 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The client sends nothing more, so it waits for nothing more. What was answered is still delivered."""
         self._state = _ENDING
+        self._deadline = math.inf
         self._lose()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (why is of no use to anybody)
         self._state = _ENDING
         self._listener.leave(self)
         self._held = b""
-        self._wake()
         self._lose()
+        self._out.resume()
 
     def pause_writing(self) -> None:
-        self._stalled = True
-        self._stalled_at = self._now()
-        self._stalled_taken = self._taken()
+        self._out.pause()
 
     def resume_writing(self) -> None:
-        self._stalled = False
-        self._wake()
+        self._out.resume()
         self._advance_later()
 
     # -- what the call asks for ---------------------------------------------------------------------------------------
@@ -173,19 +127,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def buffered(self) -> int:
-        return self._transport.get_write_buffer_size()
+        return self._out.buffered
 
     def send(self, data: bytes) -> None:
-        self._written += len(data)
-        self._transport.write(data)
+        self._out.send(data)
 
     def taken(self) -> asyncio.Future[None]:
-        waiter: asyncio.Future[None] = self._listener.loop.create_future()
-        if self._stalled and self._transport.get_write_buffer_size():
-            self._waiters.append(waiter)
-        else:
-            self._listener.loop.call_soon(_resolve, waiter)
-        return waiter
+        return self._out.taken()
 
     def finished(self, *, close: bool) -> None:
         self._call = None
@@ -210,38 +158,31 @@ class Connection(asyncio.Protocol):
     def cut(self) -> None:
         """Close; what was answered is still delivered."""
         self._state = _ENDING
+        self._deadline = math.inf
         self._transport.close()
+
+    def give_way(self) -> None:
+        """Close, and take no more of anybody's time."""
+        if self._out.stalled:
+            self.abort()
+        else:
+            self.cut()
 
     def abort(self) -> None:
         """Close at once."""
+        self._state = _ENDING
         self._transport.abort()
+        self._lose()
 
     def sweep(self, now: float) -> None:
         """Look whether something took too long."""
-        if self._stalled:
-            taken = self._taken()
-            if taken - self._stalled_taken >= _STEADY_BYTES:
-                self._stalled_at, self._stalled_taken = now, taken
-            elif now - self._stalled_at > self._limits.write_seconds:
-                self._app.malformed(self.peer, "slow-reader", f"took nothing for {self._limits.write_seconds:g} s")
-                self._transport.abort()
-                return
-        if now > self._deadline:
+        if self._out.is_stuck(now, self._limits.write_seconds):
+            self._app.malformed(self.peer, "slow-reader", f"took next to nothing in {self._limits.write_seconds:g} s")
+            self.abort()
+        elif now > self._deadline:
             self._late()
-        elif not self._reading and self._state == _CALL and self._has_left():
-            self._transport.abort()
-
-    def _taken(self) -> int:
-        """How much the client took in all: what its system acknowledged, not what ours is willing to hold."""
-        queued = struct.pack("i", 0)
-        with suppress(OSError, ValueError):  # the connection ended in this moment
-            queued = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, queued)
-        return self._written - self.buffered - int(struct.unpack("i", queued)[0])
-
-    def _has_left(self) -> bool:
-        with suppress(OSError):
-            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT
-        return True
+        elif not self._reading and self._state == _CALL and self._out.has_left():
+            self.abort()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -255,13 +196,15 @@ class Connection(asyncio.Protocol):
                 pass
         finally:
             self._advancing = False
-        waits = self._state == _CALL or self._stalled
+        waits = self._state == _CALL or self._out.stalled
         self._read_on(wanted=not waits or len(self._held) < PIECE_BYTES)
 
     def _wait(self) -> None:
         self._state = _HEAD
         self.turn = self._listener.turn()
         self._deadline = self._now() + self._limits.idle_seconds
+        if self._listener.draining:
+            self.cut()
 
     def _advance_later(self) -> None:
         """Not at once: whoever answers a call is not called for the next one in the middle of that."""
@@ -272,7 +215,7 @@ class Connection(asyncio.Protocol):
         if not self._held or self._state in (_CALL, _ENDING):
             return False
         if self._state == _HEAD:
-            return not self._stalled and self._step_head()
+            return not self._out.stalled and self._step_head()
         if self._state == _SKIP or self._call is None:
             return self._step_skip()
         return self._step_body(self._call)
@@ -415,8 +358,14 @@ class Connection(asyncio.Protocol):
         self._break_off(refused.status)
 
     def _failed(self, problem: Exception) -> None:
-        self._listener.loop.call_exception_handler({"message": "a request failed", "exception": problem})
-        self._break_off(_FAILED)
+        self._report(problem)
+        if self._call is None:
+            self._end()  # it failed after its answer, which stands
+        else:
+            self._break_off(_FAILED)
+
+    def _report(self, problem: Exception) -> None:
+        self._listener.loop.call_exception_handler({"message": "the application failed", "exception": problem})
 
     def _break_off(self, status: int) -> None:
         call = self._call
@@ -433,21 +382,21 @@ class Connection(asyncio.Protocol):
         self._deadline = math.inf
         if self._unread or self._held:
             self._deadline = self._now() + _LINGER_S
-            self._transport.write_eof()
+            self._out.end()
             self._read_on(wanted=True)
         else:
             self._transport.close()
         self._held = b""
 
     def _late(self) -> None:
-        if self._state == _HEAD and self._held:
+        if self._state == _HEAD and self._held and not self._out.stalled:
             self._refuse(Refused(408, "slow-head", f"no whole head in {self._limits.head_seconds:g} s"))
         elif self._state == _BODY:
             self._refuse(Refused(408, "slow-body", f"no whole body after {self._body_came} bytes of it"))
         elif self._state == _HEAD:
             self.cut()
         else:
-            self._transport.abort()
+            self.abort()
 
     def _lose(self) -> None:
         self._release()
@@ -469,13 +418,3 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            _resolve(waiter)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

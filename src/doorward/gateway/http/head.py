@@ -92,7 +92,11 @@ class Head(msgspec.Struct, frozen=True):
     def starting(self, prefix: str) -> dict[str, tuple[str, ...]]:
         """Every header whose name begins with ``prefix`` (lower case): its values, in order."""
         begins = prefix.encode()
-        return {name.decode(): self.all(name.decode()) for name in self.fields if name.startswith(begins)}
+        return {
+            name.decode(): tuple(one.decode("latin-1") for one in self.repeated.get(name, (value,)))
+            for name, value in self.fields.items()
+            if name.startswith(begins)
+        }
 
 
 class _Fields:

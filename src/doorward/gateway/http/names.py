@@ -50,9 +50,11 @@ class Names:
 
     def problem(self, head: Head) -> tuple[str, int, str] | None:
         """(control, status, reason) for a request that was not meant for us, or comes from a page of somebody else."""
-        host = head.get("host")
-        if host is None or host.lower() not in self._hosts:
+        host = head.fields[b"host"].decode("latin-1")  # exactly one, or there would be no head
+        if host not in self._hosts and host.lower() not in self._hosts:
             return HOST, _MISDIRECTED, "a Host that this gateway is not called by"
+        if b"origin" not in head.fields:
+            return None
         origins = head.all("origin")
         if origins and (len(origins) != 1 or origins[0].lower() not in self._origins):
             return HOST, _FORBIDDEN, "an Origin that is not allowed"

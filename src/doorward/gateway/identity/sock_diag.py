@@ -94,7 +94,7 @@ class Netlink:
         family = socket.AF_INET if len(local[0]) == IPV4_BYTES else socket.AF_INET6
         for found in self._ask(family, local, remote, _REQUEST, states=0xFFFFFFFF):
             # Without such a connection the kernel tells of the listener.
-            if (found.local, found.remote) == (local, remote) and found.state != LISTEN:
+            if (found.local, found.remote) == (local, remote):
                 return found
         return None
 

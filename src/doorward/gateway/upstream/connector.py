@@ -5,7 +5,7 @@ Connections, children and credentials are never shared between links. It never j
 
 *Exchange* (architecture §3): one carriage of messages. The number comes with each message that goes out, and what the
 server says in answer to it comes back under the same number. 0 is the standing stream: the stdio pipe, the legacy GET
-stream, and the requests that Doorward asks on its own account.
+stream. Doorward's own questions have -1 (``relay.routes.OURS``), which can be lost like any other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Receiver(Protocol):
 
     def lost(self, exchange: int, cause: str) -> None:
         """Nothing more will come on this exchange (never 0): the connection broke, or it ended without an answer, or
-        with a status that carries none. Not called where a complete answer was handed over.
+        with a status that carries none. Not called where a complete answer was handed over. Where several requests
+        share an exchange (a batch), it is called once the last of them has ended: those without an answer are lost.
         """
 
     def broke(self, cause: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -30,6 +31,13 @@ CONNECT_TIMEOUT_S: Final = 10.0
 # call cannot be sent again. So we are first.
 _IDLE_S: Final = 4.0
 _LEAST_CONNECT_S: Final = 2.0
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+_OURS: Final = frozenset(
+    "accept accept-encoding connection content-length content-type expect host last-event-id te transfer-encoding "
+    "upgrade".split()
+)
 
 Verify = Callable[[asyncio.Transport], str | None]
 """Looks at a new connection before anything is written to it; what it returns is why it is refused."""
@@ -271,16 +279,32 @@ class HttpClient:
         self._reaper = self._loop.call_later(_IDLE_S / 2, self._reap) if self._idle else None
 
 
-def request(
-    method: str, address: Address, fields: Mapping[str, str], body: bytes = b"", *, target: str | None = None
-) -> bytes:
+def request(method: str, address: Address, fields: Mapping[str, str], body: bytes = b"") -> bytes:
     """One request as bytes. ``fields`` are checked already: nothing in them ends a line."""
-    lines = [f"{method} {target or address.target} HTTP/1.1\r\nHost: {address.authority}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in fields.items()]
     if method == "POST":
-        lines.append(f"Content-Length: {len(body)}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode("latin-1") + body
+        fields = {**fields, "Content-Length": str(len(body))}
+    return head(method, address, fields) + b"\r\n" + body
+
+
+def head(method: str, address: Address, fields: Mapping[str, str]) -> bytes:
+    """The beginning of a request: its line and ``fields``, without the empty line that ends them."""
+    return f"{method} {address.target} HTTP/1.1\r\nHost: {address.authority}\r\n".encode() + lines(fields)
+
+
+def lines(fields: Mapping[str, str]) -> bytes:
+    """Fields as bytes. They are checked already: nothing in them ends a line."""
+    return "".join([f"{name}: {value}\r\n" for name, value in fields.items()]).encode("latin-1")
+
+
+def checked(fields: Mapping[str, str]) -> dict[str, str]:
+    """Fields that an operator gave. Raises UsageError, which does not show values, where one cannot stand in a request
+    or is Doorward's to write.
+    """
+    for name, value in fields.items():
+        ours = name.lower() in _OURS or name.lower().startswith("mcp-")
+        if ours or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise UsageError(f"a field for an upstream cannot be sent: {name[:40]!r}")
+    return dict(fields)
 
 
 @functools.cache

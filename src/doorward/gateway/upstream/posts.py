@@ -40,7 +40,7 @@ class Post(Incoming):
         self.retry_ms: int | None = None
         self.answered = False
         self.taken_up: Resumed | None = None  # what goes on with its stream after it broke off
-        self._linger: asyncio.TimerHandle | None = None
+        self._answered_at = 0.0
 
     def noted(self, event: Event) -> None:
         """Also called for the events of a stream that was taken up again."""
@@ -53,7 +53,24 @@ class Post(Incoming):
         self.answered = True
         if self.method == "initialize":
             self._greet(event.data)
+        if self.form == "events" and self.taken_up is None:
+            self._answered_at = asyncio.get_running_loop().time()
+            self._link.keep(self)
         self._link.settle(self)
+
+    def taken_back(self) -> None:
+        """It was cancelled by a notification (legacy). Most servers do not answer it any more, and some keep its stream
+        open for good: it may go on for as long as one that was answered.
+        """
+        self.answered = True
+        self._answered_at = asyncio.get_running_loop().time()
+        self._link.keep(self)
+        self._link.settle(self)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether its stream goes on for too long after the answer."""
+        return asyncio.get_running_loop().time() - self._answered_at >= LINGER_S
 
     def _greet(self, frame: bytes) -> None:
         try:
@@ -62,12 +79,6 @@ class Post(Incoming):
             return  # the relay says what is wrong with it
         if isinstance(message, Response) and message.result is not None:
             self._link.greeted(message.result.get("protocolVersion"), self.headers.get(b"mcp-session-id"))
-
-    def body(self, data: bytes) -> None:
-        super().body(data)
-        if self.answered and self.form == "events" and self._linger is None and not self.aborted:
-            self._link.keep(self)
-            self._linger = asyncio.get_running_loop().call_later(LINGER_S, self.drop)
 
     def refused(self, content: bytes) -> bytes | None:
         if (
@@ -86,18 +97,14 @@ class Post(Incoming):
         return encode(Response(self.request_id, error=message.error))  # many servers name no id, or one of their own
 
     def ended(self, cause: str) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
         self._link.let_go(self)
         if self.answered:
             return
-        if self.form == "events" and self._link.resume(self):
+        if self.form == "events" and not self.endless and self._link.resume(self):
             return
         self._link.settle(self, _why(self, cause))
 
     def drop(self) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
         if self.taken_up is not None:
             self.taken_up.close()
         self._link.let_go(self)

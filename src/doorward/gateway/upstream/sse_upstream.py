@@ -14,7 +14,7 @@ from typing import Final
 from doorward.gateway.upstream.address import Address, join
 from doorward.gateway.upstream.connector import Receiver
 from doorward.gateway.upstream.exchanges import Exchanges
-from doorward.gateway.upstream.http_client import MAX_QUEUED_BYTES, HttpClient, request
+from doorward.gateway.upstream.http_client import MAX_QUEUED_BYTES, HttpClient, checked, request
 from doorward.gateway.upstream.incoming import MULTIPLE, Incoming
 from doorward.relay.commands import Send
 from doorward.wire.jsonrpc import FrameLimits
@@ -44,7 +44,7 @@ class SseConnector:
         self._client = client
         self._address = address
         self._receiver = receiver
-        self._fields = dict(fields or {})
+        self._fields = checked(fields or {})
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
         self._exchanges = Exchanges()
         self._endpoint: Address | None = None

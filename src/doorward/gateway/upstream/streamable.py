@@ -18,7 +18,7 @@ from typing import Any, Final
 from doorward.gateway.upstream.address import Address
 from doorward.gateway.upstream.connection import Carriage
 from doorward.gateway.upstream.connector import Receiver
-from doorward.gateway.upstream.http_client import MAX_QUEUED_BYTES, HttpClient, request
+from doorward.gateway.upstream.http_client import MAX_QUEUED_BYTES, HttpClient, checked, head, lines, request
 from doorward.gateway.upstream.incoming import Incoming
 from doorward.gateway.upstream.posts import Post, Tell
 from doorward.gateway.upstream.standing import Resumed, Standing
@@ -65,7 +65,7 @@ class StreamableConnector:
         self._receiver = receiver
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
         self._schema_of = schema_of
-        self._fields = dict(fields or {})
+        self._fields = checked(fields or {})
         self._max_answer_s = max_answer_s
         self._loop = asyncio.get_running_loop()
         self._posts: dict[str, Post] = {}  # the requests that have no answer yet, by key
@@ -74,6 +74,9 @@ class StreamableConnector:
         self._owed: dict[int, str] = {}  # exchanges that are lost once their last request has ended
         self._session = ""
         self._version = ""
+        self._session_lines = b""
+        common = {"Accept": _BOTH, "Content-Type": "application/json", "Accept-Encoding": "identity"}
+        self._head = head("POST", address, {**common, **self._fields})
         self._legacy = False
         self._standing: Standing | None = None
         self._held: deque[Send] | None = None
@@ -139,7 +142,7 @@ class StreamableConnector:
             return
         if method == "notifications/cancelled" and self._cancelled(params):
             return
-        tell = Tell(self._wire(send.body, self._legacy_fields()), send.exchange, self)
+        tell = Tell(self._wire(send.body), send.exchange, self)
         if method == "notifications/initialized":
             self._hold(tell)
         self._others.add(tell)
@@ -149,20 +152,24 @@ class StreamableConnector:
     def _ask(self, send: Send, request_id: Id, method: str, params: dict[str, Any] | None) -> None:
         if versions.META_VERSION in meta_of(params):
             schema = self._schema_of(params.get("name", "")) if self._schema_of and params else None
-            fields, modern = mcp_headers.required_headers(method, params, schema), True
+            wire, modern = self._wire(send.body, mcp_headers.required_headers(method, params, schema)), True
         else:
-            fields, modern = self._legacy_fields(), False
-        if method == "initialize":
-            self._legacy, fields = True, {}
-        post = Post(self._wire(send.body, fields), send.exchange, self, request_id, method, modern=modern)
+            self._legacy |= method == "initialize"
+            wire, modern = self._wire(send.body, {} if method == "initialize" else None), False
+        post = Post(wire, send.exchange, self, request_id, method, modern=modern)
         self._posts[post.key] = post
         self._on[send.exchange] = self._on.get(send.exchange, 0) + 1
         self._watch_time()
         self._client.start(post)
 
-    def _wire(self, body: bytes, fields: dict[str, str]) -> bytes:
-        common = {"Accept": _BOTH, "Content-Type": "application/json", "Accept-Encoding": "identity"}
-        return request("POST", self._address, {**common, **self._fields, **fields}, body)
+    def _wire(self, body: bytes, fields: dict[str, str] | None = None) -> bytes:
+        """A POST with ``fields``, or with those of the session. What is the same each time was made once."""
+        return b"%s%sContent-Length: %d\r\n\r\n%s" % (
+            self._head,
+            self._session_lines if fields is None else lines(fields),
+            len(body),
+            body,
+        )
 
     def _legacy_fields(self) -> dict[str, str]:
         fields = {}
@@ -186,6 +193,8 @@ class StreamableConnector:
         if post.modern:
             post.drop()
             self.settle(post, "it was cancelled")
+        else:
+            post.taken_back()
         return post.modern
 
     # -- order --------------------------------------------------------------------------------------------------------
@@ -237,6 +246,7 @@ class StreamableConnector:
                 self._session = session.decode("ascii")
             else:
                 self.end("the server's session id is not visible ASCII")
+        self._session_lines = lines(self._legacy_fields())
 
     def settle(self, post: Post, cause: str = "") -> None:
         """A request needs nothing more: it was answered, or (with a cause) it will not be. An exchange is lost when the
@@ -300,6 +310,8 @@ class StreamableConnector:
         for post in [each for each in self._posts.values() if each.started <= oldest and not each.standing]:
             post.drop()
             self.settle(post, f"no answer within {self._max_answer_s:g} s")
+        for post in [each for each in self._others if isinstance(each, Post) and each.lingers]:
+            post.drop()
         oldest = self._loop.time() - _MAX_TELL_S
         for tell in [each for each in self._others if isinstance(each, Tell) and each.started <= oldest]:
             tell.drop()

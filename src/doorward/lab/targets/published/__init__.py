@@ -48,7 +48,10 @@ _PIP_UNREACHABLE = ("NewConnectionError", "ConnectTimeoutError", "NameResolution
 
 
 class Installed(msgspec.Struct, frozen=True):
-    """A server that can be started: ``argv`` without the server's own arguments, and the folder it all lies in."""
+    """A server that can be started: ``argv`` without the server's own arguments, and the folder it all lies in.
+
+    Of a library for node, which has no program, ``argv`` is only the node that can run a script with it.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -110,7 +113,7 @@ def find(name: str, *, locks: Path = LOCKS) -> Installed | NotInstalled:
     node = find_node()
     if node is None:
         return NotInstalled(name, "node is not installed", "install doorward with its extra: doorward[lab]")
-    return Installed(name, (str(node), str(_npm_program(folder, root))), root)
+    return Installed(name, (str(node), *_npm_program(folder, root)), root)
 
 
 def install(name: str, *, locks: Path = LOCKS) -> Installed:
@@ -180,13 +183,15 @@ def _distribution(folder: Path) -> str:
     return (folder / "requirements.in").read_text().strip().partition("==")[0]
 
 
-def _npm_program(folder: Path, root: Path) -> Path:
-    """The file that the one dependency of our ``package.json`` declares as its program."""
+def _npm_program(folder: Path, root: Path) -> tuple[str, ...]:
+    """The file that the one dependency of our ``package.json`` declares as its program; none for a library."""
     (dependency,) = json.loads((folder / "package.json").read_bytes())["dependencies"]
     package: Path = root / "node_modules" / dependency
-    program = json.loads((package / "package.json").read_bytes())["bin"]
+    program = json.loads((package / "package.json").read_bytes()).get("bin")
+    if program is None:
+        return ()
     path = program if isinstance(program, str) else next(iter(program.values()))
-    return (package / path).resolve()
+    return (str((package / path).resolve()),)
 
 
 def _bundled_node() -> Path | None:

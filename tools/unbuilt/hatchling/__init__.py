@@ -1,0 +1,1 @@
+"""Takes the place of the build backend of that name; see build.py."""
