@@ -134,7 +134,7 @@ def closed(state: State, event: Closed, now: int) -> list[Command]:
     reference = records.reference(event.facts)
     for opened in list(state.opened.values()):
         if event.side == "server":
-            commands += _server_gone(state, opened, context, reference)
+            commands += _server_gone(state, opened, context, reference, event.cause)
         elif opened.asker == "server" or opened.state != "SENT":
             commands += _client_gone(state, opened, context, reference)
     if event.side == "server":
