@@ -34,8 +34,10 @@ _SETTLE_S: Final = 5.0
 class ClientSide(Port, Protocol):
     """The port towards the client, and what only the doors know of it."""
 
-    def full(self) -> Awaitable[None] | None:
-        """What must be awaited before more is read that would go to a client that does not take what it got."""
+    def full(self, exchange: int) -> Awaitable[None] | None:
+        """What must be awaited before more is read, on this exchange, that would go to a client that does not take what
+        it got.
+        """
 
     def drop(self, exchange: int) -> bool:
         """The client closed an exchange; whether that takes something back."""
@@ -174,7 +176,7 @@ class Link(Generic[D]):
     # -- what the server says (``Receiver``) --------------------------------------------------------------------------
 
     def arrive(self, frame: bytes, exchange: int) -> Awaitable[None] | None:
-        return self._arrivals.take(frame, "server", exchange) or self.downstream.full()
+        return self._arrivals.take(frame, "server", exchange) or self.downstream.full(exchange)
 
     def overlong(self, frame: Overlong, exchange: int) -> Awaitable[None] | None:
         return self._arrivals.take(frame, "server", exchange)
@@ -203,6 +205,11 @@ class Link(Generic[D]):
         """The same, or one that waits for an answer to a question of ours."""
         return self.relay.busy or self.relay.fetching
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the server, or the archive, has not taken what it got: who sends more is told to come again."""
+        return self._performer.is_full
+
     def full(self) -> Awaitable[None] | None:
         """What a reader of one shared pipe must wait for before it takes more in."""
         return self._performer.full()
@@ -216,6 +223,8 @@ class Link(Generic[D]):
     async def _close(self, why: str) -> None:
         server_gone = self.over != ""
         self.over = self.over or why
+        for task in tuple(self._behind):  # what has not reached the relay until now never does
+            task.cancel()
         self._performer.feed(Closed("client", 0, why, self._performer.facts()))
         if not server_gone:
             self._performer.feed(Closed("server", 0, why, self._performer.facts()))
@@ -225,8 +234,6 @@ class Link(Generic[D]):
         except TimeoutError:
             pass  # a client that does not read its last answer does not keep the server alive
         self.downstream.close()
-        for task in tuple(self._behind):
-            task.cancel()
         if self._upstream.connector is not None:
             await self._upstream.connector.close()
         await self._performer.close()

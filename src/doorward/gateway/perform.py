@@ -12,7 +12,9 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from doorward.audit.entry import AlreadySpent, Entry
+from msgspec import structs
+
+from doorward.audit.entry import AlreadySpent, Entry, FindingRecord
 from doorward.errors import StorageError
 from doorward.gateway.archive import Archive
 from doorward.gateway.consent.desk import Asks
@@ -106,14 +108,16 @@ class Performer:
 
     def full(self) -> Awaitable[None] | None:
         """What a reader must wait for before it takes more in, or None."""
-        return self._room() if self._is_full() else None
+        return self._room() if self.is_full else None
 
-    def _is_full(self) -> bool:
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be taken in for now."""
         waiting = self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES
         return waiting or any(outlet.is_full for outlet in self._outlets.values())
 
     async def _room(self) -> None:
-        while self._is_full():
+        while self.is_full:
             if self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES:
                 await self._idle.wait()
             for outlet in self._outlets.values():
@@ -173,7 +177,9 @@ class Performer:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
         commands = self._relay.handle(NotRecorded(tuple(records), why), self._clock())
         self._send(commands)
-        self._notice(records[0].entry)
+        entry = records[0].entry
+        unwritten = FindingRecord("archive", "DENY", why)
+        self._notice(structs.replace(entry, findings=(*entry.findings, unwritten), reference=""))  # which leads nowhere
         self._set_timer()
 
     def _send(self, unit: list[Command]) -> None:

@@ -73,7 +73,7 @@ class _Stdout:
     async def drained(self) -> None:
         await self._outlet.drained()
 
-    def full(self) -> Awaitable[None] | None:
+    def full(self, exchange: int) -> Awaitable[None] | None:  # noqa: ARG002 - there is one stream
         return None  # the port as a whole says it
 
     def drop(self, exchange: int) -> bool:

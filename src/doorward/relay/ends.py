@@ -201,7 +201,7 @@ def not_recorded(state: State, event: NotRecorded, now: int) -> list[Command]:
         if record.owed:
             state.owed.append(record)
             continue
-        if entry.kind == "outcome":
+        if entry.kind in ("outcome", "opened"):
             state.owed.append(msgspec.structs.replace(record, owed=True, otherwise=None))
         elif entry.kind in ("intent", "ask"):
             commands += _take_back(state, record)

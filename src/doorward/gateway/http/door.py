@@ -206,7 +206,7 @@ class HttpDoor:
             self._begin(call, about, frame, message)
             return
         session = self._session(call, about)
-        if session is None:
+        if session is None or not self._takes(call, about, session.link, message):
             return
         if not isinstance(message, Request):
             call.answer(202)
@@ -254,21 +254,28 @@ class HttpDoor:
             self._sessions.release(about.principal)
             self._unopened(call, about, problem, key_of(message.id))
             return
+        if call.gone or self._sessions.closed:
+            self._sessions.release(about.principal)
+            await link.close("the client left before its session began" if call.gone else "the gateway ends")
+            if not call.gone:
+                call.answer(503, headers=RETRY_AFTER, close=True)
+            return
         session = self._sessions.add(link, about.place.server)
-        carriage = Carriage(
-            call,
-            self._next(),
-            replay=link.downstream.replay,
-            headers=lambda: (("Mcp-Session-Id", session.id),) if link.version else (),
-        )
-        link.downstream.on_idle = lambda: self._greeted(session)
+        carriage = Carriage(call, self._next(), replay=link.downstream.replay)
+        # What begins as a stream before the answer is known has the id as well: there is no other place for it.
+        carriage.headers = lambda: (("Mcp-Session-Id", session.id),) if link.version or not carriage.done else ()
+        link.downstream.on_idle = lambda: self._greeted(session, carriage)
+        call.on_gone = lambda: None if carriage.resumable else self._greeted(session, carriage)
         link.take(frame, self._open(link, carriage), {})
 
-    def _greeted(self, session: Session) -> None:
-        """The first answer of a session went out. If it was a refusal, nobody knows the session, and it ends."""
+    def _greeted(self, session: Session, carriage: Carriage) -> None:
+        """The first answer of a session went out, or nobody is there to get it. If it was a refusal, or did not arrive,
+        nobody knows the session, and it ends.
+        """
         session.link.downstream.on_idle = lambda: None
-        if not session.link.version:
-            self._sessions.end(session, "initialize was refused")
+        unheard = carriage.call.gone and not carriage.resumable
+        if unheard or not session.link.version:
+            self._sessions.end(session, "its client left" if unheard else "initialize was refused")
 
     def _listen(self, call: HttpCall, about: About) -> None:
         if not _accepts(call.head.all("accept"), "text/event-stream"):
@@ -311,6 +318,8 @@ class HttpDoor:
 
     def _on_modern(self, call: HttpCall, about: About, link: HttpLink, frame: Decoded) -> None:
         message = frame.message
+        if not self._takes(call, about, link, message):
+            return
         headers = call.head.starting("mcp-")
         if isinstance(message, Response):  # 2026-07-28: clients MUST NOT post responses
             call.answer(400)
@@ -408,6 +417,19 @@ class HttpDoor:
         self._capped(call, principal, f"{self._limits.concurrent} requests are in flight", key_of(message.id))
         return False
 
+    def _takes(self, call: HttpCall, about: About, link: HttpLink, message: Message) -> bool:
+        """Whether the link takes more; its queues are bounded, and a client that need not wait must not fill them."""
+        if not link.is_full:
+            return True
+        reference = self._front.refuse(
+            "in-flight", f"{about.place.server} does not take what it was sent", peer=_peer(call),
+            principal=about.principal.id,
+        )  # fmt: skip
+        told = Peer(CAPACITY, "the server is busy; try again later", {"retryAfterMs": 1000, "reference": reference})
+        key = key_of(message.id) if isinstance(message, Request) else "null"
+        call.answer(503, _error(key, told), headers=RETRY_AFTER)
+        return False
+
     def _capped(self, call: HttpCall, principal: Principal, why: str, key: str) -> None:
         reference = self._front.refuse(CAPPED, f"{why} for one principal", peer=_peer(call), principal=principal.id)
         told = Peer(CAPACITY, "too much at once; try again later", {"retryAfterMs": 1000, "reference": reference})
@@ -429,6 +451,12 @@ class HttpDoor:
 
     def _tell(self, call: HttpCall, status: int, code: int, text: str) -> None:
         call.answer(status, replies.error(None, Peer(code, text)))
+
+    async def close(self) -> None:
+        """Give up what is still being opened."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

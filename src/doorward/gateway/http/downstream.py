@@ -63,8 +63,13 @@ class Downstream:
         for call in (*(carriage.call for carriage in self._carriages.values()), *self._standing.values()):
             await call.drained()
 
-    def full(self) -> Awaitable[None] | None:
-        """What must be awaited before more is read that would go to a client that does not take what it got."""
+    def full(self, exchange: int) -> Awaitable[None] | None:
+        """What must be awaited before more is read that would go to a client that does not take what it got: only on
+        the exchange where that is, unless all of them come on one stream.
+        """
+        if exchange > 0:
+            carriage = self._carriages.get(exchange)
+            return carriage.call.room() if carriage is not None and carriage.call.is_full else None
         call, self._slow = self._slow, None
         return call.room() if call is not None and call.is_full else None
 
