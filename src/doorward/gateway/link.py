@@ -34,8 +34,11 @@ _SETTLE_S: Final = 5.0
 class ClientSide(Port, Protocol):
     """The port towards the client, and what only the doors know of it."""
 
-    def full(self) -> Awaitable[None] | None:
-        """What must be awaited before more is read that would go to a client that does not take what it got."""
+    def full(self, exchange: int) -> Awaitable[None] | None:
+        """What must be awaited before more is read of an exchange whose client does not take what it got."""
+
+    def end(self, exchange: int) -> None:
+        """A request on an exchange ended without an answer."""
 
     def drop(self, exchange: int) -> bool:
         """The client closed an exchange; whether that takes something back."""
@@ -116,6 +119,7 @@ class Link(Generic[D]):
             server=server,
             notice=notice,
             on_close=self._end,
+            on_end=downstream.end,
         )
         self._arrivals = Arrivals(self._performer, settings.policy.sizes)
         self._behind: set[asyncio.Future[None]] = set()
@@ -169,12 +173,17 @@ class Link(Generic[D]):
             return
         task = asyncio.ensure_future(waiting)
         self._behind.add(task)
-        task.add_done_callback(self._behind.discard)
+        task.add_done_callback(self._caught_up)
+
+    def _caught_up(self, task: asyncio.Future[None]) -> None:
+        self._behind.discard(task)
+        if not task.cancelled() and (crash := task.exception()) is not None:  # a message is lost, and somebody waits
+            self._end(f"a message could not be looked into: {type(crash).__name__}: {crash}")
 
     # -- what the server says (``Receiver``) --------------------------------------------------------------------------
 
     def arrive(self, frame: bytes, exchange: int) -> Awaitable[None] | None:
-        return self._arrivals.take(frame, "server", exchange) or self.downstream.full()
+        return self._arrivals.take(frame, "server", exchange) or self.downstream.full(exchange)
 
     def overlong(self, frame: Overlong, exchange: int) -> Awaitable[None] | None:
         return self._arrivals.take(frame, "server", exchange)
@@ -199,6 +208,11 @@ class Link(Generic[D]):
             self.on_over(why)
 
     @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be taken from the client for now."""
+        return self._performer.is_full
+
+    @property
     def busy_or_fetching(self) -> bool:
         """The same, or one that waits for an answer to a question of ours."""
         return self.relay.busy or self.relay.fetching
@@ -216,17 +230,18 @@ class Link(Generic[D]):
     async def _close(self, why: str) -> None:
         server_gone = self.over != ""
         self.over = self.over or why
-        self._performer.feed(Closed("client", 0, why, self._performer.facts()))
-        if not server_gone:
+        if not server_gone:  # first, so that whoever waits for an answer gets the one that there is
             self._performer.feed(Closed("server", 0, why, self._performer.facts()))
+        self._performer.feed(Closed("client", 0, why, self._performer.facts()))
         try:
             async with asyncio.timeout(_SETTLE_S):
                 await self._performer.settled()
         except TimeoutError:
             pass  # a client that does not read its last answer does not keep the server alive
-        self.downstream.close()
-        for task in tuple(self._behind):
-            task.cancel()
-        if self._upstream.connector is not None:
-            await self._upstream.connector.close()
+        finally:
+            self.downstream.close()
+            for task in tuple(self._behind):
+                task.cancel()
+            if self._upstream.connector is not None:
+                await self._upstream.connector.close()
         await self._performer.close()

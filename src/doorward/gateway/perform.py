@@ -23,6 +23,7 @@ from doorward.relay.commands import (
     AskConsent,
     Close,
     Command,
+    End,
     Event,
     NotRecorded,
     Record,
@@ -40,8 +41,9 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 class Performer:
     """Feeds events to one relay and performs its commands.
 
-    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator;
-    ``on_close`` is called when the relay ends the link, or fails (which ends it as well).
+    ``outlets`` are the two peers; ``notice`` gets each refused or lost entry once it is recorded, for the operator;
+    ``on_close`` is called when the relay ends the link, or fails (which ends it as well); ``on_end`` with an exchange
+    of the client's on which a request ended without an answer.
     """
 
     def __init__(  # noqa: PLR0913 - the pieces of one link, given once
@@ -56,6 +58,7 @@ class Performer:
         server: VerifiedIdentity,
         notice: Callable[[Entry], None],
         on_close: Callable[[str], None],
+        on_end: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._relay = relay
         self._archive = archive
@@ -66,6 +69,7 @@ class Performer:
         self._server = server
         self._notice = notice
         self._on_close = on_close
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._waiting_units = 0
         self._waiting_bytes = 0
@@ -106,14 +110,16 @@ class Performer:
 
     def full(self) -> Awaitable[None] | None:
         """What a reader must wait for before it takes more in, or None."""
-        return self._room() if self._is_full() else None
+        return self._room() if self.is_full else None
 
-    def _is_full(self) -> bool:
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be fed for now."""
         waiting = self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES
         return waiting or any(outlet.is_full for outlet in self._outlets.values())
 
     async def _room(self) -> None:
-        while self._is_full():
+        while self.is_full:
             if self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES:
                 await self._idle.wait()
             for outlet in self._outlets.values():
@@ -162,12 +168,16 @@ class Performer:
         """The records of a unit are written, or cannot be. Units come in the order in which they were decided."""
         self._waiting_units -= 1
         self._waiting_bytes -= _bytes(unit)
-        if problem is None:
-            self._send(unit)
-        else:
-            self._not_recorded(records, problem)
-        if not self._waiting_units:
-            self._idle.set()
+        try:
+            if problem is None:
+                self._send(unit)
+            else:
+                self._not_recorded(records, problem)
+        except Exception as crash:  # noqa: BLE001 - a message that got lost on the way must not leave its link waiting
+            self._on_close(f"what was decided could not be performed: {type(crash).__name__}: {crash}")
+        finally:
+            if not self._waiting_units:
+                self._idle.set()
 
     def _not_recorded(self, records: list[Record], problem: StorageError) -> None:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
@@ -182,12 +192,14 @@ class Performer:
                 case Send():
                     self._deliver(command)
                 case Record():
-                    if command.entry.decision == "DENY":
+                    if command.entry.decision == "DENY" or command.entry.outcome == "unknown":
                         self._notice(command.entry)
                 case AskConsent():
                     self._consent.ask(command.ticket)
                 case Withdraw():
                     self._consent.withdraw(command.ticket, command.why)
+                case End():
+                    self._on_end(command.exchange)
                 case Close():
                     self._on_close(command.reason)
 

@@ -13,7 +13,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -156,6 +156,7 @@ class _Gateway:
     async def run(self) -> int:
         host, port = self._where()
         self._watch_signals()
+        asyncio.get_running_loop().set_exception_handler(self._crashed)
         self.archive.start()
         try:
             await asyncio.to_thread(self.archive.wait_open)
@@ -266,11 +267,14 @@ class _Gateway:
         due = loop.time() + _KEEP_ALIVE_S
         while True:
             await asyncio.sleep(min(_SWEEP_S, self._sessions.idle_s / 4))
-            self._sessions.sweep()
-            if loop.time() >= due:
-                due = loop.time() + _KEEP_ALIVE_S
-                for link in self._sessions.links:
-                    link.downstream.keep_alive()
+            try:
+                self._sessions.sweep()
+                if loop.time() >= due:
+                    due = loop.time() + _KEEP_ALIVE_S
+                    for link in self._sessions.links:
+                        link.downstream.keep_alive()
+            except Exception as crash:  # noqa: BLE001 - time goes on, or no session would ever end again
+                loop.call_exception_handler({"message": "a sweep failed", "exception": crash})
 
     async def _drain(self, server: HttpServer) -> None:
         """Nobody new; what is in flight may finish for a while; then everybody is told."""
@@ -279,10 +283,17 @@ class _Gateway:
         self.reporter.say(f"stopping: {self._why or 'the gateway ends'}")
         loop = asyncio.get_running_loop()
         until = loop.time() + self.policy.serve.drain_seconds
-        while loop.time() < until and any(link.busy for link in self._sessions.links):  # noqa: ASYNC110 (at the end)
+        while loop.time() < until and any(link.busy_or_fetching for link in self._sessions.links):  # noqa: ASYNC110 (at the end)
             await asyncio.sleep(_LOOK_S)
+        await self._door.close()
         await self._sessions.close(self._why or "the gateway ends")
         await server.close(1.0)
+
+    def _crashed(self, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+        """Something failed where nobody waits for it. Whoever it was for was answered; the operator hears of it."""
+        crash = what.get("exception")
+        found = f"{type(crash).__name__}: {crash}" if crash is not None else ""
+        self.reporter.say(f"unexpected, please report it: {what.get('message')} {found}".rstrip())
 
     # -- signals ------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from typing import Any, Final
 
 from doorward.gateway.http.downstream import HttpLink
 from doorward.judge.vocabulary import Principal
@@ -50,7 +50,7 @@ class Sessions:
         self._modern: dict[tuple[str, str], asyncio.Future[HttpLink]] = {}
         self._used: dict[tuple[str, str], float] = {}
         self._count: Counter[str] = Counter()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Future[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -157,6 +157,8 @@ class Sessions:
             self._close(link, why)
 
         link.on_over = over
+        if link.over:  # already: its child died while it was opened
+            over(link.over)
 
     def _forget(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if self._modern.get(key) is opening:
@@ -195,6 +197,8 @@ class Sessions:
                 self._close(opening.result(), why)
             else:
                 opening.cancel()
+                self._ending.add(opening)
+                opening.add_done_callback(self._ending.discard)
         while self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
 

@@ -11,7 +11,6 @@ Sources: MCP 2025-03-26 to 2026-07-28, "Streamable HTTP"; RFC 9110.
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import Final
 
 from doorward.errors import MalformedMessageError
@@ -22,9 +21,10 @@ from doorward.gateway.http.carriage import RETRY_AFTER
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.head import Address, Head
 from doorward.gateway.http.legacy import SESSION, VERSION, Legacy
+from doorward.gateway.http.media import accepts, is_json
 from doorward.gateway.http.modern import Modern
 from doorward.gateway.http.names import Names
-from doorward.gateway.http.traffic import About, Place, Traffic, peer_of
+from doorward.gateway.http.traffic import IN_FLIGHT, About, Place, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
 from doorward.judge.vocabulary import Peer
 from doorward.policy.model import Policy
@@ -54,17 +54,15 @@ class HttpDoor:
         self._callers = callers
         self._sessions = sessions
         self._front = front
-        self._held_bytes = 0
         self._traffic = Traffic(front, policy.limits)
         self._legacy = Legacy(sessions, self._traffic, front, frozenset(place.server for place in places.values()))
-        self._modern = Modern(sessions, self._traffic)
+        self._modern = Modern(sessions, self._traffic, front)
         self.draining = False
         self.adopt(policy)
 
     def adopt(self, policy: Policy) -> None:
         """Judge by ``policy`` from now on."""
-        self._traffic.limits = policy.limits
-        self._in_flight_bytes = policy.limits.in_flight_bytes
+        self._traffic.load.limits = policy.limits
         self._frame_limits = self._legacy.frame_limits = limits_of(policy.sizes)["client"]
         self._max_body = policy.sizes.to_server_bytes
         self._names.adopt(policy.serve)
@@ -80,14 +78,13 @@ class HttpDoor:
         self._front.refuse(control, f"{rule}: {detail}", peer=peer[0])
 
     def take(self, count: int) -> bool:
-        if self._held_bytes + count > self._in_flight_bytes:
-            self._front.refuse("in-flight", "too many bytes are in flight in this process", peer="")
-            return False
-        self._held_bytes += count
-        return True
+        taken = self._traffic.load.take(count)
+        if not taken:
+            self._front.refuse(IN_FLIGHT, "too many bytes are in flight in this process", peer="")
+        return taken
 
     def give(self, count: int) -> None:
-        self._held_bytes -= count
+        self._traffic.load.give(count)
 
     def admit(self, call: HttpCall) -> int:
         head = call.head
@@ -132,7 +129,7 @@ class HttpDoor:
         if head.method == "POST":
             return self._post(call)
         if head.method == "GET" and not self._names_modern(head):
-            if _accepts(head.all("accept"), "text/event-stream"):
+            if accepts(head.all("accept"), "text/event-stream"):
                 self._legacy.listen(call, about)
             else:
                 call.answer(406)
@@ -145,9 +142,9 @@ class HttpDoor:
     def _post(self, call: HttpCall) -> int:
         head = call.head
         accept = head.all("accept")
-        if not _is_json(head.get("content-type") or ""):
+        if not is_json(head.get("content-type") or ""):
             call.answer(415)
-        elif not (_accepts(accept, "application/json") and _accepts(accept, "text/event-stream")):
+        elif not (accepts(accept, "application/json") and accepts(accept, "text/event-stream")):
             call.answer(406)
         else:
             return self._max_body
@@ -188,18 +185,6 @@ class HttpDoor:
         self._front.refuse(control, reason, peer=peer_of(call))
         call.answer(status, headers=headers)
 
-
-@functools.lru_cache(maxsize=256)
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == "application/json"
-
-
-@functools.lru_cache(maxsize=256)
-def _accepts(accept: tuple[str, ...], media: str) -> bool:
-    """Whether a media type is among those of Accept; quality values are not weighed, but 0 is a no."""
-    kind = media.partition("/")[0]
-    for part in ",".join(accept).split(","):
-        name, _, parameters = part.strip().lower().partition(";")
-        if name.strip() in (media, f"{kind}/*", "*/*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+    async def close(self) -> None:
+        """Nobody waits for a link any more: whoever did is told."""
+        await self._traffic.close()

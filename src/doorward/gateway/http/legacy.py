@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from doorward.errors import DoorwardError, MalformedMessageError
+from doorward.errors import MalformedMessageError
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import Carriage
 from doorward.gateway.http.downstream import HttpLink
@@ -26,13 +26,14 @@ _INVALID: Final = -32600
 
 
 class Legacy:
-    """Requests that belong to a session, or begin one."""
+    """Requests that belong to a session, or begin one. ``frame_limits`` is what a batch may hold, from policy."""
 
     def __init__(self, sessions: Sessions, traffic: Traffic, front: Front, servers: Collection[str]) -> None:
         self._sessions = sessions
         self._traffic = traffic
         self._front = front
         self._servers = servers
+        self.frame_limits = FrameLimits()
 
     def take(self, call: HttpCall, about: About, frame: Decoded) -> None:
         message = frame.message
@@ -42,11 +43,13 @@ class Legacy:
         session = self.session(call, about)
         if session is None:
             return
-        if not isinstance(message, Request):
+        if not self._traffic.has_place(call, about, session.link, message):
+            return
+        if isinstance(message, Request):
+            session.link.take(frame, self._carry(call, session.link), {})
+        else:
             call.answer(202)
             session.link.take(frame, self._traffic.next(), {})
-        elif self._traffic.has_place(call, about.principal, message):
-            session.link.take(frame, self._carry(call, session.link), {})
 
     def session(self, call: HttpCall, about: About) -> Session | None:
         """The session that the call names; answered with what is wrong where it does not name one."""
@@ -70,7 +73,7 @@ class Legacy:
     # -- how it begins and ends ---------------------------------------------------------------------------------------
 
     def _begin(self, call: HttpCall, about: About, frame: Decoded, message: Request) -> None:
-        most = self._traffic.limits.sessions
+        most = self._traffic.load.limits.sessions
         if self._sessions.reserve(about.principal, most):
             self._traffic.spawn(call, self._initialize(call, about, frame, message))
         else:
@@ -85,14 +88,16 @@ class Legacy:
             self._traffic.capped(call, about.principal, f"{most} sessions are in use", key_of(message.id))
 
     async def _initialize(self, call: HttpCall, about: About, frame: Decoded, message: Request) -> None:
+        link = None
         try:
             link = await about.place.open_link(about.principal, True)
-        except BaseException as problem:
-            self._sessions.release(about.principal)
-            if isinstance(problem, DoorwardError):
-                self._traffic.unopened(call, about, problem, key_of(message.id))
-                return
-            raise
+        except Exception as problem:  # noqa: BLE001 - whatever it is, this client is answered
+            self._traffic.unopened(call, about, problem, key_of(message.id))
+        finally:
+            if link is None:
+                self._sessions.release(about.principal)
+        if link is None:
+            return
         session = self._sessions.add(link, about.place.server)
         carriage = Carriage(
             call,
@@ -100,13 +105,17 @@ class Legacy:
             replay=link.downstream.replay,
             headers=lambda: (("Mcp-Session-Id", session.id),) if link.version else (),
         )
-        link.downstream.on_idle = lambda: self._greeted(session)
+        link.downstream.on_idle = lambda: self._greeted(session, call)
         link.take(frame, self._traffic.carry(link, carriage), {})
 
-    def _greeted(self, session: Session) -> None:
-        """The first answer of a session went out. If it was a refusal, nobody knows the session, and it ends."""
+    def _greeted(self, session: Session, call: HttpCall) -> None:
+        """The first answer of a session went out. Where it was a refusal, or nobody waited for it any more, the session
+        is nobody's, and it ends.
+        """
         session.link.downstream.on_idle = lambda: None
-        if not session.link.version:
+        if call.gone:
+            self._sessions.end(session, "the client left before its session began")
+        elif not session.link.version:
             self._sessions.end(session, "initialize was refused")
 
     def listen(self, call: HttpCall, about: About) -> None:
@@ -147,18 +156,15 @@ class Legacy:
             link.unreadable(problem, body, self._carry(call, link, unread=True))
             return
         requests = [frame.message for frame in frames if isinstance(frame.message, Request)]
-        if not requests:
-            call.answer(202)
-            exchange = self._traffic.next()
-        elif self._traffic.has_place(call, about.principal, *requests):
+        if not self._traffic.has_place(call, about, link, *requests):
+            return
+        if requests:
             exchange = self._carry(call, link, awaited=len(requests))
         else:
-            return
+            call.answer(202)
+            exchange = self._traffic.next()
         for frame in frames:
             link.take(frame, exchange, {})
-
-    frame_limits = FrameLimits()
-    """What one frame may hold; set by the door, from policy."""
 
     def _carry(self, call: HttpCall, link: HttpLink, *, awaited: int = 1, unread: bool = False) -> int:
         carriage = Carriage(

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 
-from doorward.errors import DoorwardError, MalformedMessageError
+from doorward.errors import MalformedMessageError
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import Carriage
 from doorward.gateway.http.downstream import HttpLink
-from doorward.gateway.http.traffic import NOBODY, About, Traffic
+from doorward.gateway.http.front import Front
+from doorward.gateway.http.traffic import NOBODY, About, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
 from doorward.protocol import stateless
-from doorward.wire.jsonrpc import Decoded, Request, Response, encode, key_of, key_or_nothing
+from doorward.wire.jsonrpc import Decoded, Notification, Request, Response, encode, key_of, key_or_nothing
 
 
 class Modern:
     """Requests that say in their header or in their body that they are modern."""
 
-    def __init__(self, sessions: Sessions, traffic: Traffic) -> None:
+    def __init__(self, sessions: Sessions, traffic: Traffic, front: Front) -> None:
         self._sessions = sessions
         self._traffic = traffic
+        self._front = front
 
     def take(self, call: HttpCall, about: About, frame: Decoded) -> None:
         link = self._sessions.ready(about.place.server, about.principal)
@@ -37,7 +39,7 @@ class Modern:
         try:
             opening = self._sessions.modern(place.server, principal, lambda: place.open_link(principal, False))
             link = await asyncio.shield(opening)
-        except DoorwardError as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it is, this client is answered
             message = frame.message
             self._traffic.unopened(call, about, problem, key_of(message.id) if isinstance(message, Request) else NOBODY)
             return
@@ -47,12 +49,20 @@ class Modern:
     def _on(self, link: HttpLink, call: HttpCall, about: About, frame: Decoded) -> None:
         message = frame.message
         headers = call.head.starting("mcp-")
-        if not isinstance(message, Request):
-            # 2026-07-28: clients MUST NOT post responses. The link hears of it, so that it is on record.
-            call.answer(400 if isinstance(message, Response) else 202)
+        if isinstance(message, Response):  # 2026-07-28: clients MUST NOT post responses
+            call.answer(400)
             link.take(frame, self._traffic.next(), headers)
             return
-        if not self._traffic.has_place(call, about.principal, message):
+        if not self._traffic.has_place(call, about, link, message):
+            return
+        if isinstance(message, Notification):
+            call.answer(202)
+            if message.method == "notifications/cancelled":  # its id is one client's, and the link knows others
+                why = "a modern request is cancelled by closing its stream, and by nothing else"
+                principal, method = about.principal.id, message.method
+                self._front.refuse("solicited-only", why, peer=peer_of(call), principal=principal, method=method)
+            else:
+                link.take(frame, self._traffic.next(), headers)
             return
         exchange = self._traffic.next()
         renamed, progress = _renamed(message, exchange)

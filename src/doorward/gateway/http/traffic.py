@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
 
-from doorward.errors import DoorwardError
+from doorward.errors import CapacityError, IdentityError
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
+from doorward.gateway.http.load import Load
 from doorward.judge.vocabulary import Peer, Principal
 from doorward.policy.model import Limits
 from doorward.relay import replies
-from doorward.wire.jsonrpc import Request, key_of, outline, with_id
+from doorward.wire.jsonrpc import Message, Request, key_of, outline, with_id
 
+IN_FLIGHT: Final = "in-flight"
 CAPPED: Final = "principal-limits"
 NOBODY: Final = "null"  # the id of an answer to what had none
 
@@ -38,13 +40,12 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Traffic:
-    """``limits`` are those of one principal."""
+    """What all eras share of one door."""
 
     def __init__(self, front: Front, limits: Limits) -> None:
-        self.limits = limits
+        self.load = Load(limits)
         self._front = front
         self._exchange = 0
-        self._in_flight: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def next(self) -> int:
@@ -53,53 +54,67 @@ class Traffic:
         return self._exchange
 
     def carry(self, link: HttpLink, carriage: Carriage) -> int:
-        """Its answer leaves through the link. Each answer that is awaited counts as in flight until all is over."""
-        principal, awaited = link.principal.id, carriage.awaited
-        self._in_flight[principal] += awaited
-
-        def done() -> None:
-            self._in_flight[principal] -= awaited
-            if self._in_flight[principal] <= 0:
-                del self._in_flight[principal]
-
-        carriage.on_done = done
+        """Its answer leaves through the link. It counts as in flight until all of it is over."""
+        self.load.carry(carriage, link.principal)
         link.downstream.carry(carriage)
         return carriage.exchange
 
-    def has_place(self, call: HttpCall, principal: Principal, *requests: Request) -> bool:
-        """Whether that many more may be in flight for a principal; answered where not."""
-        if self._in_flight[principal.id] + len(requests) <= self.limits.concurrent:
-            return True
+    def has_place(self, call: HttpCall, about: About, link: HttpLink, *messages: Message) -> bool:
+        """Whether messages may go on; answered where they may not."""
+        requests = [message for message in messages if isinstance(message, Request)]
         key = key_of(requests[0].id) if len(requests) == 1 else NOBODY
-        self.capped(call, principal, f"{self.limits.concurrent} requests are in flight", key)
+        if link.is_full:
+            why = "what was sent to this server was not taken yet"
+            reference = self._front.refuse(IN_FLIGHT, why, peer=peer_of(call), principal=about.principal.id)
+            call.answer(503, _error(key, _later(reference)), headers=RETRY_AFTER)
+            return False
+        if not requests or self.load.has_place(about.principal, len(requests)):
+            return True
+        self.capped(call, about.principal, f"{self.load.limits.concurrent} requests are in flight", key)
         return False
 
     def capped(self, call: HttpCall, principal: Principal, why: str, key: str) -> None:
         """Too much for one principal: told when to try again."""
         reference = self._front.refuse(CAPPED, f"{why} for one principal", peer=peer_of(call), principal=principal.id)
-        told = Peer(CAPACITY, "too much at once; try again later", {"retryAfterMs": 1000, "reference": reference})
-        call.answer(429, _error(key, told), headers=RETRY_AFTER)
+        call.answer(429, _error(key, _later(reference)), headers=RETRY_AFTER)
 
-    def unopened(self, call: HttpCall, about: About, problem: DoorwardError, key: str) -> None:
-        """There is no way to the server."""
+    def unopened(self, call: HttpCall, about: About, problem: Exception, key: str) -> None:
+        """There is no link for this call. Nothing of it was sent."""
+        if isinstance(problem, CapacityError):
+            self.capped(call, about.principal, str(problem), key)
+            return
+        control = "first-use" if isinstance(problem, IdentityError) else "crash"
         why = f"{about.place.server} cannot be reached: {problem}"
-        reference = self._front.refuse("first-use", why, peer=peer_of(call), principal=about.principal.id)
-        if not call.gone:
-            call.answer(502, _error(key, replies.refused(reference)))
+        reference = self._front.refuse(control, why, peer=peer_of(call), principal=about.principal.id)
+        told = Peer(-32603, "the server cannot be reached", {"outcome": "not executed", "reference": reference})
+        call.answer(502, _error(key, replies.refused(reference) if control == "first-use" else told))
 
     def spawn(self, call: HttpCall, work: Coroutine[Any, Any, None]) -> None:
-        """Do what cannot be done at once. However it ends, ``call`` is answered."""
-        task = asyncio.ensure_future(self._finish(call, work))
+        """Do what a call waits for; it is answered whatever becomes of that."""
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(functools.partial(self._done, call))
 
-    async def _finish(self, call: HttpCall, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as crash:  # noqa: BLE001 - a crash refuses, and is said
-            self._front.refuse("crash", f"the door failed: {type(crash).__name__}: {crash}", peer=peer_of(call))
-            if not (call.gone or call.answered or call.streaming):
-                call.answer(500, close=True)
+    def _done(self, call: HttpCall, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            if not (call.answered or call.streaming):
+                call.answer(503, headers=RETRY_AFTER, close=True)
+        elif (crash := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "a request failed", "exception": crash})
+            if not (call.answered or call.streaming):
+                call.answer(500)
+
+    async def close(self) -> None:
+        """Nobody waits any more: whoever did is told."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _later(reference: str) -> Peer:
+    return Peer(CAPACITY, "too much at once; try again later", {"retryAfterMs": 1000, "reference": reference})
 
 
 def tell(call: HttpCall, status: int, code: int, text: str) -> None:

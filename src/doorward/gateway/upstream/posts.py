@@ -58,6 +58,15 @@ class Post(Incoming):
             self._link.keep(self)
         self._link.settle(self)
 
+    def taken_back(self) -> None:
+        """It was cancelled by a notification (legacy). Most servers do not answer it any more, and some keep its stream
+        open for good: it may go on for as long as one that was answered.
+        """
+        self.answered = True
+        self._answered_at = asyncio.get_running_loop().time()
+        self._link.keep(self)
+        self._link.settle(self)
+
     @property
     def lingers(self) -> bool:
         """Whether its stream goes on for too long after the answer."""
@@ -91,7 +100,7 @@ class Post(Incoming):
         self._link.let_go(self)
         if self.answered:
             return
-        if self.form == "events" and self._link.resume(self):
+        if self.form == "events" and not self.endless and self._link.resume(self):
             return
         self._link.settle(self, _why(self, cause))
 
