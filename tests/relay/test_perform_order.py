@@ -54,7 +54,7 @@ class Peers:
         self.broken = asyncio.Event()
         self.noticed: list[Entry] = []
         self.shares = beside is not None
-        self.archive = beside.archive if beside else self.open(tmp_path)
+        self.archive: Commits = beside.archive if beside else self.open(tmp_path)
         self.pipes = {side: os.pipe() for side in ("client", "server")}
         self.outlets = {side: Outlet(self.pipes[side][1], self.breaks, timeout_s=0.2) for side in self.pipes}
         settings = Settings(load(None), "notes", pipeline.build(MASKER), "link", "session", b"s" * 32)
