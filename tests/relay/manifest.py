@@ -14,7 +14,7 @@ from typing import Final
 class Later(enum.Enum):
     """Why a sentence of the plan has no test yet (issue 2, "What it must reach")."""
 
-    HTTP = "there is no HTTP door yet: issue B"
+    HTTP = "of the HTTP door, so proved on its sockets, in tests/gateway: issue B"
     PAGE = "page, claim and repeat come with issue H; until then the held call names `doorward consent`"
 
 
@@ -115,13 +115,14 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ("test_answered::test_an_unknown_ticket_is_a_finding", "test_recording::test_a_ticket_is_spent_once"),
     ),
     (
-        "**Perform**: commands enter one FIFO outbox per link, synchronously.",
+        "**Perform**: the commands of one event are one unit; units enter one FIFO, synchronously.",
         ("test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",),
     ),
     (
-        "One task drains it: all waiting Records in one commit, then the Sends in order.",
+        ("What all links gave in one turn of the loop is one commit, then the Sends leave in order (ADR 0009)."),
         (
             "test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",
+            "test_perform_order::test_what_several_links_wait_for_is_recorded_in_one_commit",
             "test_perform_order::test_what_was_sent_can_be_read_in_the_archive",
             "test_recording::test_the_driver_notices_a_send_without_its_record",
             "test_recording::test_a_request_is_durable_and_its_result_is_written",
@@ -182,8 +183,9 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
     ),
     (
         (
-            "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; the "
-            "connector renumbers them where clients share a pipe."
+            "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; where "
+            "clients share a link the door renumbers the first three by their exchange (ADR 0007), and each "
+            "transport has its own of the next two."
         ),
         (
             "test_digests::test_what_changes_from_hop_to_hop_is_neither_shown_nor_digested",
@@ -245,7 +247,10 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
             "**Headers**: the connector computes `Mcp-*` from the final body and the pinned schema; received ones "
             "are facts, compared by a gate."
         ),
-        Later.HTTP,
+        (
+            "../protocol/test_http_headers::test_what_is_required_is_what_the_sdk_sends_and_takes",
+            "../protocol/test_http_headers::test_headers_that_do_not_say_what_the_body_says_are_named",
+        ),
     ),
     (
         (
