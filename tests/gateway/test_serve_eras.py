@@ -145,7 +145,8 @@ def test_a_body_that_its_headers_contradict_is_refused_by_the_code_for_it(serve:
 
 def test_a_request_without_its_envelope_an_unknown_version_and_an_unknown_method(serve: Serve) -> None:
     headers, body = modern(1, "tools/list")
-    for envelope in ({}, {META + "clientCapabilities": {}}, {META + "protocolVersion": MODERN}):
+    incomplete: list[dict[str, Any]] = [{}, {META + "clientCapabilities": {}}, {META + "protocolVersion": MODERN}]
+    for envelope in incomplete:
         answer = _ask(serve, headers, body | {"params": {"_meta": envelope}})
         assert (answer.status, answer.code) == (400, -32602), (envelope, answer)
     unknown = ENVELOPE | {META + "protocolVersion": "2027-01-01"}

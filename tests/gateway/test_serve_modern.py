@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.gateway.scripted_upstream import META, Upstream, Visit, tells
@@ -15,7 +16,7 @@ from tests.gateway.wrapping import wait_until
 
 BOTH = (sys.executable, "-I", "-S", str(Path(__file__).with_name("both_eras_child.py")))
 CHILD = "/child/mcp"
-LISTEN = {"notifications": {"toolsListChanged": True}}
+LISTEN: dict[str, Any] = {"notifications": {"toolsListChanged": True}}
 OWN = {META + "subscriptionId": "sub"}
 ELICITATION = {
     "mode": "form",
@@ -264,7 +265,7 @@ def test_what_a_server_asks_makes_its_round_trip_under_our_seal(serve: Serve, up
             visit.json(visit.text(json.dumps(told, sort_keys=True)))
 
     upstream.scripts["asks"] = ask
-    able = {"elicitation": {}}
+    able: dict[str, Any] = {"elicitation": {}}
     asked = serve.modern(1, "tools/call", name="script", arguments={"name": "asks"}, capabilities=able)
     assert "result" in asked.message, (asked, serve.stderr)
     result = asked.message["result"]

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from typing import Any
 
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -52,7 +53,7 @@ def knock(port: int, how: str) -> str:
     return os.read(told, 512).decode("latin-1").split("\r\n")[0]
 
 
-def answer(method: str, params: dict[str, object]) -> dict[str, object]:
+def answer(method: str, params: dict[str, Any]) -> dict[str, object]:
     if method == "initialize":
         info = {"name": "knock", "version": "1"}
         return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": info}
