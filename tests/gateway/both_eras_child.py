@@ -74,7 +74,7 @@ class Server:
             getattr(self, name)(message, arguments)
         else:
             told = {"mutes": str(self.mutes), "cancels": str(self.cancels)}
-            self.say(message, told.get(name, arguments.get("text", "")))
+            self.say(message, told.get(name) or str(arguments.get("text", "")))
 
     def poke(self, message: Message, _: Message) -> None:
         for listener in reversed(self.listening):

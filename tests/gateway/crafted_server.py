@@ -2,7 +2,7 @@
 
 ``python -I -S crafted_server.py MODE [FOLDER]``. Modes: ``plain``; ``stubborn`` stays when its stdin ends and when it
 is asked to go; ``deaf`` never reads again once it listed its tools; ``code`` ends by itself with 3 when its stdin ends;
-``silent`` answers nothing at all.
+``silent`` answers nothing at all; ``twice`` answers everything a second time.
 """
 
 from __future__ import annotations
@@ -166,6 +166,8 @@ def main() -> None:
                 continue
             result = answer(message["method"], message.get("params", {}))
             write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}) + "\n")
+            if mode == "twice":
+                write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}) + "\n")
             while mode == "deaf" and message["method"] == "tools/list":
                 time.sleep(60)
     while mode == "stubborn":

@@ -64,7 +64,7 @@ class Raw:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=BOUND_SECONDS)
         self._file = self.socket.makefile("rb")
         self._port, self._path = port, path
-        self._keys = itertools.count(1)
+        self.keys = itertools.count(1)
         self.session: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -153,7 +153,7 @@ class Raw:
 
     def start_call(self, tool: str, *, modern: bool = False, **arguments: object) -> int:
         """Send a call and wait for nothing; returns its id."""
-        key = next(self._keys)
+        key = next(self.keys)
         asked = request(key, "tools/call", modern=modern, name=tool, arguments=arguments)
         fields = {"MCP_Protocol_Version": MODERN, "Mcp_Method": "tools/call", "Mcp_Name": tool} if modern else {}
         self.post(json.dumps(asked).encode(), **fields)
@@ -349,7 +349,7 @@ class Served:
         def those() -> list[Finding]:
             return [one for one in self.findings() if one.control == control and part in one.reason]
 
-        wait_until(those, f"a finding {control}: {part}, among {self.findings()}")
+        wait_until(lambda: bool(those()), f"a finding {control}: {part}, among {self.findings()}")
         told = those()[-1]
         assert told.reference, told
         wait_until(lambda: told.reference in self.references(), f"the record of {told}")

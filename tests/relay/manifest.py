@@ -120,13 +120,14 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ("test_answered::test_an_unknown_ticket_is_a_finding", "test_recording::test_a_ticket_is_spent_once"),
     ),
     (
-        "**Perform**: commands enter one FIFO outbox per link, synchronously.",
+        "**Perform**: the commands of one event are one unit; units enter one FIFO, synchronously.",
         ("test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",),
     ),
     (
-        "One task drains it: all waiting Records in one commit, then the Sends in order.",
+        ("What all links gave in one turn of the loop is one commit, then the Sends leave in order (ADR 0009)."),
         (
             "test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",
+            "test_perform_order::test_what_several_links_wait_for_is_recorded_in_one_commit",
             "test_perform_order::test_what_was_sent_can_be_read_in_the_archive",
             "test_recording::test_the_driver_notices_a_send_without_its_record",
             "test_recording::test_a_request_is_durable_and_its_result_is_written",
@@ -187,8 +188,9 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
     ),
     (
         (
-            "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; the "
-            "connector renumbers them where clients share a pipe."
+            "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; where "
+            "clients share a link the door renumbers the first three by their exchange (ADR 0007), and each "
+            "transport has its own of the next two."
         ),
         (
             "test_digests::test_what_changes_from_hop_to_hop_is_neither_shown_nor_digested",
@@ -251,6 +253,8 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
             "are facts, compared by a gate."
         ),
         (
+            "../protocol/test_http_headers::test_what_is_required_is_what_the_sdk_sends_and_takes",
+            "../protocol/test_http_headers::test_headers_that_do_not_say_what_the_body_says_are_named",
             "../judge/test_header_agreement::test_a_version_is_compared_before_it_is_judged",
             "../judge/test_header_agreement::test_what_agrees_passes",
             "../gateway/test_serve_eras::test_a_body_that_its_headers_contradict_is_refused_by_the_code_for_it",

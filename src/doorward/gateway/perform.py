@@ -12,7 +12,9 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from doorward.audit.entry import AlreadySpent, Entry
+from msgspec import structs
+
+from doorward.audit.entry import AlreadySpent, Entry, FindingRecord
 from doorward.errors import StorageError
 from doorward.gateway.archive import Archive
 from doorward.gateway.consent.desk import Asks
@@ -183,7 +185,9 @@ class Performer:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
         commands = self._relay.handle(NotRecorded(tuple(records), why), self._clock())
         self._send(commands)
-        self._notice(records[0].entry)
+        entry = records[0].entry
+        unwritten = FindingRecord("archive", "DENY", why)
+        self._notice(structs.replace(entry, findings=(*entry.findings, unwritten), reference=""))  # which leads nowhere
         self._set_timer()
 
     def _send(self, unit: list[Command]) -> None:

@@ -57,7 +57,7 @@ class Reporter:
 
     def refused(self, entry: Entry) -> None:
         """One refusal, or a call whose answer is lost, with what explains it. The archive has all of it."""
-        if entry.outcome == "unknown" and entry.decision != "DENY":
+        if entry.outcome == "unknown" and not entry.findings:
             self._lost(entry)
             return
         findings = [f for f in entry.findings if f.effect == "DENY"] or list(entry.findings)

@@ -134,7 +134,7 @@ def closed(state: State, event: Closed, now: int) -> list[Command]:
     reference = records.reference(event.facts)
     for opened in list(state.opened.values()):
         if event.side == "server":
-            commands += _server_gone(state, opened, context, reference)
+            commands += _server_gone(state, opened, context, reference, event.cause)
         elif opened.asker == "server" or opened.state != "SENT":
             commands += _client_gone(state, opened, context, reference)
     if event.side == "server":
@@ -201,7 +201,7 @@ def not_recorded(state: State, event: NotRecorded, now: int) -> list[Command]:
         if record.owed:
             state.owed.append(record)
             continue
-        if entry.kind == "outcome":
+        if entry.kind in ("outcome", "opened"):
             state.owed.append(msgspec.structs.replace(record, owed=True, otherwise=None))
         elif entry.kind in ("intent", "ask"):
             commands += _take_back(state, record)
