@@ -31,6 +31,8 @@ PUBLISHED := $(BIN)/python -m doorward.lab.targets.published
 
 # Arguments for the verb behind a target: make demo ARGS=--json\ -
 ARGS ?=
+# What each other Python is tried with by `make test`: what a version of the language can break. `make soak` takes all.
+PURE := tests/content tests/wire tests/protocol tests/policy tests/judge tests/relay tests/audit
 # Worker processes of the test run.
 WORKERS ?= 2
 
@@ -58,6 +60,7 @@ setup: $(STAMPS)/dev $(STAMPS)/fixture ## Make .venv with everything for develop
 test: MACHINE := --install
 test: setup $(STAMPS)/wheelhouse check ## Install what the tests need, judge the source, run all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not soak' $(ARGS)
+	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' $(PURE)
 
 .PHONY: check
 check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
@@ -71,6 +74,7 @@ soak: setup ## Look for what `make test` does not: new examples of each property
 	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 -m 'not soak' \
 		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
 	$(BIN)/python -m pytest -m soak tests/gateway $(ARGS)
+	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' tests
 
 .PHONY: bench
 bench: bench-stdio bench-http bench-capacity ## Measure what Doorward costs, as users install it: the wheel, alone
@@ -94,6 +98,10 @@ bench-capacity: shipped ## ... `serve`: ten thousand idle sessions, a thousand o
 shipped: setup $(STAMPS)/wheelhouse wheel
 	@$(BIN)/python -m venv --clear $(CACHE)/shipped
 	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
+
+.PHONY: bench-relay
+bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout
+	@$(BIN)/python bench/relay.py $(ARGS)
 
 .PHONY: wheel
 wheel: $(STAMPS)/dev ## Build the wheel into dist/

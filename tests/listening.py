@@ -59,16 +59,24 @@ class Served:
 
 @contextmanager
 def served(home: Path, *options: str, policy: Path | None = None, servers: int = 1) -> Iterator[Served]:
-    """``doorward serve`` at home in ``home``, as long as the block lasts; entered once it serves so many servers."""
-    for place in (home, home / "run"):
-        place.mkdir(mode=0o700, exist_ok=True)
+    """``doorward serve`` at home in ``home``, as long as the block lasts; entered once it serves so many servers.
+
+    It reads a copy of ``policy``, since it keeps what it learns of its servers beside it.
+    """
+    for place in (home / "run", home / "etc"):
+        place.mkdir(mode=0o700, parents=True)
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_RUNTIME_DIR": str(home / "run"),
     }
-    front = (sys.executable, "-m", "doorward", *(("-c", str(policy)) if policy else ()))
+    front: tuple[str, ...] = (sys.executable, "-m", "doorward")
+    if policy:
+        own = home / "etc" / "doorward.toml"
+        own.write_bytes(policy.read_bytes())
+        own.chmod(0o600)
+        front = (*front, "-c", str(own))
     argv = (*front, "serve", "--listen", "127.0.0.1:0", *options)
     with running(argv, home / "serve.log", cwd=home, env=environment) as told:
 

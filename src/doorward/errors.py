@@ -80,6 +80,12 @@ class IdentityError(DoorwardError):
     code = "identity"
 
 
+class CapacityError(DoorwardError):
+    """Somebody has as much as policy lets one have; it is free again when something of it ends."""
+
+    code = "capacity"
+
+
 class ConsentError(DoorwardError):
     """The consent channel could not be opened, or its peer could not prove who it is."""
 

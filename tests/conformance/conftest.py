@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.reference import POLICY, Reference
-from tests.conformance.suite import DIRECT, HTTP, Plays, Report, Suite
+from tests.conformance.suite import DIRECT, HTTP, STDIO, Plays, Report, Suite
 from tests.listening import once, served
 
 from doorward.lab.targets.published import Installed
@@ -42,7 +42,12 @@ def plays(suite: Suite, reference: Reference, tmp_path_factory: pytest.TempPathF
             return front
 
         def play(era: str, way: str) -> Report:
-            return suite.play(url(way), era, tmp_path_factory.mktemp("results"))
+            report = suite.play(url(way), era, tmp_path_factory.mktemp("results"))
+            if way == STDIO and report.is_overdue:
+                # Each session starts the server, which takes a Python two seconds alone and more than the suite's five
+                # on a machine with much else to do. Everything is played again then, once.
+                report = suite.play(url(way), era, tmp_path_factory.mktemp("results"))
+            return report
 
         url = once(start)
         yield once(play)

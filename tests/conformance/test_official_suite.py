@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.conformance.suite import BEYOND, DIRECT, ERAS, HTTP, REQUIRED, STDIO, Plays, Suite
 
+pytestmark = pytest.mark.timeout(400)  # the first test of a way waits for the whole play
+
 WAYS = (HTTP, STDIO)
 SCORED = [(era, way, scenario) for era in ERAS for way in WAYS for scenario in REQUIRED[era]]
 UNSCORED = [(era, way, scenario) for era in ERAS for way in WAYS for scenario in BEYOND[era]]

@@ -42,7 +42,12 @@ def play_beside(suite: Suite, reference: Reference, home: Path, era: str, *annou
             server, url = gateway.only
             consent = (sys.executable, "-m", "doorward", "consent")
             sitting = attending(
-                consent, env=gateway.environment, cwd=home, server=server, announced=(*ALWAYS_SHOWN, *announced)
+                consent,
+                env=gateway.environment,
+                cwd=home,
+                server=server,
+                announced=(*ALWAYS_SHOWN, *announced),
+                gateway="serve",
             )
             async with sitting as person:
                 assert await person.wait(person.connected), person.screen

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from doorward.content.credentials import is_excused, maybe_sensitive, sensitive_kind
+from doorward.content.credentials import is_excused, sensitive_kind, shapes_in
+from doorward.content.quick import by_automaton, by_patterns
 from doorward.content.redaction import MASK, Hit, Masker, contains_mask, maybe_masked
 
 MASKER = Masker(b"a key of one process")
@@ -306,17 +307,40 @@ def test_masking_a_tree_twice_changes_nothing_and_its_input_stays(tree: Any) -> 
     assert MASKER.mask_tree(once) == (once, ())
 
 
-@given(MESSY)
-def test_the_quick_look_never_misses_what_would_be_masked(text: str) -> None:
-    _, hits = MASKER.mask_tree({"data": [text]})
-    if hits:
-        assert MASKER.maybe_sensitive(msgspec.json.encode({"data": [text]}))
+ENGINES = (by_patterns, by_automaton)
+
+
+@given(MESSY, st.sampled_from(["", " ", "ß", "東京", "\U0001f642", "x" * 20]))
+def test_the_quick_look_never_misses_what_would_be_masked(text: str, around: str) -> None:
+    text = around + text + around
+    for look in ENGINES:
+        for body in (text.encode(), msgspec.json.encode({"data": [text]}), json.dumps([text]).encode()):
+            if MASKER.mask_tree({"data": [text]})[1]:
+                assert look(body, names=True)
+            if any(True for _ in shapes_in(text)):
+                assert look(body, names=False)
 
 
 @given(NAMES, VALUES)
 def test_the_quick_look_sees_a_sensitive_member_of_an_encoded_message(name: str, value: str) -> None:
-    assert maybe_sensitive(msgspec.json.encode({"params": {name: value}}))
-    assert maybe_sensitive(msgspec.json.encode({"params": {"data": json.dumps({name: value})}}))
+    for look in ENGINES:
+        assert look(msgspec.json.encode({"params": {name: value}}), names=True)
+        assert look(msgspec.json.encode({"params": {"data": json.dumps({name: value})}}), names=True)
+
+
+@given(ANY_SHAPED, st.sampled_from(["", "ß", '"', "\\", "a=", "\n"]))
+def test_the_quick_look_sees_every_shape_in_an_encoded_message(secret: str, before: str) -> None:
+    for look in ENGINES:
+        assert look(msgspec.json.encode({"text": before + secret}), names=False)
+
+
+@pytest.mark.parametrize("look", ENGINES)
+def test_the_quick_look_passes_over_ordinary_messages(look: Callable[..., bool]) -> None:
+    meta = {"progressToken": 7, "io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+    params = {"name": "echo", "arguments": {"text": "the tokens, said he"}, "_meta": meta}
+    assert not look(msgspec.json.encode({"method": "tools/call", "params": params}), names=True)
+    assert not look(b"eyJ" + base64.b64encode(bytes(range(256))), names=True)
+    assert not look(b"accessToken: x", names=False)
 
 
 UUID = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"

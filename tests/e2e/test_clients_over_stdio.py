@@ -42,14 +42,15 @@ def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cam
         home = Path(processes.enter_context(tempfile.TemporaryDirectory(prefix="dw-")))
         listening = {BY_URL: "streamableHttp", BY_SSE: "sse"}
         urls = {name: processes.enter_context(place.listening(how)) for name, how in listening.items()}
-        policy = configuration(place, home, urls)
+        policy = configuration(place, urls)
 
         def reached(name: str) -> Visited:
             target = ("--url", urls[name]) if name in urls else ("--", *place.command(name))
+            transport = ("--transport", "sse") if name == BY_SSE else ()
             front = (sys.executable, "-m", "doorward", "-c", str(policy), "--state", str(home / "state"))
             server = visited(name, place, "")
             return server._replace(
-                command=(*front, "wrap", "--name", name, *target),
+                command=(*front, "wrap", "--name", name, *transport, *target),
                 environment={"PATH": "/usr/bin:/bin", "HOME": str(place.home)},
                 folder=str(place.folder),
             )

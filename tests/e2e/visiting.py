@@ -33,10 +33,10 @@ def visited(name: str, place: Place, page: str) -> Visited:
     return Visited(name, *asked.get(name, ("get-sum", _SUM, "is 5")))
 
 
-def configuration(place: Place, home: Path, urls: dict[str, str]) -> Path:
+def configuration(place: Place, urls: dict[str, str]) -> Path:
     """A ``doorward.toml`` with every server that is started by its command, and those that have one of ``urls``.
 
-    It lies in a folder of its own below ``home``: a server is never given the folder of Doorward's configuration.
+    It lies in a folder of its own: a server is never given the folder of Doorward's configuration.
     """
     lines = []
     for name in (EVERYTHING, FILESYSTEM, MEMORY, GIT, TIME, FETCH):
@@ -44,7 +44,7 @@ def configuration(place: Place, home: Path, urls: dict[str, str]) -> Path:
     for name, url in urls.items():
         lines += [f"[servers.{name}]", f"url = {json.dumps(url)}"]
         lines += ['transport = "sse"'] if name == BY_SSE else []
-    policy = home / "etc" / "doorward.toml"
+    policy = place.top / "etc" / "doorward.toml"
     policy.parent.mkdir(mode=0o700)
     policy.write_text("\n".join((*lines, "")))
     policy.chmod(0o600)

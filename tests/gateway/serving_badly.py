@@ -349,7 +349,7 @@ class Served:
         def those() -> list[Finding]:
             return [one for one in self.findings() if one.control == control and part in one.reason]
 
-        wait_until(those, f"a finding {control}: {part}, among {self.findings()}")
+        wait_until(lambda: bool(those()), f"a finding {control}: {part}, among {self.findings()}")
         told = those()[-1]
         assert told.reference, told
         wait_until(lambda: told.reference in self.references(), f"the record of {told}")

@@ -333,6 +333,46 @@ async def test_writing_on_to_a_client_that_was_killed_fails_silently() -> None:
         await until(lambda: here.server.connections == 0)
 
 
+class Unknowing(Notebook):
+    def connected(self, transport: asyncio.Transport) -> str:
+        raise LookupError(transport)
+
+
+@on_both_loops
+async def test_a_connection_whose_owner_cannot_be_told_is_not_served() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: reported.append(what))
+    async with house(Unknowing()) as here:
+        client = await here.client()
+        await client.send(GET)
+        assert await client.is_closed()
+        assert here.app.admitted == []
+        assert isinstance(reported[0]["exception"], LookupError)
+
+
+class Severing(Notebook):
+    """Keeps the transport, to end it as a failed write does: before anybody is told."""
+
+    def connected(self, transport: asyncio.Transport) -> str:
+        self.transport = transport
+        return super().connected(transport)
+
+
+@on_both_loops
+async def test_what_is_written_between_the_end_of_a_transport_and_its_notice_is_lost_silently() -> None:
+    app = Severing()
+    app.on_receive = lambda call, _body: call.open_stream(200, "text/event-stream")
+    async with house(app) as here:
+        client = await here.client()
+        await client.send(GET)
+        await client.head()
+        (call,) = app.admitted
+        app.transport.abort()
+        call.write(b"data: 1\n\n")
+        assert not call.gone
+        await until(lambda: call.gone)
+
+
 @on_both_loops
 async def test_an_answer_that_comes_later_is_not_interrupted_by_the_next_request() -> None:
     app = held_back()

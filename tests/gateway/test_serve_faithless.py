@@ -1,4 +1,4 @@
-"""Peers that leave in the middle, answer twice, answer for others or not at all: whoever waits is told, others go on."""
+"""Peers that leave in the middle, answer twice, answer for others or not at all: whoever waits is told."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_an_answer_for_another_exchange_is_not_taken_for_its_own(
 
 @ERAS
 def test_a_client_that_leaves_in_a_call_harms_nobody(served: Served, upstream: Upstream, modern: bool) -> None:
-    """Legacy: the call goes on, and is on record. Modern: it is taken back, and the server sees its connection close."""
+    """Legacy: the call goes on, and is on record. Modern: it is taken back, and the server sees its stream close."""
     began, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def play(visit: Visit) -> None:

@@ -108,7 +108,16 @@ def test_the_vulnerable_version_is_the_one_that_runs(peers: Callable[[str], Inst
 
 def test_every_lock_folder_is_a_name_that_can_be_asked_for() -> None:
     assert names() == (VULNERABLE,)
-    assert names(PEERS) == ("mcp-server-git", "server-everything", "server-filesystem")
+    servers = {"everything", "filesystem", "memory"}
+    assert {name for name in names(PEERS) if name.startswith("server-")} == {f"server-{name}" for name in servers}
+    found = tuple(name for name in names(PEERS) if name.startswith("mcp-"))
+    assert found == ("mcp-server-fetch", "mcp-server-git", "mcp-server-time")
+
+
+def test_a_library_for_node_has_no_program_but_the_node_that_runs_a_script_with_it(
+    peers: Callable[[str], Installed], node: Path
+) -> None:
+    assert peers("typescript-sdk-v1").argv == (str(node),)
 
 
 def test_what_was_never_installed_is_not_found_and_says_how_to_get_it(elsewhere: Path) -> None:

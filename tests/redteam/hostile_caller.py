@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from typing import Any
 
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -53,7 +54,7 @@ def knock(port: int, how: str) -> str:
     return os.read(told, 512).decode("latin-1").split("\r\n")[0]
 
 
-def answer(method: str, params: dict) -> dict:
+def answer(method: str, params: dict[str, Any]) -> dict[str, object]:
     if method == "initialize":
         info = {"name": "knock", "version": "1"}
         return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": info}
@@ -69,4 +70,5 @@ for line in sys.stdin:
     message = json.loads(line)
     if "id" in message:
         told = {"jsonrpc": "2.0", "id": message["id"], "result": answer(message["method"], message.get("params", {}))}
-        print(json.dumps(told), flush=True)
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()

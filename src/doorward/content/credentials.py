@@ -2,8 +2,7 @@
 
 ``names`` are judged word by word, so that ``max_tokens``, ``tokenizer``, ``primaryKey`` and ``author`` are no secrets
 and ``x-api-key``, ``dbPassword`` and ``GITHUB_TOKEN`` are. ``SHAPES`` are our own patterns, after the public
-documentation of each issuer. ``maybe_sensitive`` tells in one pass, and a fraction of a millisecond, that a message
-holds neither.
+documentation of each issuer. ``content.quick`` tells in microseconds that a message holds neither.
 
 Every pattern is linear in practice: an unbounded run is possessive and cannot be entered in its middle, everything
 else is bounded. ``redaction`` uses all this to mask.
@@ -14,7 +13,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import msgspec
 
@@ -75,6 +74,12 @@ def sensitive_kind(name: str) -> str | None:
     Judged by the last words of the name. ``session_id``, ``pin`` and ``key`` alone are not sensitive: they name too
     much that tools hand back and forth (GPIO pins, browser sessions), and a masked value cannot be handed back.
     """
+    return _kind_of_name(name[-_LONGEST_NAME:])
+
+
+@lru_cache(maxsize=2048)
+def _kind_of_name(name: str) -> str | None:
+    """Names are few, and met again and again; only short ones are remembered."""
     words = _words_of(name)
     kind = _kind_of(words)
     while kind is None and len(words) > 1 and words[-1] in _TRAILERS:
@@ -167,8 +172,12 @@ def _is_user_and_password(value: str) -> bool:
 
 
 # Not inside a longer word; but a line break or a percent escape, written out, is not part of one.
-_EDGE = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
-_RUN_EDGE = r"(?:(?<![A-Za-z0-9_\-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
+# Looked at after the first letters were found, because a search that begins with letters is fifty times faster.
+_EDGE = r"(?:(?<![A-Za-z0-9]sk-)|(?<=\\[nrt]sk-)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]sk-))"
+_RUN_EDGE = r"(?:(?<![A-Za-z0-9_\-]eyJ)|(?<=\\[nrt]eyJ)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]eyJ))"
+
+EDGES = (_EDGE, _RUN_EDGE)
+"""Where some patterns may begin; nothing of what they match."""
 
 
 def _shape(kind: str, needle: str, pattern: str, accepts: Callable[[str], bool] | None = None) -> Shape:
@@ -176,7 +185,7 @@ def _shape(kind: str, needle: str, pattern: str, accepts: Callable[[str], bool] 
 
 
 SHAPES: tuple[Shape, ...] = (
-    _shape("aws-secret", "A", r"A(?:KIA|SIA)[A-Z0-9]{16}[^A-Za-z0-9+/]{1,40}([A-Za-z0-9+/]{40})(?![A-Za-z0-9+/=])"),
+    _shape("aws-secret", "IA", r"A(?:KIA|SIA)[A-Z0-9]{16}[^A-Za-z0-9+/]{1,40}([A-Za-z0-9+/]{40})(?![A-Za-z0-9+/=])"),
     _shape("aws-key-id", "IA", r"A(?:KIA|SIA)[A-Z0-9]{16}"),
     _shape("github-token", "gh", r"gh[pousr]_[A-Za-z0-9]{30,255}"),
     _shape("github-token", "github_pat_", r"github_pat_[A-Za-z0-9]{20,24}_[A-Za-z0-9]{50,70}"),
@@ -192,7 +201,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("stripe-key", "k_", r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,247}"),
     _shape("stripe-key", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,100}"),
     _shape("anthropic-key", "sk-ant-", r"sk-ant-[A-Za-z0-9_\-]{20,200}", _has_digit),
-    _shape("openai-key", "sk-", _EDGE + r"sk-[A-Za-z0-9_\-]{20,}+", _mixed),
+    _shape("openai-key", "sk-", r"sk-" + _EDGE + r"[A-Za-z0-9_\-]{20,}+", _mixed),
     _shape("google-api-key", "AIza", r"AIza[A-Za-z0-9_\-]{35}"),
     _shape("google-token", "ya29.", r"ya29\.[A-Za-z0-9_\-]{20,1024}"),
     _shape("huggingface-token", "hf_", r"hf_[A-Za-z0-9]{30,64}"),
@@ -201,7 +210,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape(
         "jwt",
         "eyJ",
-        _RUN_EDGE + r"eyJ[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){2,4}",
+        r"eyJ" + _RUN_EDGE + r"[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){2,4}",
         lambda value: len(value) > _LONG_HEX,
     ),
     _shape("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,64}"),
@@ -262,55 +271,3 @@ def leaves_key_open(text: str, *, open_before: bool = False) -> bool:
     if last < 0:
         return open_before and _PEM_END.search(text) is None
     return _PEM_END.search(text, last) is None
-
-
-# --- the one pass ----------------------------------------------------------------------------------------------------
-
-_TAIL = rb"(?:[_-]?(?:value|string|text|plaintext|pem|base64|b64|data|raw))?[_-]?\d{0,2}[\\\"'`\]\s]{0,8}[:=>]"
-# Each pattern turns on one letter that is rare or decisive, because a search that begins with a single literal runs at
-# the speed of memchr, twenty times faster than one alternation of all words. The rest is looked at backwards.
-_IN_LOWERED = tuple(
-    (pattern[:1], re.compile(pattern))
-    for pattern in (
-        rb"z(?<=authoriz)ation[\\\"'`\]\s]{0,8}[:=>]",
-        rb"k(?:en(?<=token)(?<!progresstoken)|ey(?<=[a-z0-9_ \-]key)s?|ie(?<=cookie)s?)" + _TAIL,
-        rb"w(?:(?<=passw)(?:or)?ds?|(?<=pw)d|(?<=jw)t)" + _TAIL,
-        rb"p(?:ass(?:phrases?)?|(?<=otp))" + _TAIL,
-        rb"b(?:earer[\\\"'\s:=>]{1,8}[a-z0-9._~+/-]|asic\s{1,4}[a-z0-9+/]{4})",
-        rb"c(?:(?<=sec)rets?|red(?:ential)?s?|(?<=passc)odes?|onnection[_ -]?strings?)" + _TAIL,
-    )
-)
-_AS_IS = tuple(
-    (pattern.lstrip(b"\\")[:1], re.compile(pattern))
-    for pattern in (
-        rb"J(?<=eyJ)",
-        rb"I(?:(?<=AKI)A|(?<=ASI)A|(?<=AI)za)",
-        rb"K(?:EY(?<=PRIVATE KEY)|EY(?<=SECRET-KEY)|(?<=SK)[0-9a-f]{32})",
-        rb"=(?:(?<=sig=)|(?<=ignature=))",
-        rb"_(?:[A-Za-z0-9+/]{16}|(?<=r_[op]at_))",
-        (
-            rb"-(?:(?<=sk-)[A-Za-z0-9_-]{16}|(?<=glpat-)|(?<=pypi-)|(?<=xox[abeoprs]-)|(?<=xapp-)|(?<=xai-)|"
-            rb"(?<=--)(?=\w)(?:\w|-(?!-)){0,40}?(?i:pass|token|secret|key|cred|pwd|jwt|cookie|otp|bearer|auth|connection))"
-        ),
-        rb"\.(?:(?<=SG\.)|(?<=ya29\.)|(?<=hvs\.)|(?<=hooks\.)slack|com/api/webhooks/)",
-        rb":AA[A-Za-z0-9_-]{30}",
-    )
-)
-_USERINFO = re.compile(rb"//[^\s/?#@\"'<>:]{0,128}:[^\s/?#\"'<>]{1,256}@")
-
-
-def maybe_sensitive(body: bytes) -> bool:
-    """Whether an encoded message, or any text as UTF-8, may hold a sensitive name with a value, or a credential.
-
-    False is certain; True means that it is worth looking. About 5 µs for 200 bytes and 0.4 ms for 64 KiB without a hit.
-    """
-    if b"@" in body and _USERINFO.search(body):
-        return True
-    lowered = body.lower()
-    for letter, pattern in _IN_LOWERED:
-        if letter in lowered and pattern.search(lowered):
-            return True
-    for letter, pattern in _AS_IS:  # noqa: SIM110 -- a generator per pattern would cost more than the search
-        if letter in body and pattern.search(body):
-            return True
-    return False

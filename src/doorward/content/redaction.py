@@ -23,8 +23,9 @@ from typing import Any
 
 import msgspec
 
-from doorward.content.credentials import AUTH_SCHEME, is_excused, maybe_sensitive, sensitive_kind, shapes_in
+from doorward.content.credentials import AUTH_SCHEME, is_excused, sensitive_kind, shapes_in
 from doorward.content.pointers import join, strings
+from doorward.content.quick import maybe_credential, maybe_sensitive
 
 _OPEN, _CLOSE = "\u2039", "\u203a"
 MASK = re.compile(rf"{_OPEN}masked:[a-z0-9\-]{{1,32}}:[0-9a-f]{{10}}{_CLOSE}")
@@ -85,7 +86,14 @@ class Masker:
 
     def maybe_sensitive(self, body: bytes) -> bool:
         """Whether an encoded message or text may hold something to mask; False is certain."""
-        return any(needle in body for needle in self._needles) or maybe_sensitive(body)
+        return maybe_sensitive(body) or self._may_hold_known(body)
+
+    def maybe_credential(self, body: bytes) -> bool:
+        """The same of what ``mask_text`` masks with ``names`` false."""
+        return maybe_credential(body) or self._may_hold_known(body)
+
+    def _may_hold_known(self, body: bytes) -> bool:
+        return any(needle in body for needle in self._needles)
 
     def fingerprint(self, value: str) -> str:
         """Ten hexadecimal digits that stand for ``value`` in this process, and tell nothing about it elsewhere."""
@@ -99,7 +107,8 @@ class Masker:
         With ``names`` false only known secrets and the shapes of credentials count, not what stands after a sensitive
         name: for content that somebody asked for, such as a file with settings, rather than for a log.
         """
-        if not self.maybe_sensitive(text.encode("utf-8", "surrogatepass")):
+        look = self.maybe_sensitive if names else self.maybe_credential
+        if not look(text.encode("utf-8", "surrogatepass")):
             return text, ()
         hits: list[Hit] = []
         # A mask is an edge where there was none, beside which something more may be seen: hence more than one round.
@@ -146,7 +155,9 @@ class Masker:
             while start >= 0:
                 yield start, start + len(secret), "known"
                 start = text.find(secret, start + len(secret))
-        yield from shapes_in(text)
+        # Forty searches of a large text, to be saved where it was names that brought us here.
+        if not names or maybe_credential(text.encode("utf-8", "surrogatepass")):
+            yield from shapes_in(text)
         if names:
             # Most processes never see a hit; compiling that grammar is a tenth of what a start may cost.
             from doorward.content.pairs import named_values

@@ -206,8 +206,14 @@ class Archive:
 
 
 def _tell(group: Group, problems: list[StorageError | None]) -> None:
+    """In the event loop. Units of many links are in one group: one that fails there does not take the others along."""
     for (_, done), problem in zip(group, problems, strict=True):
-        done(problem)
+        try:
+            done(problem)
+        except Exception as crash:  # noqa: BLE001 - whatever it is, the loop's handler says it
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "what was recorded could not be performed", "exception": crash}
+            )
 
 
 def _interrupted(found: Interrupted) -> str:

@@ -35,9 +35,10 @@ class ClientSide(Port, Protocol):
     """The port towards the client, and what only the doors know of it."""
 
     def full(self, exchange: int) -> Awaitable[None] | None:
-        """What must be awaited before more is read, on this exchange, that would go to a client that does not take what
-        it got.
-        """
+        """What must be awaited before more is read of an exchange whose client does not take what it got."""
+
+    def end(self, exchange: int) -> None:
+        """A request on an exchange ended without an answer."""
 
     def drop(self, exchange: int) -> bool:
         """The client closed an exchange; whether that takes something back."""
@@ -118,6 +119,7 @@ class Link(Generic[D]):
             server=server,
             notice=notice,
             on_close=self._end,
+            on_end=downstream.end,
         )
         self._arrivals = Arrivals(self._performer, settings.policy.sizes)
         self._behind: set[asyncio.Future[None]] = set()
@@ -171,7 +173,12 @@ class Link(Generic[D]):
             return
         task = asyncio.ensure_future(waiting)
         self._behind.add(task)
-        task.add_done_callback(self._behind.discard)
+        task.add_done_callback(self._caught_up)
+
+    def _caught_up(self, task: asyncio.Future[None]) -> None:
+        self._behind.discard(task)
+        if not task.cancelled() and (crash := task.exception()) is not None:  # a message is lost, and somebody waits
+            self._end(f"a message could not be looked into: {type(crash).__name__}: {crash}")
 
     # -- what the server says (``Receiver``) --------------------------------------------------------------------------
 
@@ -201,14 +208,14 @@ class Link(Generic[D]):
             self.on_over(why)
 
     @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be taken from the client for now."""
+        return self._performer.is_full
+
+    @property
     def busy_or_fetching(self) -> bool:
         """The same, or one that waits for an answer to a question of ours."""
         return self.relay.busy or self.relay.fetching
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the server, or the archive, has not taken what it got: who sends more is told to come again."""
-        return self._performer.is_full
 
     def full(self) -> Awaitable[None] | None:
         """What a reader of one shared pipe must wait for before it takes more in."""
@@ -225,15 +232,16 @@ class Link(Generic[D]):
         self.over = self.over or why
         for task in tuple(self._behind):  # what has not reached the relay until now never does
             task.cancel()
-        self._performer.feed(Closed("client", 0, why, self._performer.facts()))
-        if not server_gone:
+        if not server_gone:  # first, so that whoever waits for an answer gets the one that there is
             self._performer.feed(Closed("server", 0, why, self._performer.facts()))
+        self._performer.feed(Closed("client", 0, why, self._performer.facts()))
         try:
             async with asyncio.timeout(_SETTLE_S):
                 await self._performer.settled()
         except TimeoutError:
             pass  # a client that does not read its last answer does not keep the server alive
-        self.downstream.close()
-        if self._upstream.connector is not None:
-            await self._upstream.connector.close()
+        finally:
+            self.downstream.close()
+            if self._upstream.connector is not None:
+                await self._upstream.connector.close()
         await self._performer.close()

@@ -25,6 +25,7 @@ from doorward.relay.commands import (
     AskConsent,
     Close,
     Command,
+    End,
     Event,
     NotRecorded,
     Record,
@@ -43,7 +44,8 @@ class Performer:
     """Feeds events to one relay and performs its commands.
 
     ``outlets`` are the two peers; ``notice`` gets each refused or lost entry once it is recorded, for the operator;
-    ``on_close`` is called when the relay ends the link, or fails (which ends it as well).
+    ``on_close`` is called when the relay ends the link, or fails (which ends it as well); ``on_end`` with an exchange
+    of the client's on which a request ended without an answer.
     """
 
     def __init__(  # noqa: PLR0913 - the pieces of one link, given once
@@ -58,6 +60,7 @@ class Performer:
         server: VerifiedIdentity,
         notice: Callable[[Entry], None],
         on_close: Callable[[str], None],
+        on_end: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._relay = relay
         self._archive = archive
@@ -68,6 +71,7 @@ class Performer:
         self._server = server
         self._notice = notice
         self._on_close = on_close
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._waiting_units = 0
         self._waiting_bytes = 0
@@ -112,7 +116,7 @@ class Performer:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be taken in for now."""
+        """Whether nothing more should be fed for now."""
         waiting = self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES
         return waiting or any(outlet.is_full for outlet in self._outlets.values())
 
@@ -166,12 +170,16 @@ class Performer:
         """The records of a unit are written, or cannot be. Units come in the order in which they were decided."""
         self._waiting_units -= 1
         self._waiting_bytes -= _bytes(unit)
-        if problem is None:
-            self._send(unit)
-        else:
-            self._not_recorded(records, problem)
-        if not self._waiting_units:
-            self._idle.set()
+        try:
+            if problem is None:
+                self._send(unit)
+            else:
+                self._not_recorded(records, problem)
+        except Exception as crash:  # noqa: BLE001 - a message that got lost on the way must not leave its link waiting
+            self._on_close(f"what was decided could not be performed: {type(crash).__name__}: {crash}")
+        finally:
+            if not self._waiting_units:
+                self._idle.set()
 
     def _not_recorded(self, records: list[Record], problem: StorageError) -> None:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
@@ -194,6 +202,8 @@ class Performer:
                     self._consent.ask(command.ticket)
                 case Withdraw():
                     self._consent.withdraw(command.ticket, command.why)
+                case End():
+                    self._on_end(command.exchange)
                 case Close():
                     self._on_close(command.reason)
 

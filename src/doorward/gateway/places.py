@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from doorward.errors import DoorwardError, IdentityError
+from doorward.errors import CapacityError, IdentityError
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
 from doorward.gateway.http.downstream import Downstream, HttpLink
@@ -47,7 +47,7 @@ _STARTED_S: Final = 10.0
 
 
 class House(Protocol):
-    """What all servers of one gateway share."""
+    """What all servers of one gateway share. ``children`` counts those of each principal."""
 
     policy: Policy
     places: Places
@@ -59,8 +59,10 @@ class House(Protocol):
     pipeline: Pipeline
     seal_key: bytes
     supervisors: set[int]
+    children: Counter[str]
 
     def owner(self) -> Principal: ...
+    async def make_room(self, principal: Principal) -> bool: ...
     def notice(self, entry: Entry) -> None: ...
 
 
@@ -81,7 +83,13 @@ class Server:
         raise NotImplementedError
 
     def _link(
-        self, principal: Principal, server: VerifiedIdentity, *, legacy: bool, folders: tuple[str, ...] = ()
+        self,
+        principal: Principal,
+        server: VerifiedIdentity,
+        *,
+        legacy: bool,
+        one_pipe: bool,
+        folders: tuple[str, ...] = (),
     ) -> HttpLink:
         house = self._house
         settings = Settings(
@@ -102,7 +110,7 @@ class Server:
             principal=principal,
             server=server,
             notice=house.notice,
-            downstream=Downstream(legacy=legacy),
+            downstream=Downstream(legacy=legacy, one_pipe=one_pipe),
         )
 
 
@@ -132,7 +140,7 @@ class UrlServer(Server):
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._verified is None:
             raise IdentityError(f"{self.name} was not settled")
-        link = self._link(principal, self._verified, legacy=legacy)
+        link = self._link(principal, self._verified, legacy=legacy, one_pipe=self._said.transport == "sse")
         link.begin(connect(self._identity, link, self._house.policy))
         return link
 
@@ -159,7 +167,6 @@ class CommandServer(Server):
         self._options = options
         self._identity: CommandIdentity | None = None
         self._walls: SandboxProfile | None = None
-        self._children: Counter[str] = Counter()
 
     def _identify(self) -> CommandIdentity:
         path = os.environ.get("PATH", os.defpath)
@@ -203,9 +210,10 @@ class CommandServer(Server):
         if self._identity is None or self._walls is None:
             raise IdentityError(f"{self.name} was not settled")
         most = self._house.policy.limits.children
-        if self._children[principal.id] >= most:
-            raise DoorwardError(f"{most} children of {principal.id} run already")
-        self._children[principal.id] += 1
+        children = self._house.children
+        if children[principal.id] >= most and not await self._house.make_room(principal):
+            raise CapacityError(f"{most} child processes are running, and all are in use")
+        children[principal.id] += 1
         try:
             return await self._start(principal, self._identity, self._walls, legacy=legacy)
         except BaseException:
@@ -232,7 +240,7 @@ class CommandServer(Server):
                 os.close(descriptor)
             raise
         folders = tuple(folder.path for folder in walls.folders)
-        link = self._link(principal, identity.verified(), legacy=legacy, folders=folders)
+        link = self._link(principal, identity.verified(), legacy=legacy, one_pipe=True, folders=folders)
 
         def pass_on(line: bytes, source: str) -> None:
             house.reporter.pass_on(line, house.clock.now(), source)
@@ -246,9 +254,10 @@ class CommandServer(Server):
         self._gone(principal)
 
     def _gone(self, principal: Principal) -> None:
-        self._children[principal.id] -= 1
-        if self._children[principal.id] <= 0:
-            del self._children[principal.id]
+        children = self._house.children
+        children[principal.id] -= 1
+        if children[principal.id] <= 0:
+            del children[principal.id]
 
 
 class _Counted:

@@ -73,8 +73,12 @@ class _Stdout:
     async def drained(self) -> None:
         await self._outlet.drained()
 
-    def full(self, exchange: int) -> Awaitable[None] | None:  # noqa: ARG002 - there is one stream
+    def full(self, exchange: int) -> Awaitable[None] | None:
+        del exchange
         return None  # the port as a whole says it
+
+    def end(self, exchange: int) -> None:
+        """Nobody waits on a pipe for more than messages."""
 
     def drop(self, exchange: int) -> bool:
         del exchange

@@ -11,8 +11,9 @@ import asyncio
 import gc
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -27,12 +28,13 @@ from doorward.gateway.command_use import Places, WrapOptions
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.consent.desk import Desk
 from doorward.gateway.http.callers import Callers
-from doorward.gateway.http.door import HttpDoor, Place
+from doorward.gateway.http.door import HttpDoor
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.limits import HttpLimits
 from doorward.gateway.http.names import Names
 from doorward.gateway.http.server import Server as HttpServer
 from doorward.gateway.http.server import listen
+from doorward.gateway.http.traffic import Place
 from doorward.gateway.identity import owners
 from doorward.gateway.identity.token import StartToken
 from doorward.gateway.places import CommandServer, Server, UrlServer
@@ -98,12 +100,18 @@ class _Gateway:
         self.reporter.mask_with(self.pipeline.masker)
         self.seal_key = os.urandom(32)
         self.supervisors: set[int] = set()
+        self.children: Counter[str] = Counter()  # of each principal, whichever server they are
         self._servers = self._make_servers()
         self._stopping = asyncio.Event()
         self._why = ""
 
     def owner(self) -> Principal:
         return process_principal()
+
+    async def make_room(self, principal: Principal) -> bool:
+        """End the child of a principal that was idle longest, if one is idle."""
+        commands = frozenset(server.name for server in self._servers if isinstance(server, CommandServer))
+        return await self._sessions.make_room(principal, commands)
 
     def notice(self, entry: Entry) -> None:
         self.reporter.refused(entry)
@@ -148,6 +156,7 @@ class _Gateway:
     async def run(self) -> int:
         host, port = self._where()
         self._watch_signals()
+        asyncio.get_running_loop().set_exception_handler(self._crashed)
         self.archive.start()
         try:
             await asyncio.to_thread(self.archive.wait_open)
@@ -258,11 +267,14 @@ class _Gateway:
         due = loop.time() + _KEEP_ALIVE_S
         while True:
             await asyncio.sleep(min(_SWEEP_S, self._sessions.idle_s / 4))
-            self._sessions.sweep()
-            if loop.time() >= due:
-                due = loop.time() + _KEEP_ALIVE_S
-                for link in self._sessions.links:
-                    link.downstream.keep_alive()
+            try:
+                self._sessions.sweep()
+                if loop.time() >= due:
+                    due = loop.time() + _KEEP_ALIVE_S
+                    for link in self._sessions.links:
+                        link.downstream.keep_alive()
+            except Exception as crash:  # noqa: BLE001 - time goes on, or no session would ever end again
+                loop.call_exception_handler({"message": "a sweep failed", "exception": crash})
 
     async def _drain(self, server: HttpServer) -> None:
         """Nobody new; what is in flight may finish for a while; then everybody is told."""
@@ -271,11 +283,18 @@ class _Gateway:
         self.reporter.say(f"stopping: {self._why or 'the gateway ends'}")
         loop = asyncio.get_running_loop()
         until = loop.time() + self.policy.serve.drain_seconds
-        while loop.time() < until and any(link.busy for link in self._sessions.links):  # noqa: ASYNC110 (at the end)
+        while loop.time() < until and any(link.busy_or_fetching for link in self._sessions.links):  # noqa: ASYNC110 (at the end)
             await asyncio.sleep(_LOOK_S)
+        await self._door.close()
         await self._sessions.close(self._why or "the gateway ends")
         await self._door.close()
         await server.close(1.0)
+
+    def _crashed(self, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+        """Something failed where nobody waits for it. Whoever it was for was answered; the operator hears of it."""
+        crash = what.get("exception")
+        found = f"{type(crash).__name__}: {crash}" if crash is not None else ""
+        self.reporter.say(f"unexpected, please report it: {what.get('message')} {found}".rstrip())
 
     # -- signals ------------------------------------------------------------------------------------------------------
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final
 
 from doorward.gateway.http.downstream import HttpLink
 from doorward.judge.vocabulary import Principal
 
 BOUND: Final = "session-bound"
-CAPPED: Final = "principal-limits"
+
+_ROOM_AFTER_S: Final = 5.0
+"""How long a session must have been idle before it may give way: a client that thinks between two calls keeps it."""
 
 Open = Callable[[], Awaitable[HttpLink]]
 
@@ -48,7 +50,7 @@ class Sessions:
         self._modern: dict[tuple[str, str], asyncio.Future[HttpLink]] = {}
         self._used: dict[tuple[str, str], float] = {}
         self._count: Counter[str] = Counter()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Future[Any]] = set()
         self.closed = False
 
     def __len__(self) -> int:
@@ -73,6 +75,27 @@ class Sessions:
         if self._count[principal.id] >= most:
             return False
         self._count[principal.id] += 1
+        return True
+
+    async def make_room(self, principal: Principal, servers: Collection[str]) -> bool:
+        """End the session of ``principal`` with one of ``servers`` that was idle longest, unless all are in use, and
+        wait until it is over. Many clients never end their sessions; they must not lock their own user out.
+        """
+        now = self._now()
+        idle = [
+            session
+            for session in self._sessions.values()
+            if session.link.principal.id == principal.id
+            and session.server in servers
+            and not (session.link.downstream.busy or session.link.busy)
+            and now - session.used_at > _ROOM_AFTER_S
+        ]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda session: session.used_at)
+        why = "another session of its principal needed the place"
+        self.end(oldest, why)
+        await oldest.link.close(why)
         return True
 
     def release(self, principal: Principal) -> None:
@@ -135,6 +158,8 @@ class Sessions:
             self._close(link, why)
 
         link.on_over = over
+        if link.over:  # already: its child died while it was opened
+            over(link.over)
 
     def _forget(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if self._modern.get(key) is opening:
@@ -174,6 +199,8 @@ class Sessions:
                 self._close(opening.result(), why)
             else:
                 opening.cancel()
+                self._ending.add(opening)
+                opening.add_done_callback(self._ending.discard)
         while self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
 

@@ -72,14 +72,15 @@ class Reading(msgspec.Struct, frozen=True):
 class Person:
     """Someone who answers questions on one terminal. ``glances`` are the questions so far, each with its screen.
 
-    ``seated`` is set once the program waits for questions, ``connected`` once it shows the server's gateway, ``left``
-    once it has ended.
+    ``seated`` is set once the program waits for questions, ``connected`` once it shows the server's gateway (which is
+    called ``gateway``, or like the server if that is empty), ``left`` once it has ended.
     """
 
-    def __init__(self, terminal: int, server: str, announced: tuple[str, ...]) -> None:
+    def __init__(self, terminal: int, server: str, announced: tuple[str, ...], gateway: str = "") -> None:
         self.glances: list[Glance] = []
         self.seated, self.connected, self.left = anyio.Event(), anyio.Event(), anyio.Event()
         self._terminal, self._server, self._announced = terminal, server, announced
+        self._gateway = gateway or server
         self._screen = ""
 
     async def attend(self) -> None:
@@ -96,7 +97,7 @@ class Person:
             self._screen += chunk.decode("utf-8", "replace")
             if _WAITING in self._screen:
                 self.seated.set()
-            if f"{_CONNECTED}{self._server} " in self._screen:
+            if f"{_CONNECTED}{self._gateway} " in self._screen:
                 self.connected.set()
             self._look()
 
@@ -183,7 +184,13 @@ async def _first(event: anyio.Event, others: anyio.CancelScope) -> None:
 
 @asynccontextmanager
 async def attending(
-    argv: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, server: str, announced: tuple[str, ...]
+    argv: tuple[str, ...],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    server: str,
+    announced: tuple[str, ...],
+    gateway: str = "",
 ) -> AsyncIterator[Person]:
     """A person at a fresh terminal on which ``argv`` runs, gone after the block.
 
@@ -203,7 +210,7 @@ async def attending(
         )
     finally:
         os.close(theirs)
-    person = Person(ours, server, announced)
+    person = Person(ours, server, announced, gateway)
     try:
         async with anyio.create_task_group() as life:
             life.start_soon(person.attend)

@@ -42,7 +42,8 @@ def is_loopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True
     address = _address(host)
-    return address is not None and address.is_loopback
+    # A mapped IPv4 address (::ffff:…) is none: Python 3.13 calls it one, and not every connector treats it as one.
+    return address is not None and address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def url_problem(url: str) -> Complaint | None:

@@ -89,7 +89,7 @@ class Record(msgspec.Struct, frozen=True):
     grade: Grade
     salt: bytes = b""
     body: bytes = b""
-    otherwise: Send | None = None
+    otherwise: Send | End | None = None
     owed: bool = False
 
 
@@ -114,10 +114,16 @@ class Withdraw(msgspec.Struct, frozen=True):
     why: str
 
 
+class End(msgspec.Struct, frozen=True):
+    """A request of the client's ended without an answer: it was taken back. Whatever carries it need not wait."""
+
+    exchange: int
+
+
 class Close(msgspec.Struct, frozen=True):
     """End the link."""
 
     reason: str
 
 
-Command = Record | Send | AskConsent | Withdraw | Close
+Command = Record | Send | AskConsent | Withdraw | End | Close

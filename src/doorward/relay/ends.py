@@ -157,14 +157,14 @@ def _exchange_closed(state: State, event: Closed, context: Context) -> list[Comm
         if event.side == "client":
             commands += passing.take_back(state, opened, context)
         elif opened.state == "SENT":
-            if opened.method == "initialize":
-                state.link = handshake.failed(state.link)
             commands += _server_gone(state, opened, context, reference, event.cause)
     return commands
 
 
 def _server_gone(state: State, opened: Open, context: Context, reference: str, cause: str = "") -> list[Command]:
     state.close(opened)
+    if opened.method == "initialize":
+        state.link = handshake.failed(state.link)
     withdrawn = asking.void(state, opened, "the server ended")
     if opened.ours or opened.asker == "server":
         return withdrawn

@@ -7,7 +7,7 @@ import msgspec
 from doorward.judge.vocabulary import Context, Decision, Open
 from doorward.protocol import actions, definitions, handshake, stateless
 from doorward.relay import records, replies, routes
-from doorward.relay.commands import Command, Grade, Record, Send, Withdraw
+from doorward.relay.commands import Command, End, Grade, Record, Send, Withdraw
 from doorward.relay.state import State
 from doorward.wire.jsonrpc import Notification, Request, Response, encode
 
@@ -66,14 +66,18 @@ def _cancel(
         "notice", message, context, decision, body, "durable", outcome="cancelled", request=act.request
     )
     ending = end_progress(state, opened, context)
+    ends: list[Command] = []
+    if opened.asker == "client" and opened.exchange > routes.STANDING:  # of itself, as no answer will come
+        end = End(opened.exchange)
+        ends, record = [end], msgspec.structs.replace(record, otherwise=end)
     if opened.state == "SENT":
         state.cancel(opened)
-        return [*ending, record, send]
+        return [*ending, record, send, *ends]
     state.close(opened)
     withdrawn: list[Command] = []
     if opened.ticket and state.held.pop(opened.ticket, None) is not None:
         withdrawn = [Withdraw(opened.ticket, "the request was cancelled")]
-    return [*ending, record, *withdrawn]
+    return [*ending, record, *withdrawn, *ends]
 
 
 def _stream_ended(
@@ -103,7 +107,7 @@ def take_back(state: State, opened: Open, context: Context) -> list[Command]:
         "notice",
         context,
         grade="durable",
-        method=opened.method,
+        method="notifications/cancelled",
         subject=opened.subject,
         request=opened.key,
         outcome="cancelled",
@@ -156,7 +160,8 @@ def pass_response(
     ending = end_progress(state, answered, context)
     if answered.ours:
         return [*ending, record]
-    return [*ending, record, Send(answered.asker, answered.exchange, body)]
+    exchange = answered.exchange if answered.asker == "client" else context.exchange
+    return [*ending, record, Send(answered.asker, exchange, body)]
 
 
 def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:

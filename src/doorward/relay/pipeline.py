@@ -58,8 +58,8 @@ def build(masker: Masker) -> Pipeline:
     return Pipeline(
         gates=(
             require_solicited,
-            require_envelope,
             require_agreeing_headers,
+            require_envelope,
             require_known_method,
             require_lifecycle,
             require_bounded_parts,

@@ -102,8 +102,9 @@ class Relay:
 
     @property
     def busy(self) -> bool:
-        """Whether a request that was sent is still unanswered."""
-        return any(opened.state == "SENT" for opened in self.state.opened.values())
+        """Whether a request that was sent is still unanswered. What is only listened on ends with its link."""
+        opened = self.state.opened.values()
+        return any(request.state == "SENT" and request.method != "subscriptions/listen" for request in opened)
 
     @property
     def fetching(self) -> bool:

@@ -15,8 +15,8 @@ _KEEP: Final = 512  # bytes kept of either end of a line that was dropped: enoug
 
 
 ENDLESS: Final = 4
-"""How many times longer than it may be a frame is when nobody waits for its end any more. Below it, waiting is worth it:
-the id of the request that it answers may stand at its end.
+"""How many times longer than it may be a frame is when nobody waits for its end any more. Below it, waiting is worth
+it: the id of the request that it answers may stand at its end.
 """
 
 

@@ -65,6 +65,7 @@ async function play(cell) {
   } catch (problem) {
     return { failed: problem.message, code: problem.code ?? null };
   } finally {
+    await way.terminateSession?.().catch(() => {}); // closing alone leaves a session of HTTP behind
     await client.close();
   }
 }

@@ -72,6 +72,9 @@ class Carrier(Protocol):
     def taken(self) -> asyncio.Future[None]:
         """Done when the client took all that was written, or is gone."""
 
+    def abort(self) -> None:
+        """Close at once; what was written and not taken is lost."""
+
 
 class HttpCall:
     """A request, to be answered exactly once: by :meth:`answer`, or by :meth:`open_stream`, :meth:`write`, :meth:`end`.
@@ -192,6 +195,11 @@ class HttpCall:
         """Wait until the client took all that was written, or is gone."""
         while self.buffered:
             await self._carrier.taken()
+
+    def cut(self) -> None:
+        """Give a client up that does not take what it is sent; it is gone then."""
+        if not self.gone and not self.answered:
+            self._carrier.abort()
 
     def lose(self) -> None:
         """For the connection: the client is gone."""

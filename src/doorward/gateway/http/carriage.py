@@ -106,6 +106,15 @@ class Carriage:
             self._end()
         return delivered
 
+    def forgo(self) -> None:
+        """One answer less to wait for: its request was taken back."""
+        self.awaited -= 1
+        if self.done and self._began:
+            self._end()
+        elif self.done and not self.call.gone:  # an empty stream, with no event to come back for
+            self.call.open_stream(_OK, SSE, STREAM_HEADERS)
+            self.call.end()
+
     def keep_alive(self) -> None:
         """A sign of life, from the second time it is called on. Opens the stream if there is none yet."""
         if self._old and not self.call.gone:
@@ -118,7 +127,7 @@ class Carriage:
         self.call = call
 
     def _open(self) -> None:
-        if self._began:
+        if self._began or self.call.gone:
             return
         self._began = True
         self.call.open_stream(_OK, SSE, (*STREAM_HEADERS, *self.headers()))
@@ -130,7 +139,7 @@ class Carriage:
     def _end(self) -> bool:
         self.awaited = 0
         self._open()
-        if self._replay is not None:
+        if self._replay is not None and self._began:
             self._replay.end(self.exchange)
         self.call.end()
         return True
@@ -151,7 +160,7 @@ class Carriage:
             return with_id(body, seen, self._key) if seen.id != b"null" else body
         tree = decode_value(body)
         params = tree.get("params") or {}
-        if "progressToken" in params:
+        if self._progress and tree["method"] == "notifications/progress":
             params["progressToken"] = decode_value(self._progress.encode())
         meta = stateless.meta_of(params)
         if versions.META_SUBSCRIPTION in meta:

@@ -14,16 +14,15 @@ whoever writes them bounds them (``HttpCall.is_full``).
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
-from contextlib import suppress
 from typing import Any, Final, cast
 
 from doorward.gateway.http.answer import CONTINUE, refusal
-from doorward.gateway.http.call import Application, HttpCall
+from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.chunks import ChunkedBody
 from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head, read_head
-from doorward.gateway.http.limits import PIECE_BYTES, HttpLimits
+from doorward.gateway.http.limits import PIECE_BYTES
+from doorward.gateway.http.listener import Listener
 from doorward.gateway.http.outflow import Outflow
 
 _LINGER_S: Final = 2.0
@@ -37,42 +36,6 @@ _BODY: Final = 1
 _CALL: Final = 2  # the application has it
 _SKIP: Final = 3  # answered; the rest of a small body is dropped
 _ENDING: Final = 4  # nothing that comes is read any more
-
-
-class Listener:
-    """What the connections of one listener share."""
-
-    def __init__(self, app: Application, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
-        self.app = app
-        self.limits = limits
-        self.loop = loop
-        self.draining = False
-        self.connections: dict[Connection, None] = {}
-        self._turns = itertools.count()
-
-    def enter(self, connection: Connection) -> bool:
-        """Whether there is a place; another one may have had to leave for it."""
-        if len(self.connections) >= self.limits.connections:
-            waiting = [other for other in self.connections if other.is_waiting]
-            if not waiting:
-                return False
-            oldest = min(waiting, key=_turn)
-            self.leave(oldest)
-            oldest.give_way()
-        self.connections[connection] = None
-        return True
-
-    def turn(self) -> int:
-        """A number for whoever begins to wait, higher than those before."""
-        return next(self._turns)
-
-    def leave(self, connection: Connection) -> None:
-        """It does not count any more."""
-        self.connections.pop(connection, None)
-
-
-def _turn(connection: Connection) -> int:
-    return connection.turn
 
 
 class Connection(asyncio.Protocol):
@@ -118,7 +81,11 @@ class Connection(asyncio.Protocol):
             self.send(refusal(_UNAVAILABLE, retry_after_s=1))
             self.cut()
             return
-        self.owner = self._app.connected(self._transport)
+        try:
+            self.owner = self._app.connected(self._transport)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, nobody is served whose owner is not known)
+            self._report(problem)
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._state == _ENDING:
@@ -391,11 +358,14 @@ class Connection(asyncio.Protocol):
         self._break_off(refused.status)
 
     def _failed(self, problem: Exception) -> None:
-        self._listener.loop.call_exception_handler({"message": "a request failed", "exception": problem})
+        self._report(problem)
         if self._call is None:
             self._end()  # it failed after its answer, which stands
         else:
             self._break_off(_FAILED)
+
+    def _report(self, problem: Exception) -> None:
+        self._listener.loop.call_exception_handler({"message": "the application failed", "exception": problem})
 
     def _break_off(self, status: int) -> None:
         call = self._call
@@ -444,5 +414,7 @@ class Connection(asyncio.Protocol):
         if wanted == self._reading or self._transport.is_closing():
             return
         self._reading = wanted
-        with suppress(RuntimeError):  # it has ended already
-            (self._transport.resume_reading if wanted else self._transport.pause_reading)()
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()

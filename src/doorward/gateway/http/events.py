@@ -17,7 +17,8 @@ from doorward.wire.sse import encode_event
 MAX_KEPT_BYTES: Final = 1024 * 1024
 MAX_KEPT_EVENTS: Final = 256
 """Of one session: seconds of a busy stream. What a client misses beyond it is lost, as without resumption."""
-_MAX_STREAMS: Final = 64
+MAX_RESTING: Final = 64
+"""Streams of one session that are remembered although nobody is on them: ended ones, and those whose client left."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -33,13 +34,12 @@ class Replay:
         self._kept: deque[_Kept] = deque()
         self._bytes = 0
         self._places: dict[int, int] = {}
-        self._ended: dict[int, None] = {}
+        self._resting: dict[int, None] = {}
+        self._ended: set[int] = set()
 
     def begin(self, stream: int) -> bytes:
         """The priming event: an id and no data, so that a client can come back before anything was said."""
         self._places[stream] = 0
-        if len(self._places) > _MAX_STREAMS:
-            self._forget(next(iter(self._places)))
         return b"id: %d-0\ndata: \n\n" % stream
 
     def add(self, stream: int, body: bytes) -> bytes:
@@ -55,9 +55,22 @@ class Replay:
 
     def end(self, stream: int) -> None:
         """Nothing follows on ``stream``. What was kept of it can still be asked for."""
-        self._ended[stream] = None
-        if len(self._ended) > _MAX_STREAMS:
-            self._forget(next(iter(self._ended)))
+        self._ended.add(stream)
+        self.rest(stream)
+
+    def rest(self, stream: int) -> None:
+        """Nobody is on ``stream`` any more. One that somebody is on is never forgotten: its ids would begin anew."""
+        self._resting.pop(stream, None)
+        self._resting[stream] = None
+        if len(self._resting) > MAX_RESTING:
+            oldest = next(iter(self._resting))
+            del self._resting[oldest]
+            self._places.pop(oldest, None)
+            self._ended.discard(oldest)
+
+    def take_up(self, stream: int) -> None:
+        """Somebody is on ``stream`` again."""
+        self._resting.pop(stream, None)
 
     def after(self, last_event_id: str) -> tuple[int, list[bytes], bool] | None:
         """What followed an event: (its stream, the events, whether the stream has ended). None: not of this session,
@@ -73,7 +86,3 @@ class Replay:
         if self._places[number] - seen != len(events):
             return None  # there is a gap: nothing is better than a part that looks whole
         return number, events, number in self._ended
-
-    def _forget(self, stream: int) -> None:
-        self._places.pop(stream, None)
-        self._ended.pop(stream, None)

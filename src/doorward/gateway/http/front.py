@@ -33,7 +33,7 @@ class Front:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
-    def refuse(self, control: str, reason: str, *, peer: str, principal: str = "", evidence: str = "") -> str:
+    def refuse(self, control: str, reason: str, *, peer: str, principal: str = "", method: str = "") -> str:
         """Record a refusal; returns the reference that the client may be told."""
         now = self._clock()
         own, reference = self._refusals.first(("client", control, reason), b"", now, os.urandom(6).hex())
@@ -45,7 +45,8 @@ class Front:
                 principal=principal,
                 sender="client",
                 decision="DENY",
-                findings=(FindingRecord(control, "DENY", reason, evidence[:200]),),
+                method=method,
+                findings=(FindingRecord(control, "DENY", reason),),
                 reference=reference,
                 policy=self._policy(),
                 detail={"peer": peer},

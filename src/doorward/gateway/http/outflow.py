@@ -40,12 +40,11 @@ class Outflow:
     def send(self, data: bytes) -> None:
         """Write, or queue. Where the client is gone it is lost, and ``connection_lost`` is about to say so."""
         self._sent += len(data)
-        with suppress(RuntimeError):  # how uvloop's transports refuse after the end; asyncio's are silent
-            self._transport.write(data)
+        self._transport.write(data)
 
     def end(self) -> None:
         """Nothing more is sent; what was is still delivered."""
-        with suppress(RuntimeError, OSError):  # it has ended already
+        if not self._transport.is_closing():
             self._transport.write_eof()
 
     def pause(self) -> None:

@@ -12,9 +12,10 @@ from contextlib import suppress
 from typing import Final
 
 from doorward.gateway.http.call import Application
-from doorward.gateway.http.connection import Connection, Listener
+from doorward.gateway.http.connection import Connection
 from doorward.gateway.http.head import Address
 from doorward.gateway.http.limits import HttpLimits
+from doorward.gateway.http.listener import Listener
 
 _BACKLOG: Final = 1024
 _SWEEPS: Final = 5

@@ -93,11 +93,12 @@ def join(known: Address, reference: str) -> Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is a literal loopback address. A mapped IPv4 address (``::ffff:…``) is none."""
+    """Whether ``host`` is a literal loopback address. A mapped IPv4 address (``::ffff:…``) is none, in every Python."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 async def resolve(address: Address) -> list[tuple[str, int]]:

@@ -23,8 +23,8 @@ _KEEP: Final = 512
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _SMALL: Final = 4 * 1024  # pieces of a body below it share a buffer: each of its own costs fifty bytes more
 _WORK: Final = 64
-"""What a piece of a body or a line of a stream counts beside its bytes: a server that sends two bytes in each chunk, or a
-comment without an end, is one that wants to be expensive.
+"""What a piece of a body or a line of a stream counts beside its bytes: a server that sends two bytes in each chunk, or
+a comment without an end, is one that wants to be expensive.
 """
 _OK, MULTIPLE, _FIRST_REFUSAL = 200, 300, 400
 

@@ -58,6 +58,15 @@ class Post(Incoming):
             self._link.keep(self)
         self._link.settle(self)
 
+    def taken_back(self) -> None:
+        """It was cancelled by a notification (legacy). Most servers do not answer it any more, and some keep its stream
+        open for good: it may go on for as long as one that was answered.
+        """
+        self.answered = True
+        self._answered_at = asyncio.get_running_loop().time()
+        self._link.keep(self)
+        self._link.settle(self)
+
     @property
     def lingers(self) -> bool:
         """Whether its stream goes on for too long after the answer."""

@@ -193,6 +193,8 @@ class StreamableConnector:
         if post.modern:
             post.drop()
             self.settle(post, "it was cancelled")
+        else:
+            post.taken_back()
         return post.modern
 
     # -- order --------------------------------------------------------------------------------------------------------

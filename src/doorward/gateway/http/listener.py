@@ -1,0 +1,49 @@
+"""What the connections of one listener share, and how many of them there may be."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+from doorward.gateway.http.call import Application
+from doorward.gateway.http.limits import HttpLimits
+
+if TYPE_CHECKING:
+    from doorward.gateway.http.connection import Connection
+
+
+class Listener:
+    """What the connections of one listener share."""
+
+    def __init__(self, app: Application, limits: HttpLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.app = app
+        self.limits = limits
+        self.loop = loop
+        self.draining = False
+        self.connections: dict[Connection, None] = {}
+        self._turns = itertools.count()
+
+    def enter(self, connection: Connection) -> bool:
+        """Whether there is a place; another one may have had to leave for it."""
+        if len(self.connections) >= self.limits.connections:
+            waiting = [other for other in self.connections if other.is_waiting]
+            if not waiting:
+                return False
+            oldest = min(waiting, key=_turn)
+            self.leave(oldest)
+            oldest.give_way()
+        self.connections[connection] = None
+        return True
+
+    def turn(self) -> int:
+        """A number for whoever begins to wait, higher than those before."""
+        return next(self._turns)
+
+    def leave(self, connection: Connection) -> None:
+        """It does not count any more."""
+        self.connections.pop(connection, None)
+
+
+def _turn(connection: Connection) -> int:
+    return connection.turn
