@@ -17,6 +17,7 @@ from doorward.audit.entry import Entry
 from doorward.audit.reader import last
 
 _, UNLIMITED = resource.getrlimit(resource.RLIMIT_FSIZE)
+ROOM_TO_SPEAK = 8 * 1024
 SEED, ROUNDS = 20261125, 5
 
 
@@ -28,8 +29,8 @@ def upstream() -> Iterator[Upstream]:
 
 
 def fill_the_disk(served: Served) -> None:
-    """From now on no file of this process can grow: for its archive, a disk without room."""
-    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (0, UNLIMITED))
+    """From now on no file of this process can grow: for its archive, a disk without room. What it says still fits."""
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (ROOM_TO_SPEAK, UNLIMITED))
 
 
 def make_room(served: Served) -> None:

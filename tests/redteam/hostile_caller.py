@@ -27,6 +27,7 @@ def connect(port: int, how: str) -> socket.socket:
         time.sleep(0.5)
         _, (descriptor,), _, _ = socket.recv_fds(other, 1, 1)
         connection = socket.socket(fileno=descriptor)
+        connection.setblocking(True)  # whatever it was before
     if how == "hopping":
         until = time.monotonic() + 0.5
         while time.monotonic() < until:

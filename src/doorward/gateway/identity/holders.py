@@ -31,6 +31,8 @@ class Holders:
     def is_held_outside(self, inode: int) -> bool:
         """Whether a process that is neither this one nor below it holds the socket with this inode."""
         wanted = f"socket:[{inode}]"
+        if any(_holds(pid, wanted) for pid in tree.descendants(os.getpid())):
+            return False  # so that a child that does nothing but connect costs little
         for pid in self._candidates():
             if _holds(pid, wanted) and _is_outside(pid):
                 self._remember(pid)
