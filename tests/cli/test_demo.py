@@ -22,7 +22,7 @@ from doorward.lab.runner import Run
 from doorward.lab.scenario import Exclusion, Kind
 
 DEMO = (sys.executable, "-P", "-c", "from doorward.cli.main import run; run()", "demo")
-KEYS = {"id", "example", "era", "topology", "target", "configured", "outcome", "reason", "control", "evidence"}
+KEYS = {"id", "example", "era", "topology", "target", "configured", "outcome", "reason", "control", "evidence", "issue"}
 
 BARE = Run("a", "b", "2025-11-25", "wrap", "naive", None, Kind.SUCCEEDED, None, None, {"variants": []})
 SHIPPED = msgspec.structs.replace(BARE, target="relayed", configured=False, outcome=Kind.PREVENTED, control="c")
@@ -102,6 +102,8 @@ def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproc
     options = (
         "--only",
         "log-leakage",
+        "--topology",
+        "wrap",
         "--seed",
         "3",
         "--html",

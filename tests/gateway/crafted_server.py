@@ -2,7 +2,7 @@
 
 ``python -I -S crafted_server.py MODE [FOLDER]``. Modes: ``plain``; ``stubborn`` stays when its stdin ends and when it
 is asked to go; ``deaf`` never reads again once it listed its tools; ``code`` ends by itself with 3 when its stdin ends;
-``silent`` answers nothing at all.
+``silent`` answers nothing at all; ``twice`` answers everything a second time.
 """
 
 from __future__ import annotations
@@ -93,6 +93,13 @@ def chatter(arguments: Arguments) -> str:
     return "all said"
 
 
+def endless(_: Arguments) -> str:
+    """An answer whose line never ends."""
+    write('{"jsonrpc":"2.0","result":{"content":[{"type":"text","text":"')
+    while True:
+        write("x" * 65536)
+
+
 def daemon(_: Arguments) -> str:
     """The classic double fork: a process in a session of its own, with another parent, that ignores requests to end."""
     told, tell = os.pipe()
@@ -115,7 +122,22 @@ def leave(arguments: Arguments) -> str:
 
 TOOLS: dict[str, Callable[[Arguments], str]] = {
     tool.__name__: tool
-    for tool in (echo, note, hold, die, kill_itself, hang, talk, flood, one_long_line, big, chatter, daemon, leave)
+    for tool in (
+        echo,
+        note,
+        hold,
+        die,
+        kill_itself,
+        hang,
+        talk,
+        flood,
+        one_long_line,
+        big,
+        chatter,
+        endless,
+        daemon,
+        leave,
+    )
 }
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "count": {"type": "integer"}}}
 
@@ -144,6 +166,8 @@ def main() -> None:
                 continue
             result = answer(message["method"], message.get("params", {}))
             write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}) + "\n")
+            if mode == "twice":
+                write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}) + "\n")
             while mode == "deaf" and message["method"] == "tools/list":
                 time.sleep(60)
     while mode == "stubborn":

@@ -34,7 +34,7 @@ Message = dict[str, Any]
 
 @dataclass
 class Visit:
-    """One request, and the connection to answer it on."""
+    """One request, and the connection to answer it on. ``over`` closes that when its script returns."""
 
     verb: str
     headers: dict[str, str]
@@ -88,12 +88,6 @@ class Visit:
 
     def end(self) -> None:
         self.raw(b"0\r\n\r\n")
-
-    def drop(self) -> None:
-        """Break the connection off."""
-        self.over = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOW)
-        self.connection.close()
 
     def was_left(self, seconds: float = BOUND_S) -> bool:
         """Wait until the other side closes; whether it did."""

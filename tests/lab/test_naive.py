@@ -19,16 +19,22 @@ from doorward.lab import runner
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.judgment import Played, verdict
 from doorward.lab.runner import Cell, Run
-from doorward.lab.scenario import Era, Exclusion, Harm, Kind, Protection, Scenario, Target
+from doorward.lab.scenario import Era, Exclusion, Harm, Kind, Protection, Scenario, Target, Topology
 from doorward.lab.stage import Layout, Stage, Staging, raised
 from doorward.lab.targets.published import Installed
 
 CELLS = runner.cells(CATALOGUE)
-PLAYED = [cell for cell in CELLS if cell.era in cell.example.target.eras]
+PLAYED = [
+    cell
+    for cell in CELLS
+    if cell.era in cell.example.target.eras
+    and cell.topology is not Topology.SERVE_COMMAND  # its bare target is that of wrap
+    and (cell.topology is Topology.WRAP or cell.example.target.over_http)
+]
 
 
 def name(cell: Cell) -> str:
-    return f"{cell.scenario.id}-{cell.example.id}-{cell.era.name.lower()}"
+    return f"{cell.topology.name.lower()}-{cell.scenario.id}-{cell.example.id}-{cell.era.name.lower()}"
 
 
 def below(pid: int) -> set[int]:
@@ -46,7 +52,8 @@ def below(pid: int) -> set[int]:
 
 def played_bare(cell: Cell, target: Target | None = None) -> Played:
     example = msgspec.structs.replace(cell.example, target=target) if target else cell.example
-    return anyio.run(runner.play, cell.scenario, example, Staging(cell.era, Protection.NAIVE, seed=7))
+    staging = Staging(cell.era, Protection.NAIVE, seed=7, topology=cell.topology)
+    return anyio.run(runner.play, cell.scenario, example, staging)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +79,7 @@ def test_every_variant_does_harm_on_the_bare_target_and_the_benign_twin_works(
     played = played_bare(cell)
     assert played.unreached == ""
     assert {id: seen.harm is not None for id, seen in played.seen.items()} == {
-        v.id: True for v in cell.example.variants
+        v.id: True for v in cell.example.variants_of(cell.topology)
     }
     assert played.broken == ""
     assert played.benign
@@ -159,10 +166,21 @@ def rows(*cells: Cell) -> list[Run]:
 
 
 def test_a_target_is_not_played_in_an_era_that_it_does_not_speak() -> None:
-    (cell,) = (cell for cell in CELLS if cell not in PLAYED)
+    (cell,) = (c for c in CELLS if c.topology is Topology.WRAP and c.era not in c.example.target.eras)
     found = rows(cell)
     assert {(run.outcome, run.reason) for run in found} == {(Kind.EXCLUDED, Exclusion.ERA_NOT_SPOKEN)}
     assert [run.configured for run in found] == [None, False, True]
+
+
+def test_a_target_without_http_is_not_played_behind_a_url() -> None:
+    found = rows(
+        next(
+            c
+            for c in CELLS
+            if c.topology is Topology.SERVE_URL and c.era in c.example.target.eras and not c.example.target.over_http
+        )
+    )
+    assert {(run.outcome, run.reason) for run in found} == {(Kind.EXCLUDED, Exclusion.TRANSPORT_NOT_SPOKEN)}
 
 
 def test_a_published_target_that_is_not_installed_is_excluded_and_not_installed(

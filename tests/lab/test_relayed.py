@@ -9,16 +9,24 @@ import msgspec
 import pytest
 
 from doorward.controls import CONTROLS
-from doorward.lab import runner
+from doorward.lab import open_cells, runner
 from doorward.lab.ablated import WALLS
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.report import matrix
 from doorward.lab.runner import Cell, Run
-from doorward.lab.scenario import Era, Kind, Protection, Scenario
+from doorward.lab.scenario import Era, Exclusion, Kind, Protection, Scenario, Topology
 from doorward.lab.stage import Staging
 from doorward.lab.targets.published import Installed
 
-CELLS = [cell for cell in runner.cells(CATALOGUE) if cell.era in cell.example.target.eras]
+# In `make test` each serve topology is played in one era, which halves the time; `doorward demo` plays both.
+ERAS = {Topology.WRAP: tuple(Era), Topology.SERVE_COMMAND: (Era.MODERN,), Topology.SERVE_URL: (Era.LEGACY,)}
+CELLS = [
+    cell
+    for cell in runner.cells(CATALOGUE)
+    if cell.era in cell.example.target.eras
+    and cell.era in ERAS[cell.topology]
+    and (cell.topology is not Topology.SERVE_URL or cell.example.target.over_http)
+]
 
 
 class Silence:
@@ -37,23 +45,33 @@ def protected(cell: Cell) -> list[Run]:
     return anyio.run(play)
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c.scenario.id}-{c.example.id}-{c.era.name.lower()}")
+@pytest.mark.parametrize(
+    "cell", CELLS, ids=lambda c: f"{c.topology.name.lower()}-{c.scenario.id}-{c.example.id}-{c.era.name.lower()}"
+)
 def test_every_attack_is_prevented_and_what_stopped_it_is_named(cell: Cell, peers: Callable[[str], Installed]) -> None:
     if cell.example.id.startswith("server-"):
         peers(cell.example.id)
-    shipped, configured = (by_variant(run) for run in protected(cell))
+    shipped, configured = (by_variant(cell, run) for run in protected(cell))
     named = {*shipped.values(), *configured.values()}
     assert named <= {*cell.scenario.controls, *WALLS}
-    if cell.scenario.id == "argument-injection":  # docs/threats.md says so of this one
+    if cell.scenario.id == "argument-injection" and cell.topology is Topology.WRAP:  # docs/threats.md says so
         assert shipped["semicolon"] in WALLS
         assert set(configured.values()) == {"argument-constraints"}
 
 
-def by_variant(run: Run) -> dict[str, str]:
-    """Variant → what stopped it, of a run in which everything was stopped and the benign twin worked."""
-    assert run.outcome is Kind.PREVENTED, matrix.troubles([run])
+def by_variant(cell: Cell, run: Run) -> dict[str, str]:
+    """Variant → what stopped it, of a run in which everything was stopped and the benign twin worked.
+
+    A cell of open.toml fails exactly as it is listed there; one that would be prevented must not be listed any more.
+    """
+    if run.reason is Exclusion.REMOTE_INTERNALS:
+        return {}
+    opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, matrix.protection_of(run))
+    assert run.issue == (opened.issue if opened else None), matrix.troubles([run]) or "listed as open, and prevented"
+    assert run.issue or run.outcome is Kind.PREVENTED, matrix.troubles([run])
     assert run.evidence["benign"]
-    return {variant["variant"]: variant["control"] for variant in run.evidence["variants"]}
+    stopped = (v for v in run.evidence["variants"] if v["outcome"] == Kind.PREVENTED)
+    return {variant["variant"]: variant["control"] for variant in stopped}
 
 
 @pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
@@ -62,9 +80,10 @@ def test_every_control_that_a_scenario_may_name_is_in_the_table_for_it(scenario:
         assert scenario.id in CONTROLS[control].threats
 
 
-def test_without_the_wall_the_attack_that_it_stops_succeeds_again() -> None:
-    cell = next(cell for cell in CELLS if cell.scenario.id == "argument-injection" and cell.era is Era.LEGACY)
-    staging = Staging(cell.era, Protection.SHIPPED, seed=11)
+@pytest.mark.parametrize("topology", [Topology.WRAP, Topology.SERVE_COMMAND])
+def test_without_the_wall_the_attack_that_it_stops_succeeds_again(topology: Topology) -> None:
+    cell = next(c for c in CELLS if c.scenario.id == "argument-injection" and c.topology is topology)
+    staging = Staging(cell.era, Protection.SHIPPED, seed=11, topology=topology)
 
     async def both() -> tuple[bool, bool]:
         harmed = []
@@ -76,3 +95,24 @@ def test_without_the_wall_the_attack_that_it_stops_succeeds_again() -> None:
         return harmed[0], harmed[1]
 
     assert anyio.run(both) == (False, True)
+
+
+UNLIMITED = """\
+[unsafe_sizes]
+to_server_bytes = 1_073_741_824
+string_argument_bytes = 1_073_741_824
+"""
+
+
+@pytest.mark.parametrize("topology", [Topology.WRAP, Topology.SERVE_COMMAND, Topology.SERVE_URL])
+def test_where_the_size_limits_are_raised_the_same_argument_does_harm(topology: Topology) -> None:
+    """Limits are numbers of the policy and no defence that is armed, so no stand-in takes their place: the operator's
+    own unsafe key takes them out.
+    """
+    cell = next(c for c in CELLS if c.example.id == "string-argument" and c.topology is topology)
+    target = msgspec.structs.replace(cell.example.target, configuration=UNLIMITED)
+    example = msgspec.structs.replace(cell.example, target=target)
+    staging = Staging(cell.era, Protection.CONFIGURED, seed=11, topology=topology)
+    played = anyio.run(lambda: runner.play(cell.scenario, example, staging, only=("string",)))
+    assert not played.unreached
+    assert played.seen["string"].harm is not None

@@ -33,7 +33,8 @@ FULL = [
 
 def test_the_matrix_has_one_line_per_example_and_era_and_names_what_stopped_the_attack() -> None:
     head, _, line = matrix.text(FULL).splitlines()
-    assert head.split()[:3] == ["scenario", "target", "era"]
+    assert head.split()[:4] == ["topology", "scenario", "target", "era"]
+    assert line.startswith("wrap ")
     assert "ATTACK SUCCEEDED 1/1" in line
     assert "prevented by confine-files" in line
     assert "prevented by path-confinement" in line
@@ -44,7 +45,7 @@ def test_where_the_table_does_not_fit_each_example_is_a_paragraph_that_does() ->
     width = max(map(len, table.splitlines()))
     assert matrix.text(FULL, columns=width) == table
     assert matrix.text(FULL, columns=width - 1).splitlines() == [
-        "path-traversal on notes, 2025-11-25",
+        "wrap: path-traversal on notes, 2025-11-25",
         "    naive       ATTACK SUCCEEDED 1/1",
         "    as shipped  prevented by confine-files",
         "    configured  prevented by path-confinement",
@@ -56,6 +57,28 @@ def test_harm_behind_protection_is_a_trouble_with_its_evidence_and_harm_without_
     (trouble,) = matrix.troubles([*FULL, row(Kind.SUCCEEDED, configured=True, saw="the key arrived")])
     assert "configured: SUCCEEDED" in trouble
     assert "dot-dot: the key arrived" in trouble
+
+
+def test_the_same_target_in_another_topology_has_a_line_of_its_own() -> None:
+    behind_a_url = [msgspec.structs.replace(run, topology="serve→URL") for run in FULL]
+    assert [line.topology for line in matrix.lines([*FULL, *behind_a_url])] == ["wrap", "serve→URL"]
+
+
+def test_what_is_known_to_be_open_is_shown_as_open_with_its_reason_and_is_no_trouble() -> None:
+    run = row(Kind.SUCCEEDED, configured=False, evidence={"open": "nobody caps it"})
+    opened = msgspec.structs.replace(run, issue="D")
+    assert matrix.words(opened) == "OPEN, issue D: ATTACK SUCCEEDED 1/1"
+    assert matrix.troubles([opened]) == ()
+    assert matrix.openings([opened, opened]) == ("open, issue D: path-traversal on notes (wrap): nobody caps it",)
+    assert 'class="OPEN"' in page.html([opened], version="1", seconds=1.0)
+
+
+def test_variants_that_only_a_remote_server_could_stop_are_counted_beside_what_was_prevented() -> None:
+    remote = {"variant": "symlink", "outcome": "EXCLUDED", "control": "", "saw": ""}
+    run = row(Kind.PREVENTED, configured=False, control="path-confinement")
+    both = {**run.evidence, "variants": [*run.evidence["variants"], remote]}
+    words = matrix.words(msgspec.structs.replace(run, evidence=both))
+    assert words == "prevented by path-confinement (1/2 inside a remote server)"
 
 
 @pytest.mark.parametrize("reason", Exclusion)

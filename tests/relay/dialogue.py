@@ -192,8 +192,13 @@ class Dialogue:
         self.now = max(self.now, self.relay.deadline)
         return self.tick()
 
-    def closes(self, side: Side, cause: str = "gone") -> Turn:
-        return self.event(Closed(side, 0, cause, self.facts()))
+    def closes(self, side: Side, cause: str = "gone", *, exchange: int = 0) -> Turn:
+        return self.event(Closed(side, exchange, cause, self.facts()))
+
+    @staticmethod
+    def exchanges_to(turn: Turn, side: Side) -> list[int]:
+        """The exchanges on which messages went to ``side``."""
+        return [command.exchange for command in turn.commands if isinstance(command, Send) and command.to == side]
 
     def undelivered(self, send: Send, why: str = "nobody reads") -> Turn:
         return self.event(Undelivered(send, why, self.facts()))
@@ -417,16 +422,16 @@ def with_tool(policy: Policy, name: str, tool: ToolPolicy) -> Policy:
 InState = Callable[[Dialogue], Any]
 
 
-def bring(era: Era, state: str, id: object = 1, **envelope: Any) -> tuple[Dialogue, Turn]:
+def bring(era: Era, state: str, id: object = 1, *, exchange: int = 0, **envelope: Any) -> tuple[Dialogue, Turn]:
     """A dialogue in which the client's request ``id`` has got as far as ``state``, and the turn that led there."""
     if state == "FETCHING":
         talk = greet(Dialogue(era, attached=True))
-        return talk, talk.client(talk.call(id, **envelope))
+        return talk, talk.client(talk.call(id, **envelope), exchange=exchange)
     talk = ready(era, attached=True)
-    turn = talk.client(talk.call(id, "wipe" if state == "HELD" else "read", **envelope))
+    turn = talk.client(talk.call(id, "wipe" if state == "HELD" else "read", **envelope), exchange=exchange)
     if state == "ANSWER_HELD":
         assert era == "modern", Why.NO_INPUT_REQUIRED
-        turn = talk.server(requires(id, a="sampling/createMessage"))
+        turn = talk.server(requires(id, a="sampling/createMessage"), exchange=exchange)
     found = talk.opened("client", msgspec.json.encode(id).decode())
     assert found is not None
     assert found.state == state

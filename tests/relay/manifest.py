@@ -14,7 +14,6 @@ from typing import Final
 class Later(enum.Enum):
     """Why a sentence of the plan has no test yet (issue 2, "What it must reach")."""
 
-    HTTP = "there is no HTTP door yet: issue B"
     PAGE = "page, claim and repeat come with issue H; until then the held call names `doorward consent`"
 
 
@@ -78,6 +77,11 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
             "test_cancellation::test_a_second_cancellation_ends_silently",
             "test_cancellation::test_initialize_cannot_be_cancelled",
             "test_cancellation::test_a_cancellation_is_bound_to_a_request_and_not_to_a_text_in_its_reason",
+            "test_exchanges::test_closing_the_stream_of_a_sent_request_cancels_it_recorded",
+            "test_exchanges::test_closing_one_stream_leaves_every_other_request_alone",
+            "../gateway/test_serve_streams::test_a_legacy_disconnect_cancels_nothing",
+            "../gateway/test_serve_modern::test_closing_a_stream_cancels_its_request_at_a_url_and_frees_its_place",
+            "../gateway/test_serve_modern::test_closing_a_stream_cancels_its_request_at_a_child",
         ),
     ),
     (
@@ -88,6 +92,7 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
             "test_cancellation::test_a_call_that_was_cancelled_while_definitions_were_fetched_is_never_sent",
             "test_cancellation::test_a_client_that_leaves_voids_what_was_held_for_it",
             "test_cancellation::test_a_client_that_leaves_answers_what_its_server_had_asked",
+            "test_exchanges::test_closing_the_stream_of_what_was_not_sent_on_tells_nobody",
         ),
     ),
     (
@@ -115,13 +120,14 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ("test_answered::test_an_unknown_ticket_is_a_finding", "test_recording::test_a_ticket_is_spent_once"),
     ),
     (
-        "**Perform**: commands enter one FIFO outbox per link, synchronously.",
+        "**Perform**: the commands of one event are one unit; units enter one FIFO, synchronously.",
         ("test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",),
     ),
     (
-        "One task drains it: all waiting Records in one commit, then the Sends in order.",
+        ("What all links gave in one turn of the loop is one commit, then the Sends leave in order (ADR 0009)."),
         (
             "test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",
+            "test_perform_order::test_what_several_links_wait_for_is_recorded_in_one_commit",
             "test_perform_order::test_what_was_sent_can_be_read_in_the_archive",
             "test_recording::test_the_driver_notices_a_send_without_its_record",
             "test_recording::test_a_request_is_durable_and_its_result_is_written",
@@ -182,8 +188,9 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
     ),
     (
         (
-            "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; the "
-            "connector renumbers them where clients share a pipe."
+            "**Hop by hop**: id, progress token, subscription id, session id, SSE event ids, trace context; where "
+            "clients share a link the door renumbers the first three by their exchange (ADR 0007), and each "
+            "transport has its own of the next two."
         ),
         (
             "test_digests::test_what_changes_from_hop_to_hop_is_neither_shown_nor_digested",
@@ -245,14 +252,27 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
             "**Headers**: the connector computes `Mcp-*` from the final body and the pinned schema; received ones "
             "are facts, compared by a gate."
         ),
-        Later.HTTP,
+        (
+            "../protocol/test_http_headers::test_what_is_required_is_what_the_sdk_sends_and_takes",
+            "../protocol/test_http_headers::test_headers_that_do_not_say_what_the_body_says_are_named",
+            "../judge/test_header_agreement::test_a_version_is_compared_before_it_is_judged",
+            "../judge/test_header_agreement::test_what_agrees_passes",
+            "../gateway/test_serve_eras::test_a_body_that_its_headers_contradict_is_refused_by_the_code_for_it",
+            "../gateway/test_serve_eras::test_what_goes_on_has_headers_of_our_own_and_none_of_the_clients",
+        ),
     ),
     (
         (
             "**Resumption** belongs to the doors: own event ids, bounded replay of bytes already judged, bound to "
             "session and principal."
         ),
-        Later.HTTP,
+        (
+            "../gateway/test_serve_streams::test_a_stream_is_resumed_with_exactly_what_was_missed_on_it",
+            "../gateway/test_serve_streams::test_another_sessions_event_id_resumes_nothing",
+            "../gateway/test_serve_streams::test_a_gap_resumes_nothing_rather_than_a_part_that_looks_whole",
+            "../gateway/test_serve_streams::test_a_standing_stream_keeps_its_ids_however_many_streams_come_and_go",
+            "../gateway/test_serve_sessions::test_another_users_session_is_answered_as_one_that_is_not_there",
+        ),
     ),
     (
         (
@@ -348,6 +368,7 @@ ELSEWHERE: Final = {
     "test_told": "architecture §5, the table of what peers are told",
     "test_errands": "issue 2: definitions and eras that Doorward asks for by itself",
     "test_endings": "architecture §4 and §9: sides that leave, frames that cannot be read",
+    "test_exchanges": "architecture §4 and §9: exchanges of HTTP that end before their answer, and where messages go",
     "test_crashes": "architecture §1, idea 3: a crash refuses",
     "test_standing": "architecture §7, what a server asks, and `unsafe_standing_approvals` (issue 3)",
     "test_grants": "architecture §7, what needs a grant, and revisions that cannot be judged (issue 3)",

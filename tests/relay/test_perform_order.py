@@ -47,16 +47,14 @@ class Commits(Archive):
 
 
 class Peers:
-    """A performer between two pipes."""
+    """A performer between two pipes. ``beside`` is another one, with whom it shares the archive."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, *, beside: Peers | None = None) -> None:
         self.closed: list[str] = []
         self.broken = asyncio.Event()
         self.noticed: list[Entry] = []
-        self.archive = Commits(tmp_path, label="t", clock=lambda: START_US, report=lambda _: None)
-        self.archive.batches = []
-        self.archive.start()
-        self.archive.wait_open()
+        self.shares = beside is not None
+        self.archive: Commits = beside.archive if beside else self.open(tmp_path)
         self.pipes = {side: os.pipe() for side in ("client", "server")}
         self.outlets = {side: Outlet(self.pipes[side][1], self.breaks, timeout_s=0.2) for side in self.pipes}
         settings = Settings(load(None), "notes", pipeline.build(MASKER), "link", "session", b"s" * 32)
@@ -68,6 +66,14 @@ class Peers:
             clock=lambda: START_US, principal=PRINCIPAL, server=SERVER, notice=self.noticed.append,
             on_close=self.closed.append,
         )  # fmt: skip
+
+    @staticmethod
+    def open(tmp_path: Path) -> Commits:
+        archive = Commits(tmp_path, label="t", clock=lambda: START_US, report=lambda _: None)
+        archive.batches = []
+        archive.start()
+        archive.wait_open()
+        return archive
 
     def breaks(self, why: str) -> None:
         self.closed.append(why)
@@ -92,7 +98,8 @@ class Peers:
 
     async def end(self) -> None:
         await self.performer.close()
-        self.archive.close()
+        if not self.shares:
+            self.archive.close()
         for side, (read, write) in self.pipes.items():
             os.close(read)
             if not self.outlets[side].broken:
@@ -132,6 +139,22 @@ def test_what_waits_is_recorded_in_one_commit_and_sent_in_order(tmp_path: Path) 
     assert [len(batch) for batch in peers.archive.batches] == [5], "what came in one turn of the loop is one commit"
     written = [record.entry.request for batch in peers.archive.batches for record in batch]
     assert written == ["0", "1", "2", "3", "4"]
+
+
+def test_what_several_links_wait_for_is_recorded_in_one_commit(tmp_path: Path) -> None:
+    async def scene(peers: Peers) -> None:
+        links = (peers, Peers(tmp_path, beside=peers))
+        for link in links:
+            link.feed("client", initialize(0))
+        for link in links:
+            link.ping(1)
+        for link in links:
+            await link.performer.settled()
+            assert [tree["id"] for tree in link.received("server")] == [0, 1]
+        await links[1].end()
+
+    peers = play(tmp_path, scene)
+    assert [[record.entry.request for record in batch] for batch in peers.archive.batches] == [["0", "0", "1", "1"]]
 
 
 def test_what_was_sent_can_be_read_in_the_archive(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from doorward.wire.jsonrpc import (
     Notification,
     Request,
     Response,
+    count_values,
     decode,
     decode_value,
     encode,
@@ -325,6 +326,39 @@ def test_any_bytes_are_a_message_or_a_named_fault(frame: bytes) -> None:
         assert fault(frame).rule
     else:
         assert decode(found.body, WIDE).message == found.message
+
+
+def opened_and_parted(value: Any) -> int:
+    """The brackets that open something in ``value``, and the commas between its parts."""
+    if not isinstance(value, dict | list):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(0, len(value) - 1) + sum(map(opened_and_parted, inner))
+
+
+tangled = st.lists(st.sampled_from(["\\", '"', ",", "[", "{", ":", "\n", "x", "\u00e9", "\x7f"]), max_size=9).map(
+    "".join
+)
+tangles = st.recursive(
+    st.integers(0, 9) | tangled,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(tangled, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200)
+@given(tangles, st.booleans())
+@example(["\\", '"', '\\"', '"\\', "\\\\", ',"['], False)
+def test_no_text_hides_a_value_from_being_counted_or_adds_one(value: Any, ascii_only: bool) -> None:
+    assert count_values(json.dumps(value, ensure_ascii=ascii_only).encode()) == 1 + opened_and_parted(value)
+    assert count_values(encode_value(value)) == 1 + opened_and_parted(value)
+
+
+@given(st.binary(max_size=40), tangles)
+def test_what_follows_a_value_takes_nothing_from_its_count(more: bytes, value: Any) -> None:
+    """Or a frame that is no JSON in the end could be built larger than was counted."""
+    begun = encode_value(value)
+    assert count_values(begun + b"\\" + more) >= count_values(begun)
 
 
 @given(json_values)

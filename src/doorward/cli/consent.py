@@ -62,7 +62,8 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         "consent",
         parents=[common],
         help="show what servers ask for, and answer it",
-        description="Shows every question of every running `doorward wrap`, completely, and sends your answer.\n"
+        description="Shows every question of every running `doorward wrap` and `doorward serve`, completely, and "
+        "sends your answer.\n"
         "Keep it open in a terminal of its own: while none is open, what needs your consent is refused.",
     )
     parser.add_argument("--once", action="store_true", help="leave after one answer")

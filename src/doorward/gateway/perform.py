@@ -12,7 +12,9 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from doorward.audit.entry import AlreadySpent, Entry
+from msgspec import structs
+
+from doorward.audit.entry import AlreadySpent, Entry, FindingRecord
 from doorward.errors import StorageError
 from doorward.gateway.archive import Archive
 from doorward.gateway.consent.desk import Asks
@@ -41,7 +43,7 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 class Performer:
     """Feeds events to one relay and performs its commands.
 
-    ``outlets`` are the two peers; ``notice`` gets each refused entry once it is recorded, for the operator;
+    ``outlets`` are the two peers; ``notice`` gets each refused or lost entry once it is recorded, for the operator;
     ``on_close`` is called when the relay ends the link, or fails (which ends it as well); ``on_end`` with an exchange
     of the client's on which a request ended without an answer.
     """
@@ -183,7 +185,9 @@ class Performer:
         why = str(problem) if isinstance(problem, AlreadySpent) else f"the archive cannot be written: {problem}"
         commands = self._relay.handle(NotRecorded(tuple(records), why), self._clock())
         self._send(commands)
-        self._notice(records[0].entry)
+        entry = records[0].entry
+        unwritten = FindingRecord("archive", "DENY", why)
+        self._notice(structs.replace(entry, findings=(*entry.findings, unwritten), reference=""))  # which leads nowhere
         self._set_timer()
 
     def _send(self, unit: list[Command]) -> None:
@@ -192,7 +196,7 @@ class Performer:
                 case Send():
                     self._deliver(command)
                 case Record():
-                    if command.entry.decision == "DENY":
+                    if command.entry.decision == "DENY" or command.entry.outcome == "unknown":
                         self._notice(command.entry)
                 case AskConsent():
                     self._consent.ask(command.ticket)

@@ -56,7 +56,10 @@ class Reporter:
             self._write(f"doorward: serving {name} at {url}".encode())
 
     def refused(self, entry: Entry) -> None:
-        """One refusal, with what explains it. The archive has all of it."""
+        """One refusal, or a call whose answer is lost, with what explains it. The archive has all of it."""
+        if entry.outcome == "unknown" and not entry.findings:
+            self._lost(entry)
+            return
         findings = [f for f in entry.findings if f.effect == "DENY"] or list(entry.findings)
         if self._as_json:
             told = {
@@ -74,6 +77,18 @@ class Reporter:
         origin = "" if entry.sender == "doorward" else f" from the {entry.sender}"
         text = f"refused {what or 'a message'}{origin}: {why}"
         self._write(reveal(f"doorward: {text[:MAX_LINE]}").encode())
+        if entry.reference:
+            self._write(f"doorward: hint: doorward audit show {entry.reference}".encode())
+
+    def _lost(self, entry: Entry) -> None:
+        """A request was sent, and whether it was done is not known."""
+        cause = entry.detail.get("cause") or "the server ended"
+        if self._as_json:
+            told = {"event": "lost", "method": entry.method, "subject": entry.subject[:_SHOWN_SUBJECT]}
+            self._write(msgspec.json.encode({**told, "reference": entry.reference, "cause": cause[:_SHOWN_SUBJECT]}))
+            return
+        what = f"{entry.method} {entry.subject[:_SHOWN_SUBJECT]}".strip()
+        self._write(reveal(f"doorward: no answer to {what}: {cause}"[:MAX_LINE]).encode())
         if entry.reference:
             self._write(f"doorward: hint: doorward audit show {entry.reference}".encode())
 

@@ -220,7 +220,7 @@ class _Gateway:
 
     async def _listen(self, host: str, port: int, token: StartToken, front: Front) -> None:
         can_tell = owners.capable()
-        callers = Callers(token, can_tell=can_tell)
+        callers = Callers(token, can_tell=can_tell, has_children=lambda: self.supervisors)
         names = Names((host, port), self._options.allowed_hosts)
         self._door = HttpDoor(
             {server.path: Place(server.name, server.open_link) for server in self._servers},
@@ -287,6 +287,7 @@ class _Gateway:
             await asyncio.sleep(_LOOK_S)
         await self._door.close()
         await self._sessions.close(self._why or "the gateway ends")
+        await self._door.close()
         await server.close(1.0)
 
     def _crashed(self, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:

@@ -51,6 +51,7 @@ class Sessions:
         self._used: dict[tuple[str, str], float] = {}
         self._count: Counter[str] = Counter()
         self._ending: set[asyncio.Future[Any]] = set()
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -188,7 +189,8 @@ class Sessions:
                 self._close(link, f"nothing was asked for {self.idle_s:g} s")
 
     async def close(self, why: str) -> None:
-        """End all of them."""
+        """End all of them, and begin no more."""
+        self.closed = True
         for session in list(self._sessions.values()):
             self.end(session, why)
         for key, opening in list(self._modern.items()):

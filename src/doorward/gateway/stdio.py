@@ -100,6 +100,8 @@ class StdioDoor:
             if isinstance(line, bytes) and line.lstrip()[:1] not in (b"{", b"["):
                 self._reporter.pass_on(line, self._clock(), "stdout")
                 return None
+            if isinstance(line, Overlong) and line.endless:
+                self.stop("a line of the server has no end")
             return arrivals.take(line, "server")
 
         await Intake(self._child.stdout, self._limits["server"].max_bytes, take).run()

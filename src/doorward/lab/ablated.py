@@ -3,6 +3,10 @@
 A wall leaves no finding. It counts as hit only if the same run, with that wall alone replaced by its stand-in, does
 harm. ``python -m doorward.lab.ablated NAME VERB …`` is the product's command line with the armed defence NAME
 replaced. The stand-ins live here and nowhere else: no flag, variable or policy key of the product leads to them.
+
+Limits have no stand-in, because they are no defence that is armed: they are numbers of the policy, which act inside the
+code that counts, and they leave findings. That they decide is shown by the operator's own ``[unsafe_sizes]``: with it
+the same argument does harm (``tests/lab/test_relayed.py``).
 """
 
 from __future__ import annotations

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from doorward.lab.scenario import Scenario
-from doorward.lab.scenarios import argument_injection, consent_bypass, log_leakage, path_traversal
+from doorward.lab.scenarios import (
+    argument_injection,
+    consent_bypass,
+    log_leakage,
+    oversized_payload,
+    path_traversal,
+)
 
 CATALOGUE: tuple[Scenario, ...] = (
     argument_injection.SCENARIO,
     path_traversal.SCENARIO,
     log_leakage.SCENARIO,
+    oversized_payload.SCENARIO,
     consent_bypass.SCENARIO,
 )

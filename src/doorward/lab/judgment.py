@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from doorward.lab.trail import Fired
 
 
+REMOTE = "inside a remote server: not Doorward's to prevent"
+
+
 class Seen(msgspec.Struct, frozen=True):
     """What one variant did on one stage."""
 
@@ -70,11 +73,12 @@ def verdict(
     *,
     reachable: bool = True,
     ablated: Mapping[str, Played] | None = None,
+    excluded: tuple[str, ...] = (),
 ) -> Verdict:
     """Apply the rules at the head of this file.
 
     ``reachable`` says whether the bare target was reached; ``ablated`` maps a wall to what the same stage showed
-    without it.
+    without it; ``excluded`` are variants that were not played, since only a remote server itself could stop them.
     """
     naive = protection is Protection.NAIVE
     if played.unreached:
@@ -82,6 +86,7 @@ def verdict(
         return Verdict(kind, (), (), f"not reached: {played.unreached}")
     found = tuple(_variant(id, seen, played, controls, naive, ablated or {}) for id, seen in played.seen.items())
     kinds = {finding.outcome for finding in found}
+    found += tuple(Finding(id, Kind.EXCLUDED, "", REMOTE) for id in excluded)
     worst = next((kind for kind in _worst(naive) if kind in kinds), Kind.INCONCLUSIVE)
     named = tuple(dict.fromkeys(finding.control for finding in found if finding.control))
     note = f"the benign twin broke: {played.broken}" if played.broken else ""

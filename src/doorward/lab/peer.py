@@ -12,16 +12,17 @@ import os
 import signal
 import subprocess
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 from mcp import types
 from mcp.shared.message import SessionMessage
 
 from doorward.lab.scenario import Era
+from doorward.wire.lines import LineSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from anyio.abc import ByteReceiveStream, ByteSendStream, Process
@@ -33,32 +34,59 @@ ANSWER_LIMIT_SECONDS = 10.0
 CLOSE_LIMIT_SECONDS = 3.0
 """How long a process may take to end once its standard input is closed; then it is killed with its group."""
 
-LINE_LIMIT_BYTES = 64 * 1024 * 1024
+LINE_LIMIT_BYTES = 16 * 1024 * 1024
 
-_RAW = "lab-"
+RAW = "lab-"
+"""How the id of a crafted request begins."""
+
+Streams = tuple["MemoryObjectReceiveStream[SessionMessage | Exception]", "MemoryObjectSendStream[SessionMessage]"]
+
+
+class Flood(NamedTuple):
+    """A message that is made while it is sent: ``head``, ``times`` times ``piece``, ``tail``. ``announced`` is the
+    length that HTTP is told, 0 for none. ``headers`` says that it is no body, but more and more lines of headers.
+    """
+
+    head: bytes
+    piece: bytes = b""
+    times: int = 0
+    tail: bytes = b""
+    announced: int = 0
+    headers: bool = False
+
+    @property
+    def size(self) -> int:
+        """Its bytes, if all of it is sent."""
+        return len(self.head) + self.times * len(self.piece) + len(self.tail)
+
+    def pieces(self, enough: Callable[[], bool]) -> Iterator[bytes]:
+        """All of it, or less once it is enough; the tail always, so that it stays a message."""
+        yield self.head
+        for _ in range(self.times):
+            if enough():
+                break
+            yield self.piece
+        yield self.tail
 
 
 class Pipe:
     """A started server, or a ``wrap`` in front of one, at the other end of two pipes.
 
-    ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted request. ``lines`` are all
-    complete lines that arrived, in order.
+    ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted request, ``pour`` one whose
+    size is the attack. ``lines`` are all complete lines that arrived, in order; ``pid`` is the started process.
     """
 
     def __init__(self, argv: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, stderr: Path, era: Era) -> None:
         self.lines: list[bytes] = []
         self.exit_code: int | None = None
+        self.pid = 0
         self._argv, self._env, self._cwd, self._stderr, self._era = argv, env, cwd, stderr, era
         self._into_process: ByteSendStream | None = None
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._asked = 0
 
     @asynccontextmanager
-    async def streams(
-        self,
-    ) -> AsyncIterator[
-        tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
-    ]:
+    async def streams(self) -> AsyncIterator[Streams]:
         """Start the process, carry messages, and end it with everything that it started, however the block is left."""
         into, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](1024)
         outgoing, out = anyio.create_memory_object_stream[SessionMessage](0)
@@ -72,7 +100,7 @@ class Pipe:
                 cwd=self._cwd,
                 start_new_session=True,
             )
-        self._into_process = process.stdin
+        self._into_process, self.pid = process.stdin, process.pid
         try:
             async with anyio.create_task_group() as carriers:
                 carriers.start_soon(self._receive, process.stdout, into)
@@ -93,7 +121,7 @@ class Pipe:
         In the modern era the request carries the ``_meta`` that each modern request must carry.
         """
         self._asked += 1
-        key = f"{_RAW}{self._asked}"
+        key = f"{RAW}{self._asked}"
         body = dict(params)
         if self._era is Era.MODERN:
             body["_meta"] = modern_meta()
@@ -105,6 +133,22 @@ class Pipe:
             await done.wait()
         self._waiting.pop(key, None)
         return answer[0] if answer else None
+
+    async def ready(self) -> None:
+        """Be able to :meth:`pour`: there is one session on a pipe, and it is there."""
+
+    async def pour(self, flood: Flood, enough: Callable[[], bool]) -> None:
+        """Send one message that is made while it is sent, until it is whole or ``enough``; never all of it in memory.
+
+        Returns once the server has answered the request after it, so that it has taken in what it will take in.
+        """
+        if self._into_process is None:
+            return
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            for piece in flood.pieces(enough):
+                await self._into_process.send(piece)
+            await self._into_process.send(b"\n")
+        await self.ask("tools/list", {})
 
     async def _write(self, line: bytes) -> None:
         if self._into_process is None:
@@ -124,7 +168,7 @@ class Pipe:
             async for line in _lines(stdout):
                 self.lines.append(line)
                 if not self._is_ours(line):
-                    await into.send(_parsed(line))
+                    await into.send(parsed(line))
         for done, _ in self._waiting.values():
             done.set()
         into.close()
@@ -140,7 +184,7 @@ class Pipe:
         key = message.get("id")
         if key is None and len(self._waiting) == 1:
             key = next(iter(self._waiting))
-        if not isinstance(key, str) or not key.startswith(_RAW):
+        if not isinstance(key, str) or not key.startswith(RAW):
             return False
         if key in self._waiting:
             done, answer = self._waiting[key]
@@ -171,20 +215,18 @@ def modern_meta() -> dict[str, Any]:
 
 
 async def _lines(stream: ByteReceiveStream | None) -> AsyncIterator[bytes]:
+    """Whole lines. One that is longer than the lab is willing to hold is dropped while it comes in."""
     if stream is None:
         return
-    held = bytearray()
+    splitter = LineSplitter(LINE_LIMIT_BYTES)
     async for chunk in stream:
-        held += chunk
-        *whole, rest = held.split(b"\n")
-        held = bytearray(rest)
-        if len(held) > LINE_LIMIT_BYTES:
-            return
-        for line in whole:
-            yield bytes(line)
+        for line in splitter.feed(chunk):
+            if isinstance(line, bytes):
+                yield line
 
 
-def _parsed(line: bytes) -> SessionMessage | Exception:
+def parsed(line: bytes) -> SessionMessage | Exception:
+    """What the SDK's client gets for a message that arrived."""
     try:
         return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError as problem:

@@ -1,4 +1,4 @@
-"""Plays the catalogue: every example in every era, bare, behind Doorward as shipped, and configured.
+"""Plays the catalogue: every example in every topology and era, bare, behind Doorward as shipped, and configured.
 
 Two stages run at a time, since a stage is two or three processes and the machine has two cores. Within one example the
 order is fixed: the bare target first, because what is not harmful there proves nothing elsewhere.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import msgspec
 
+from doorward.lab import open_cells
 from doorward.lab.ablated import WALLS
 from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
 from doorward.lab.scenario import (
@@ -23,6 +24,7 @@ from doorward.lab.scenario import (
     Outcome,
     Protection,
     Scenario,
+    Topology,
     Variant,
 )
 from doorward.lab.stage import Stage, Staging, configuration_of, raised
@@ -36,19 +38,23 @@ STAGE_LIMIT_SECONDS = 90.0
 """A whole stage, all variants included; each answer inside has its own, shorter limit."""
 
 BENIGN_LIMIT_SECONDS = 15.0
-TOPOLOGY = "wrap"
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One example in one era: the unit that is played in order."""
+    """One example in one era and topology: the unit that is played in order."""
 
     scenario: Scenario
     example: Example
     era: Era
+    topology: Topology = Topology.WRAP
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One row of the result, as ``doorward demo --json`` writes it. ``configured`` is None for bare targets."""
+    """One row of the result, as ``doorward demo --json`` writes it.
+
+    ``configured`` is None for bare targets. ``issue`` is the letter of the issue that owns what is not prevented yet
+    (``open_cells``), where exactly that was seen.
+    """
 
     id: str
     example: str
@@ -60,6 +66,7 @@ class Run(msgspec.Struct, frozen=True):
     reason: Exclusion | None
     control: str | None
     evidence: dict[str, Any]
+    issue: str | None = None
 
 
 class Listener(Protocol):
@@ -71,8 +78,15 @@ class Listener(Protocol):
 
 
 def cells(catalogue: Iterable[Scenario]) -> tuple[Cell, ...]:
-    """Every example in every era, whether it can be played there or not."""
-    return tuple(Cell(s, example, era) for s in catalogue for example in s.examples for era in Era)
+    """Every example in every topology and era, whether it can be played there or not."""
+    return tuple(
+        Cell(s, example, era, topology)
+        for topology in Topology
+        for s in catalogue
+        for example in s.examples
+        if example.variants_of(topology)
+        for era in Era
+    )
 
 
 async def play_all(
@@ -80,10 +94,10 @@ async def play_all(
 ) -> list[Run]:
     """Play ``wanted`` under each of ``protections`` and answer the rows in their order."""
     results: dict[int, list[Run]] = {}
-    places = anyio.CapacityLimiter(STAGES_AT_ONCE)
+    playing = _Playing(listener, anyio.CapacityLimiter(STAGES_AT_ONCE), seed, protections, {})
 
     async def one(index: int, cell: Cell) -> None:
-        results[index] = await _cell(cell, listener, places, seed, protections)
+        results[index] = await _cell(cell, playing)
 
     async with anyio.create_task_group() as tasks:
         for index, cell in enumerate(wanted):
@@ -103,7 +117,7 @@ async def play(
             async with raised(scenario, example, staging) as stage:
                 if stage.unreached:
                     return Played(unreached=stage.unreached)
-                for variant in example.variants:
+                for variant in example.variants_of(staging.topology):
                     if only is None or variant.id in only:
                         traces[variant.id], harms[variant.id] = await _attack(scenario, stage, variant)
                 benign, broken = await _benign(scenario, stage)
@@ -137,43 +151,102 @@ async def _benign(scenario: Scenario, stage: Stage) -> tuple[str, str]:
         return "", f"{type(problem).__name__}: {problem}" + (f"; {said}" if (said := stage.stderr()) else "")
 
 
-async def _cell(
-    cell: Cell, listener: Listener, places: anyio.CapacityLimiter, seed: int, protections: tuple[Protection, ...]
-) -> list[Run]:
+class _Playing(msgspec.Struct, frozen=True):
+    """What all cells of one demo share. ``bare`` are the stages of bare commands: ``serve`` in front of a command has
+    the same bare target as ``wrap``, so it is played once.
+    """
+
+    listener: Listener
+    places: anyio.CapacityLimiter
+    seed: int
+    protections: tuple[Protection, ...]
+    bare: dict[tuple[str, str, Era], _Bare]
+
+
+class _Bare:
+    """A stage of a bare command, for whoever comes second."""
+
+    def __init__(self) -> None:
+        self.played = Played()
+        self.done = anyio.Event()
+
+
+async def _cell(cell: Cell, playing: _Playing) -> list[Run]:
     excluded = _exclusion(cell)
     runs: list[Run] = []
     reachable = True
-    for protection in protections:
-        if excluded is not None:
-            reason, why = excluded
-            run = _row(cell, protection, Outcome(Kind.EXCLUDED, reason), (), {"note": why})
+    for protection in playing.protections:
+        reason = excluded or _remote_internals(cell, protection)
+        if reason is not None:
+            run = _row(cell, protection, Outcome(Kind.EXCLUDED, reason[0]), (), {"note": reason[1]})
         else:
-            found, played = await _protected(cell, protection, listener, places, seed, reachable)
+            found, played = await _protected(cell, protection, playing, reachable)
             if protection is Protection.NAIVE:
                 reachable = not played.unreached
-            run = _row(
-                cell, protection, Outcome(found.outcome), found.controls, _evidence(cell, protection, found, played)
-            )
+            evidence = _evidence(cell, protection, found, played)
+            run = _row(cell, protection, Outcome(found.outcome), found.controls, evidence)
+            opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, protection)
+            if opened is not None and open_cells.explains(opened, found):
+                run = msgspec.structs.replace(run, issue=opened.issue, evidence={**evidence, "open": opened.why})
         runs.append(run)
-        listener.finished(cell, run)
+        playing.listener.finished(cell, run)
     return runs
 
 
-async def _protected(
-    cell: Cell, protection: Protection, listener: Listener, places: anyio.CapacityLimiter, seed: int, reachable: bool
-) -> tuple[Verdict, Played]:
-    staging = Staging(cell.era, protection, seed)
-    async with places:
-        listener.started(cell, protection)
-        played = await play(cell.scenario, cell.example, staging)
+async def _protected(cell: Cell, protection: Protection, playing: _Playing, reachable: bool) -> tuple[Verdict, Played]:
+    staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
+    wanted = _to_play(cell, protection)
+    if protection is Protection.NAIVE:
+        played = await _play_bare(cell, staging, playing)
+    else:
+        async with playing.places:
+            playing.listener.started(cell, protection)
+            played = await play(cell.scenario, cell.example, staging, only=wanted)
     ablated: dict[str, Played] = {}
     if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
         for wall in WALLS:
-            async with places:
+            async with playing.places:
                 without = msgspec.structs.replace(staging, without=wall)
                 ablated[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
-    found = verdict(protection, played, cell.scenario.controls, reachable=reachable, ablated=ablated)
+    excluded = tuple(v.id for v in cell.example.variants_of(cell.topology) if v.id not in wanted)
+    controls = cell.scenario.controls
+    found = verdict(protection, played, controls, reachable=reachable, ablated=ablated, excluded=excluded)
     return found, played
+
+
+async def _play_bare(cell: Cell, staging: Staging, playing: _Playing) -> Played:
+    """The bare target; that of a command is played once for all topologies that start one."""
+    key = (cell.scenario.id, cell.example.id, cell.era)
+    shared = cell.topology is not Topology.SERVE_URL and cell.example.variants_of(
+        Topology.WRAP
+    ) == cell.example.variants_of(Topology.SERVE_COMMAND)
+    if shared and key in playing.bare:
+        await playing.bare[key].done.wait()
+        return playing.bare[key].played
+    mine = _Bare()
+    if shared:
+        playing.bare[key] = mine
+    async with playing.places:
+        playing.listener.started(cell, Protection.NAIVE)
+        mine.played = await play(cell.scenario, cell.example, staging)
+    mine.done.set()
+    return mine.played
+
+
+def _to_play(cell: Cell, protection: Protection) -> tuple[str, ...]:
+    """The variants that are Doorward's to prevent there."""
+    remote = cell.topology is Topology.SERVE_URL
+    return tuple(
+        variant.id
+        for variant in cell.example.variants_of(cell.topology)
+        if not (remote and protection in variant.remote_internals)
+    )
+
+
+def _remote_internals(cell: Cell, protection: Protection) -> tuple[Exclusion, str] | None:
+    if _to_play(cell, protection):
+        return None
+    return Exclusion.REMOTE_INTERNALS, "only the remote server itself could stop this"
 
 
 def _exclusion(cell: Cell) -> tuple[Exclusion, str] | None:
@@ -181,6 +254,8 @@ def _exclusion(cell: Cell) -> tuple[Exclusion, str] | None:
     if cell.era not in target.eras:
         spoken = ", ".join(era.value for era in target.eras)
         return Exclusion.ERA_NOT_SPOKEN, f"{target.title} speaks {spoken} only"
+    if cell.topology is Topology.SERVE_URL and not target.over_http:
+        return Exclusion.TRANSPORT_NOT_SPOKEN, f"{target.title} speaks over pipes only"
     if missing := target.missing():
         return Exclusion.REGISTRY_UNREACHABLE, f"{target.title} is {missing}"
     return None
@@ -194,7 +269,7 @@ def _row(
         id=cell.scenario.id,
         example=cell.example.id,
         era=cell.era.value,
-        topology=TOPOLOGY,
+        topology=cell.topology.value,
         target="naive" if naive else "relayed",
         configured=None if naive else protection is Protection.CONFIGURED,
         outcome=outcome.kind,

@@ -41,6 +41,18 @@ class Protection(StrEnum):
     CONFIGURED = "configured"
 
 
+BEHIND = (Protection.SHIPPED, Protection.CONFIGURED)
+"""All that is not bare."""
+
+
+class Topology(StrEnum):
+    """What stands where (docs/threats.md). The client speaks over pipes with ``WRAP``, over HTTP with the others."""
+
+    WRAP = "wrap"
+    SERVE_COMMAND = "serve→command"
+    SERVE_URL = "serve→URL"
+
+
 class Kind(StrEnum):
     """How a run ended (docs/threats.md)."""
 
@@ -63,6 +75,8 @@ class Exclusion(StrEnum):
     """The published target is not installed and its registry did not answer."""
     ERA_NOT_SPOKEN = "ERA_NOT_SPOKEN"
     """The target does not speak this era of the protocol."""
+    TRANSPORT_NOT_SPOKEN = "TRANSPORT_NOT_SPOKEN"
+    """The target has no HTTP, so nobody reaches it by a URL."""
     REMOTE_INTERNALS = "REMOTE_INTERNALS"
     """The harm happens inside a remote server, where no gateway can stand."""
 
@@ -103,11 +117,17 @@ class Glance(msgspec.Struct, frozen=True):
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """One form of an attack. ``payload`` is what the scenario makes of it, with ``{…}`` for places of the stage."""
+    """One form of an attack. ``payload`` is what the scenario makes of it, with ``{…}`` for places of the stage.
+
+    ``remote_internals`` are the protections under which, behind a URL, only the remote server itself could stop it; it
+    is played bare, and shown as not Doorward's to prevent. ``topologies`` are those in which it can be played at all.
+    """
 
     id: str
     title: str
     payload: Any
+    remote_internals: tuple[Protection, ...] = ()
+    topologies: tuple[Topology, ...] = tuple(Topology)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -116,7 +136,8 @@ class Target(msgspec.Struct, frozen=True):
     ``command`` answers its argument vector for a stage, or None where it is not installed; ``furnish`` puts into the
     stage what the server needs to be honest work (notes, scripts); ``configuration`` is what an operator of this server
     would write into ``doorward.toml``, with ``{work}`` for its folder. ``tools`` are the names it lists, for the test
-    that no code outside the lab knows them.
+    that no code outside the lab knows them. ``over_http`` says that it can be reached by a URL: by
+    ``targets/over_http.py``, or by the option that ``http_option`` puts before its arguments.
     """
 
     id: str
@@ -127,6 +148,8 @@ class Target(msgspec.Struct, frozen=True):
     tools: tuple[str, ...]
     eras: tuple[Era, ...] = (Era.LEGACY, Era.MODERN)
     missing: Callable[[], str] = lambda: ""
+    over_http: bool = True
+    http_option: str = ""
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -142,6 +165,10 @@ class Example(msgspec.Struct, frozen=True):
     variants: tuple[Variant, ...]
     asks: bool = False
     announced: tuple[str, ...] = ()
+
+    def variants_of(self, topology: Topology) -> tuple[Variant, ...]:
+        """The variants that can be played in ``topology``."""
+        return tuple(variant for variant in self.variants if topology in variant.topologies)
 
 
 class BenignTwinBrokenError(Exception):

@@ -1,4 +1,4 @@
-"""A stage: one temporary folder, one target process, one client, and the planted means to see harm.
+"""A stage: one temporary folder, one target, one client, and the planted means to see harm.
 
 What a server is given is ``work``. Everything that must stay out of reach lies beside it: a sibling whose name begins
 with the same letters, a secret behind a link, a place for marks that only an injected command makes. The user's own
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import shutil
 import sys
 import tempfile
@@ -21,13 +22,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from doorward.lab import trail
-from doorward.lab.scenario import Era, Protection, Trace
+from doorward.lab.scenario import Era, Protection, Topology, Trace
+from doorward.lab.targets import python, script
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from mcp import Client
 
+    from doorward.lab.endpoint import Endpoint
     from doorward.lab.peer import Pipe
     from doorward.lab.person import Person
     from doorward.lab.scenario import Example, Scenario
@@ -53,6 +56,7 @@ class Staging(msgspec.Struct, frozen=True):
     protection: Protection
     seed: int
     without: str = ""
+    topology: Topology = Topology.WRAP
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -115,8 +119,10 @@ class Stage:
     """What a scenario may use while it plays: the client, the pipe, the places, the planted values.
 
     ``canary`` must never reach the client, the model or a log; ``greeting`` is the honest value that the benign twin
-    must get; ``credential`` is a secret in the shape of a well-known token, checksum included. ``unreached`` says why
-    the target could not be reached; then nothing else here may be used.
+    must get; ``credential`` is a secret in the shape of a well-known token, checksum included. ``pipe`` is the client's
+    end of the wire, ``upstream`` the target's URL where it has one, ``started`` are the processes that the stage
+    started in the client's way. ``unreached`` says why the target could not be reached; then nothing else here may be
+    used.
     """
 
     def __init__(self, layout: Layout, staging: Staging, example: Example) -> None:
@@ -131,7 +137,14 @@ class Stage:
         self.person: Person | None = None
         self.trail: tuple[Fired, ...] = ()
         self.client: Client
-        self.pipe: Pipe
+        self.pipe: Pipe | Endpoint
+        self.upstream = ""
+        self.started: list[int] = []
+
+    @property
+    def processes(self) -> list[int]:
+        """What stands in the client's way: the target, the gateway."""
+        return [*self.started, *([self.pipe.pid] if self.pipe.pid else [])]
 
     @property
     def relayed(self) -> bool:
@@ -193,10 +206,9 @@ async def raised(scenario: Scenario, example: Example, staging: Staging) -> Asyn
         stage = Stage(layout, staging, example)
         _plant(stage)
         async with AsyncExitStack() as open_things:
-            if stage.relayed and example.asks:
-                await _seat(stage, open_things)
-            if not stage.unreached:
-                await _connect(stage, scenario, open_things)
+            for step in (_target, _seat, _connect):
+                if not stage.unreached:
+                    await step(stage, scenario, open_things)
             if stage.person and not stage.unreached and not await stage.person.wait(stage.person.connected):
                 stage.unreached = f"`doorward consent` was not connected: {stage.person.screen[-LAST_WORDS:]}"
             yield stage
@@ -206,14 +218,30 @@ async def raised(scenario: Scenario, example: Example, staging: Staging) -> Asyn
         shutil.rmtree(layout.root, ignore_errors=True)
 
 
-async def _seat(stage: Stage, open_things: AsyncExitStack) -> None:
+async def _target(stage: Stage, _scenario: Scenario, open_things: AsyncExitStack) -> None:
+    """Where the target is a server at a URL, it is there before anybody comes."""
+    if stage.staging.topology is not Topology.SERVE_URL:
+        return
+    from doorward.lab.listening import plain_url
+
+    program, *arguments = target_command(stage)[len(python()) :]
+    option = stage.example.target.http_option
+    argv = (program, option, *arguments) if option else (script("over_http"), program, *arguments)
+    stage.upstream = await _listening(stage, (*python(), *argv), "target", plain_url, open_things)
+
+
+async def _seat(stage: Stage, _scenario: Scenario, open_things: AsyncExitStack) -> None:
+    if not stage.relayed or not stage.example.asks:
+        return
     from doorward.lab.person import attending
 
+    name, wrapped = stage.example.target.id, stage.staging.topology is Topology.WRAP
     sitting = attending(
         doorward("consent", stage),
         env=environment(stage),
         cwd=stage.layout.home,
-        server=stage.example.target.id,
+        server=name,
+        gateway=name if wrapped else "serve",
         announced=(*stage.example.announced, *target_command(stage)),
     )
     stage.person = await open_things.enter_async_context(sitting)
@@ -225,12 +253,11 @@ async def _connect(stage: Stage, scenario: Scenario, open_things: AsyncExitStack
     import anyio
     from mcp import Client
 
-    from doorward.lab.peer import ANSWER_LIMIT_SECONDS, Pipe
+    from doorward.lab.peer import ANSWER_LIMIT_SECONDS
 
-    layout = stage.layout
-    stage.pipe = Pipe(
-        command(stage), env=environment(stage), cwd=layout.work, stderr=layout.root / "stderr", era=stage.staging.era
-    )
+    await _reach(stage, open_things)
+    if stage.unreached:
+        return
     client = Client(
         stage.pipe.streams(),
         mode="legacy" if stage.staging.era is Era.LEGACY else stage.staging.era.value,
@@ -245,6 +272,41 @@ async def _connect(stage: Stage, scenario: Scenario, open_things: AsyncExitStack
     except Exception as problem:  # noqa: BLE001 - whatever the client raised, it did not get there
         words = stage.stderr()
         stage.unreached = f"{_first(problem)}" + (f"; it said: {words}" if words else "")
+
+
+async def _reach(stage: Stage, open_things: AsyncExitStack) -> None:
+    """The client's end of the wire, with whatever stands in front of the target."""
+    from doorward.lab.endpoint import Endpoint
+    from doorward.lab.listening import serving_event
+    from doorward.lab.peer import Pipe
+
+    layout, era, topology = stage.layout, stage.staging.era, stage.staging.topology
+    if topology is Topology.WRAP or not (stage.relayed or stage.upstream):
+        stage.pipe = Pipe(
+            command(stage), env=environment(stage), cwd=layout.work, stderr=layout.root / "stderr", era=era
+        )
+        return
+    url = stage.upstream
+    if stage.relayed:
+        url = await _listening(stage, command(stage), "stderr", serving_event, open_things)
+    stage.pipe = Endpoint(url, era=era)
+
+
+async def _listening(
+    stage: Stage, argv: tuple[str, ...], words: str, read: Callable[[bytes], str], open_things: AsyncExitStack
+) -> str:
+    from doorward.lab.listening import NotListeningError, listening
+
+    file = stage.layout.root / words
+    starting = listening(argv, env=environment(stage), cwd=stage.layout.work, words=file, read=read)
+    try:
+        found = await open_things.enter_async_context(starting)
+    except NotListeningError as problem:
+        said = file.read_text("utf-8", "replace")[-LAST_WORDS:].strip() if file.exists() else ""
+        stage.unreached = f"{argv[0]} … {argv[-1]}: {problem}; it said: {said}"
+        return ""
+    stage.started.append(found.pid)
+    return found.url
 
 
 def _first(problem: BaseException) -> str:
@@ -262,11 +324,14 @@ def target_command(stage: Stage) -> tuple[str, ...]:
 
 
 def command(stage: Stage) -> tuple[str, ...]:
-    """What the client starts: the target, or ``doorward wrap`` in front of the very same command."""
-    target = target_command(stage)
+    """What is started for the client: the target, or ``doorward`` in front of the very same command, or of its URL."""
+    target, name = target_command(stage), ("--name", stage.example.target.id, "--json")
     if not stage.relayed:
         return target
-    return (*doorward("wrap", stage), "--name", stage.example.target.id, "--json", "--", *target)
+    if stage.staging.topology is Topology.WRAP:
+        return (*doorward("wrap", stage), *name, "--", *target)
+    upstream = stage.upstream or shlex.join(target)
+    return (*doorward("serve", stage), *name, "--listen", "127.0.0.1:0", "--upstream", upstream)
 
 
 def doorward(verb: str, stage: Stage) -> tuple[str, ...]:

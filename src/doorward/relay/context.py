@@ -12,7 +12,7 @@ from doorward.wire.jsonrpc import Decoded, Message, Request, Response, encode, k
 def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Facts, now: int) -> Context:
     """The context of an arrived message."""
     message = frame.message
-    answers = _answered_by(state, message, sender)
+    answers = _answered_by(state, message, sender, exchange)
     era = _era(state, message, answers)
     return Context(
         link=state.link,
@@ -61,12 +61,18 @@ def of_link(state: State, facts: Facts, now: int, sender: Side = "client") -> Co
     )
 
 
-def _answered_by(state: State, message: Message, sender: Side) -> Open | None:
-    """The request that a response answers: only one that was sent, once, and by the other side."""
+def _answered_by(state: State, message: Message, sender: Side, exchange: int) -> Open | None:
+    """The request that a response answers: only one that was sent, once, by the other side, and where a server has a
+    carriage for each request (HTTP), on that of the request.
+    """
     if not isinstance(message, Response) or message.id is None:
         return None
     answered = state.opened.get((routes.other(sender), key_of(message.id)))
-    return answered if answered is not None and answered.state == "SENT" else None
+    if answered is None or answered.state != "SENT":
+        return None
+    if sender == "server" and exchange not in (routes.STANDING, answered.exchange):
+        return None
+    return answered
 
 
 def _era(state: State, message: Message, answers: Open | None) -> str:

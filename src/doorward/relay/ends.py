@@ -139,7 +139,7 @@ def closed(state: State, event: Closed, now: int) -> list[Command]:
     reference = records.reference(event.facts)
     for opened in list(state.opened.values()):
         if event.side == "server":
-            commands += _server_gone(state, opened, context, reference)
+            commands += _server_gone(state, opened, context, reference, event.cause)
         elif opened.asker == "server" or opened.state != "SENT":
             commands += _client_gone(state, opened, context, reference)
     if event.side == "server":
@@ -162,14 +162,14 @@ def _exchange_closed(state: State, event: Closed, context: Context) -> list[Comm
         if event.side == "client":
             commands += passing.take_back(state, opened, context)
         elif opened.state == "SENT":
-            if opened.method == "initialize":
-                state.link = handshake.failed(state.link)
             commands += _server_gone(state, opened, context, reference, event.cause)
     return commands
 
 
 def _server_gone(state: State, opened: Open, context: Context, reference: str, cause: str = "") -> list[Command]:
     state.close(opened)
+    if opened.method == "initialize":
+        state.link = handshake.failed(state.link)
     withdrawn = asking.void(state, opened, "the server ended")
     if opened.ours or opened.asker == "server":
         return withdrawn
@@ -206,7 +206,7 @@ def not_recorded(state: State, event: NotRecorded, now: int) -> list[Command]:
         if record.owed:
             state.owed.append(record)
             continue
-        if entry.kind == "outcome":
+        if entry.kind in ("outcome", "opened"):
             state.owed.append(msgspec.structs.replace(record, owed=True, otherwise=None))
         elif entry.kind in ("intent", "ask"):
             commands += _take_back(state, record)

@@ -108,7 +108,7 @@ def take_back(state: State, opened: Open, context: Context) -> list[Command]:
         "notice",
         context,
         grade="durable",
-        method=opened.method,
+        method="notifications/cancelled",
         subject=opened.subject,
         request=opened.key,
         outcome="cancelled",
@@ -161,7 +161,8 @@ def pass_response(
     ending = end_progress(state, answered, context)
     if answered.ours:
         return [*ending, record]
-    return [*ending, record, Send(answered.asker, answered.exchange, body)]
+    exchange = answered.exchange if answered.asker == "client" else context.exchange
+    return [*ending, record, Send(answered.asker, exchange, body)]
 
 
 def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:

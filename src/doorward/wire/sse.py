@@ -21,6 +21,7 @@ KEEP_ALIVE: Final = b":\n\n"
 
 _KEEP: Final = 512  # bytes kept of either end of an event that was dropped, as wire.lines does
 _MAX_FIELD: Final = 1024
+_SMALL: Final = 1024  # a line of its own costs some fifty bytes: an event of tiny ones would cost twenty times its size
 _MAX_RETRY_DIGITS: Final = 9
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -45,7 +46,7 @@ class EventParser:
         self._after_return = False
         self._line = bytearray()
         self._dropping = ""  # of an unfinished line that was too long: "data", or "other"
-        self._data: list[bytes] = []
+        self._data: list[bytes | bytearray] = []  # joined by newlines; small lines share a piece
         self._size = -1  # of the data joined by newlines; -1: there is none
         self._overlong = False
         self._head = b""
@@ -59,6 +60,10 @@ class EventParser:
     def pending(self) -> int:
         """Bytes of an unfinished event that are held now."""
         return len(self._line) + sum(map(len, self._data))
+
+    def endless(self) -> Overlong | None:
+        """What is known of an unfinished event that was too long, for whoever does not wait for its end."""
+        return Overlong(self._size, self._head, self._tail, endless=True) if self._overlong else None
 
     def feed(self, data: bytes) -> list[Event]:
         if self._lead is not None:
@@ -127,7 +132,12 @@ class EventParser:
             self._drop(value)
             return
         self._size += 1 + len(value)
-        self._data.append(value)
+        if not self._data or len(value) > _SMALL:
+            self._data.append(value)
+        elif isinstance(last := self._data[-1], bytearray):
+            last += b"\n" + value
+        else:
+            self._data.append(bytearray(value))
 
     def _add(self, rest: bytes) -> None:
         """The beginning or middle of a line."""
@@ -169,7 +179,7 @@ class EventParser:
         if self._overlong:
             data: bytes | Overlong = Overlong(self._size, self._head, self._tail)
         else:
-            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            data = bytes(self._data[0]) if len(self._data) == 1 else b"\n".join(self._data)
         event = Event(data, self._event, self._id, self._retry_ms)
         self._data.clear()
         self._size, self._overlong, self._said = -1, False, False

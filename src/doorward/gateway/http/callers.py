@@ -4,6 +4,9 @@ Over loopback without credentials the kernel knows whose socket is at the other 
 that ``allow_users`` names. Where the kernel cannot tell, and for what a trusted proxy passes on for somebody else, the
 start-up token is asked for. What a proxy forwards is never taken for the proxy's user, trusted or not.
 
+While servers run as children of this process, a caller of our own user must be held by a process outside of them: a
+server that connects to us is not the user that it runs as (`identity.holders`).
+
 Does not protect against another program of an allowed user: it is that user. OAuth and client certificates come later.
 """
 
@@ -13,25 +16,34 @@ import asyncio
 import ipaddress
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from doorward.gateway.http.head import Head
-from doorward.gateway.identity.owners import owner_of_connection, user_name, user_principal
+from doorward.gateway.identity.holders import Holders
+from doorward.gateway.identity.owners import inode_of_peer, owner_of_connection, user_name, user_principal
 from doorward.gateway.identity.token import StartToken
 from doorward.judge.vocabulary import Principal
 from doorward.policy.model import ServeSettings
 
 CALLER: Final = "caller"
+_UNSEEN: Final = -1  # our user's by the kernel's word, and perhaps one of our own children's
 _FORWARDED: Final = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
 )
 
 
 class Callers:
-    """``token`` is the start-up token; ``can_tell`` whether this machine's kernel knows owners of sockets."""
+    """``token`` is the start-up token; ``can_tell`` whether this machine's kernel knows owners of sockets;
+    ``has_children`` whether servers run below us now.
+    """
 
-    def __init__(self, token: StartToken, *, can_tell: bool) -> None:
+    def __init__(
+        self, token: StartToken, *, can_tell: bool, has_children: Callable[[], object] = lambda: False
+    ) -> None:
         self._token = token
+        self._has_children = has_children
+        self._holders = Holders()
         self._can_tell = can_tell
         self._uids: frozenset[str] = frozenset()
         self._known: dict[int | None, Principal] = {}  # users that may come in
@@ -47,7 +59,11 @@ class Callers:
         if not self._can_tell:
             return None
         connection: socket.socket | None = transport.get_extra_info("socket")
-        return owner_of_connection(connection) if connection is not None else None
+        owner = owner_of_connection(connection) if connection is not None else None
+        if connection is None or owner != os.geteuid() or not self._has_children():
+            return owner
+        inode = inode_of_peer(connection)
+        return owner if inode and self._holders.is_held_outside(inode) else _UNSEEN
 
     def principal(self, owner: int | None, head: Head) -> Principal | str:
         """Who calls, or why that is nobody who may."""
@@ -57,7 +73,9 @@ class Callers:
         presented = tuple(value.encode("latin-1") for value in head.all("authorization"))
         if forwarded and not self._is_proxy(head.peer[0]):
             return "a forwarded request, and its sender is not one of trusted_proxies"
-        if forwarded or owner is None:
+        if owner == _UNSEEN and not forwarded and not self._token.matches(presented):
+            return "no process outside of the servers' walls holds this connection: the start-up token is needed"
+        if forwarded or owner is None or owner == _UNSEEN:
             if self._token.matches(presented):
                 return Principal("token:start-up", "holder of the start-up token of this gateway")
             return "forwarded: the start-up token is needed" if forwarded else "unknown user: the token is needed"

@@ -70,7 +70,7 @@ class Carriage:
         self._method = method
         self._replay = replay
         self._unread = unread
-        self._headers = headers
+        self.headers = headers
         self.on_done = on_done
         self._old = False
         self._began = False  # a stream was opened, on this connection or on one before it
@@ -97,7 +97,7 @@ class Carriage:
             body = self._renamed(body, seen)
         if seen.answers and self.done and not self._began:
             status, headers = self._status(body, seen)
-            self.call.answer(status, body, headers=(*headers, *self._headers()))
+            self.call.answer(status, body, headers=(*headers, *self.headers()))
             return True
         self._open()
         event = self._replay.add(self.exchange, body) if self._replay is not None else encode_event(body)
@@ -130,7 +130,7 @@ class Carriage:
         if self._began or self.call.gone:
             return
         self._began = True
-        self.call.open_stream(_OK, SSE, (*STREAM_HEADERS, *self._headers()))
+        self.call.open_stream(_OK, SSE, (*STREAM_HEADERS, *self.headers()))
         if self._replay is not None:
             priming = self._replay.begin(self.exchange)
             if self.version >= _PRIMED_SINCE:  # older clients take an event without data for a broken message

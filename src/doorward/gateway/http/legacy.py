@@ -10,7 +10,7 @@ from typing import Final
 
 from doorward.errors import MalformedMessageError
 from doorward.gateway.http.call import HttpCall
-from doorward.gateway.http.carriage import Carriage
+from doorward.gateway.http.carriage import RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.traffic import NOBODY, About, Traffic, peer_of, tell
@@ -98,25 +98,28 @@ class Legacy:
                 self._sessions.release(about.principal)
         if link is None:
             return
+        if call.gone or self._sessions.closed:
+            self._sessions.release(about.principal)
+            await link.close("the client left before its session began" if call.gone else "the gateway ends")
+            if not call.gone:
+                call.answer(503, headers=RETRY_AFTER, close=True)
+            return
         session = self._sessions.add(link, about.place.server)
-        carriage = Carriage(
-            call,
-            self._traffic.next(),
-            replay=link.downstream.replay,
-            headers=lambda: (("Mcp-Session-Id", session.id),) if link.version else (),
-        )
-        link.downstream.on_idle = lambda: self._greeted(session, call)
+        carriage = Carriage(call, self._traffic.next(), replay=link.downstream.replay)
+        # What begins as a stream before the answer is known has the id as well: there is no other place for it.
+        carriage.headers = lambda: (("Mcp-Session-Id", session.id),) if link.version or not carriage.done else ()
+        link.downstream.on_idle = lambda: self._greeted(session, carriage)
+        call.on_gone = lambda: None if carriage.resumable else self._greeted(session, carriage)
         link.take(frame, self._traffic.carry(link, carriage), {})
 
-    def _greeted(self, session: Session, call: HttpCall) -> None:
-        """The first answer of a session went out. Where it was a refusal, or nobody waited for it any more, the session
-        is nobody's, and it ends.
+    def _greeted(self, session: Session, carriage: Carriage) -> None:
+        """The first answer of a session went out, or nobody is there to get it. If it was a refusal, or did not arrive,
+        nobody knows the session, and it ends.
         """
         session.link.downstream.on_idle = lambda: None
-        if call.gone:
-            self._sessions.end(session, "the client left before its session began")
-        elif not session.link.version:
-            self._sessions.end(session, "initialize was refused")
+        unheard = carriage.call.gone and not carriage.resumable
+        if unheard or not session.link.version:
+            self._sessions.end(session, "its client left" if unheard else "initialize was refused")
 
     def listen(self, call: HttpCall, about: About) -> None:
         """GET: a standing stream, or one that broke off."""

@@ -70,6 +70,15 @@ def owner_of_connection(accepted: Connected) -> int | None:
     return owner if alive else None
 
 
+def inode_of_peer(accepted: Connected) -> int:
+    """The inode of the client's socket, by which its holders can be found; 0 where it is not known."""
+    try:
+        peer = _connection(accepted.getpeername(), accepted.getsockname(), _table())
+    except OSError:
+        return 0
+    return peer.inode if peer is not None else 0
+
+
 def owner_of_peer(
     local: tuple[str | int, ...], remote: tuple[str | int, ...], table: Table | None = None
 ) -> int | None:

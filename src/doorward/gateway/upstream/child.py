@@ -93,6 +93,9 @@ class ChildConnector:
         if self._closing:
             return None
         if isinstance(line, Overlong):
+            if line.endless:
+                self._why = "a line of the server has no end"
+                asyncio.get_running_loop().call_soon(self._kill_soon)
             return self._receiver.overlong(line, 0)
         if line.lstrip()[:1] not in (b"{", b"["):
             self._pass_on(line, "stdout")

@@ -131,10 +131,12 @@ class HttpClient:
     # -- queue --------------------------------------------------------------------------------------------------------
 
     def _send(self, connection: Connection, carriage: Carriage) -> None:
+        size = len(carriage.wire)
         connection.send(carriage)
+        carriage.wire = b""  # never sent again, and its answer may be long in coming
         if connection.blocked:
-            self._blocked[connection] = len(carriage.wire)
-            self.queued_bytes += len(carriage.wire)
+            self._blocked[connection] = size
+            self.queued_bytes += size
 
     def _next(self) -> Carriage | None:
         while self._urgent or self._waiting:

@@ -16,11 +16,16 @@ import msgspec
 from doorward.gateway.upstream.connection import Carriage
 from doorward.gateway.upstream.connector import Receiver
 from doorward.wire.jsonrpc import Id, key_of
-from doorward.wire.lines import Overlong
+from doorward.wire.lines import ENDLESS, Overlong
 from doorward.wire.sse import Event, EventParser
 
 _KEEP: Final = 512
 _MAX_ERROR_BYTES: Final = 64 * 1024
+_SMALL: Final = 4 * 1024  # pieces of a body below it share a buffer: each of its own costs fifty bytes more
+_WORK: Final = 64
+"""What a piece of a body or a line of a stream counts beside its bytes: a server that sends two bytes in each chunk, or
+a comment without an end, is one that wants to be expensive.
+"""
 _OK, MULTIPLE, _FIRST_REFUSAL = 200, 300, 400
 
 Form = Literal["frame", "events", "refusal", "nothing", "other"]
@@ -60,8 +65,10 @@ class Incoming(Carriage):
         self.headers: dict[bytes, bytes] = {}
         self._receiver = receiver
         self._max_bytes = max_bytes
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | bytearray] = []
         self._size = 0
+        self._work = 0  # bytes and pieces of a body, or of a stream since its last event
+        self.endless = False
         self._events: EventParser | None = None
         self._behind: deque[Event] = deque()
         self._busy: asyncio.Task[None] | None = None
@@ -99,23 +106,46 @@ class Incoming(Carriage):
 
     def body(self, data: bytes) -> None:
         if self._events is not None:
-            for event in self._events.feed(data):
-                self._take(event)
+            self._stream(data, self._events)
             return
         self._size += len(data)
+        self._work += len(data) + _WORK
         limit = self._max_bytes if self.form == "frame" else _MAX_ERROR_BYTES
-        if self._size <= limit:
-            self._parts.append(data)
+        if self._size <= limit and self._work <= ENDLESS * limit:
+            self._keep(data)
             return
-        if self.form == "frame":
+        too_long = self._size > limit
+        if self.form == "frame" and too_long:
             whole = b"".join((*self._parts, data))
             self._take(Event(Overlong(self._size, whole[:_KEEP], whole[-_KEEP:])))
         self._parts.clear()
         self.abort()
-        self._end("its answer is too long")
+        self._end("its answer is too long" if too_long else "its answer comes in too many pieces")
+
+    def _stream(self, data: bytes, parser: EventParser) -> None:
+        events = parser.feed(data)
+        for event in events:
+            self._take(event)
+        self._work = 0 if events else self._work + len(data) + _WORK * (1 + data.count(b"\n"))
+        if self._work <= ENDLESS * max(self._max_bytes, _MAX_ERROR_BYTES):
+            return
+        self.endless = True
+        overlong = parser.endless()
+        if overlong is not None:
+            self._take(Event(overlong))
+        self.abort()
+        self._end("an event of its answer has no end")
+
+    def _keep(self, data: bytes) -> None:
+        if not self._parts or len(data) > _SMALL:
+            self._parts.append(data)
+        elif isinstance(last := self._parts[-1], bytearray):
+            last += data
+        else:
+            self._parts.append(bytearray(data))
 
     def done(self) -> None:
-        frame: bytes | None = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        frame: bytes | None = bytes(self._parts[0]) if len(self._parts) == 1 else b"".join(self._parts)
         if self.form == "refusal":
             frame = self.refused(frame or b"")
         if frame and self.form in ("frame", "refusal"):

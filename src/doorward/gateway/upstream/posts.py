@@ -100,7 +100,7 @@ class Post(Incoming):
         self._link.let_go(self)
         if self.answered:
             return
-        if self.form == "events" and self._link.resume(self):
+        if self.form == "events" and not self.endless and self._link.resume(self):
             return
         self._link.settle(self, _why(self, cause))
 

@@ -1,4 +1,4 @@
-"""The rows of a demo as a matrix: one line per example and era, one column per protection."""
+"""The rows of a demo as a matrix: one line per topology, example and era, one column per protection."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 COLUMNS = tuple(Protection)
 
+REMOTE = "inside a remote server"
 REASONS = {
     Exclusion.ERA_NOT_SPOKEN: "target does not speak this era",
     Exclusion.REGISTRY_UNREACHABLE: "published target not installed",
-    Exclusion.REMOTE_INTERNALS: "inside a remote server",
+    Exclusion.REMOTE_INTERNALS: REMOTE,
+    Exclusion.TRANSPORT_NOT_SPOKEN: "target has no URL",
 }
 
 
 class Line(msgspec.Struct, frozen=True):
     """One line of the matrix. A protection that was not played has no run."""
 
+    topology: str
     id: str
     example: str
     era: str
@@ -33,9 +36,9 @@ class Line(msgspec.Struct, frozen=True):
 
 def lines(runs: Iterable[Run]) -> tuple[Line, ...]:
     """The matrix, in the order of ``runs``."""
-    found: dict[tuple[str, str, str], dict[Protection, Run]] = {}
+    found: dict[tuple[str, str, str, str], dict[Protection, Run]] = {}
     for run in runs:
-        found.setdefault((run.id, run.example, run.era), {})[protection_of(run)] = run
+        found.setdefault((run.topology, run.id, run.example, run.era), {})[protection_of(run)] = run
     return tuple(Line(*key, cells) for key, cells in found.items())
 
 
@@ -52,12 +55,18 @@ def words(run: Run | None) -> str:
         return "-"
     if run.outcome is Kind.EXCLUDED and run.reason is not None:
         return f"excluded: {REASONS[run.reason]}"
-    count = len(run.evidence.get("variants", ()))
+    told = _outcome(run)
+    return f"OPEN, issue {run.issue}: {told}" if run.issue else told
+
+
+def _outcome(run: Run) -> str:
+    outcomes = [variant["outcome"] for variant in run.evidence.get("variants", ())]
+    count = len(outcomes)
     if run.outcome is Kind.PREVENTED:
-        return f"prevented by {run.control}"
+        remote = outcomes.count(Kind.EXCLUDED)
+        return f"prevented by {run.control}" + (f" ({remote}/{count} {REMOTE})" if remote else "")
     if run.outcome is Kind.SUCCEEDED:
-        hits = sum(1 for v in run.evidence["variants"] if v["outcome"] == Kind.SUCCEEDED)
-        return f"ATTACK SUCCEEDED {hits}/{count}"
+        return f"ATTACK SUCCEEDED {outcomes.count(Kind.SUCCEEDED)}/{count}"
     return run.outcome.value
 
 
@@ -66,8 +75,10 @@ def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
 
     Where the table is wider than ``columns``, each line of it becomes a paragraph: a wrapped table cannot be read.
     """
-    table = [("scenario", "target", "era", *(column.value for column in COLUMNS))]
-    table += [(line.id, line.example, line.era, *(words(line.runs.get(c)) for c in COLUMNS)) for line in lines(runs)]
+    table = [("topology", "scenario", "target", "era", *(column.value for column in COLUMNS))]
+    for line in lines(runs):
+        cells = (words(line.runs.get(column)) for column in COLUMNS)
+        table.append((line.topology, line.id, line.example, line.era, *cells))
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     if columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:
         return "\n\n".join(_paragraph(line) for line in lines(runs))
@@ -78,7 +89,7 @@ def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
 def _paragraph(line: Line) -> str:
     width = max(len(column.value) for column in COLUMNS)
     cells = (f"    {column.value:<{width}}  {words(line.runs.get(column))}" for column in COLUMNS)
-    return "\n".join((f"{line.id} on {line.example}, {line.era}", *cells))
+    return "\n".join((f"{line.topology}: {line.id} on {line.example}, {line.era}", *cells))
 
 
 def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
@@ -87,12 +98,25 @@ def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
     for run in runs:
         protection = protection_of(run)
         expected = Kind.SUCCEEDED if protection is Protection.NAIVE else Kind.PREVENTED
-        if run.outcome in (expected, Kind.EXCLUDED):
+        if run.outcome in (expected, Kind.EXCLUDED) or run.issue:
             continue
-        where = f"{run.id}, {run.example}, {run.era}, {protection.value}: {run.outcome.value}"
+        where = f"{run.topology}, {run.id}, {run.example}, {run.era}, {protection.value}: {run.outcome.value}"
         details = [run.evidence["note"]] if run.evidence.get("note") else []
         details += [
             f"{v['variant']}: {v['saw']}" for v in run.evidence.get("variants", ()) if v["outcome"] == run.outcome
         ]
         found.append("\n".join((where, *(f"  {detail}" for detail in details))))
     return tuple(found)
+
+
+def openings(runs: Iterable[Run]) -> tuple[str, ...]:
+    """What is not prevented yet and known: one line for each reason."""
+    said: dict[tuple[str, str, str], list[str]] = {}
+    for run in runs:
+        if run.issue:
+            places = said.setdefault((f"{run.id} on {run.example}", run.issue, run.evidence["open"]), [])
+            places.append(run.topology)
+    return tuple(
+        f"open, issue {issue}: {what} ({', '.join(dict.fromkeys(places))}): {why}"
+        for (what, issue, why), places in said.items()
+    )

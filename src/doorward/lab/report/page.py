@@ -18,9 +18,9 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .5rem .6rem; text-align: left; vertical-align: top; }
-th { font-weight: 600; } td:nth-child(3) { white-space: nowrap; } td small { display: block; opacity: .75; }
+th { font-weight: 600; } td:nth-child(4) { white-space: nowrap; } td small { display: block; opacity: .75; }
 .SUCCEEDED { color: var(--bad); font-weight: 600; } .PREVENTED { color: var(--good); }
-.OBSTRUCTED, .INCONCLUSIVE { color: var(--odd); font-weight: 600; } .EXCLUDED { opacity: .7; }
+.OBSTRUCTED, .INCONCLUSIVE, .OPEN { color: var(--odd); font-weight: 600; } .EXCLUDED { opacity: .7; }
 summary { cursor: pointer; } details ul { margin: .3rem 0; padding-left: 1.1rem; }
 pre { border: 1px solid var(--line); border-radius: 4px; overflow-x: auto; padding: .6rem; }
 code { font-size: .9em; }
@@ -38,10 +38,11 @@ def _page(runs: Sequence[Run], version: str, seconds: float) -> Iterator[str]:
     yield f"<style>{_STYLE}</style></head><body><h1>Doorward demo</h1>"
     yield f"<p>{len(runs)} runs of doorward {escape(version)} in {seconds:.0f} s.</p>"
     heads = "".join(f"<th>{escape(column.value)}</th>" for column in matrix.COLUMNS)
-    yield f"<table><thead><tr><th>scenario</th><th>target</th><th>era</th>{heads}</tr></thead><tbody>"
+    yield f"<table><thead><tr><th>topology</th><th>scenario</th><th>target</th><th>era</th>{heads}</tr></thead><tbody>"
     for line in matrix.lines(runs):
         cells = "".join(_cell(line.runs.get(column)) for column in matrix.COLUMNS)
-        yield f"<tr><td>{escape(line.id)}</td><td>{escape(line.example)}</td><td>{escape(line.era)}</td>{cells}</tr>"
+        names = (line.topology, line.id, line.example, line.era)
+        yield f"<tr>{''.join(f'<td>{escape(name)}</td>' for name in names)}{cells}</tr>"
     yield "</tbody></table>"
     yield from _configurations(runs)
     yield "</body></html>"
@@ -52,10 +53,11 @@ def _cell(run: Run | None) -> str:
         return "<td>-</td>"
     inner = escape(matrix.words(run))
     details = [_detail(v["variant"], v["outcome"], v["saw"]) for v in run.evidence.get("variants", ())]
-    details += [f"<li>{escape(run.evidence[key])}</li>" for key in ("benign", "note") if run.evidence.get(key)]
+    details += [f"<li>{escape(run.evidence[key])}</li>" for key in ("benign", "note", "open") if run.evidence.get(key)]
     if details and run.outcome is not Kind.EXCLUDED:
         inner = f"<details><summary>{inner}</summary><ul>{''.join(details)}</ul></details>"
-    return f'<td class="{run.outcome.value}">{inner}</td>'
+    cell = "OPEN" if run.issue else run.outcome.value
+    return f'<td class="{cell}">{inner}</td>'
 
 
 def _detail(variant: str, outcome: str, saw: str) -> str:

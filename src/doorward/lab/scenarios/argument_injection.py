@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Scenario, Target, Trace, Variant
+from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Protection, Scenario, Target, Trace, Variant
 from doorward.lab.targets import python, script
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from doorward.lab.stage import Stage
 
+SHIPPED = (Protection.SHIPPED,)  # what a remote server may be told by whom, only its operator can say
 LEGIT = "legit_script.py"
 DONE = "legit_script.done"
 HONEST_RUNS = 3  # alone, in a list, as a last step
@@ -41,7 +42,7 @@ no_shell_metacharacters = true
 
 
 def _simple(id: str, title: str, script_path: str) -> Variant:
-    return Variant(id, title, {"name": "execute_script", "arguments": {"script_path": script_path}})
+    return Variant(id, title, {"name": "execute_script", "arguments": {"script_path": script_path}}, SHIPPED)
 
 
 class ArgumentInjection(Scenario):
@@ -87,11 +88,13 @@ class ArgumentInjection(Scenario):
                     "in-array",
                     "hidden in a list",
                     {"name": "execute_plan", "arguments": {"steps": [LEGIT, f"{LEGIT}; touch {{marker}}"]}},
+                    SHIPPED,
                 ),
                 Variant(
                     "in-object",
                     "hidden in a nested object",
                     {"name": "execute_plan", "arguments": {"finally": {"script_path": f"{LEGIT}; touch {{marker}}"}}},
+                    SHIPPED,
                 ),
             ),
         ),

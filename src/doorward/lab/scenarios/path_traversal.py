@@ -6,7 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from doorward.lab import oracles
-from doorward.lab.scenario import BenignTwinBrokenError, Era, Example, Harm, Scenario, Target, Trace, Variant
+from doorward.lab.scenario import (
+    BEHIND,
+    BenignTwinBrokenError,
+    Era,
+    Example,
+    Harm,
+    Protection,
+    Scenario,
+    Target,
+    Trace,
+    Variant,
+)
 from doorward.lab.targets import published, python, script
 
 if TYPE_CHECKING:
@@ -37,12 +48,13 @@ def _published_missing() -> str:
     return f"{found.reason}: {found.hint}" if isinstance(found, published.NotInstalled) else ""
 
 
-def _resource(id: str, title: str, uri: str) -> Variant:
-    return Variant(id, title, {"method": "resources/read", "params": {"uri": uri}})
+def _resource(id: str, title: str, uri: str, remote_internals: tuple[Protection, ...] = ()) -> Variant:
+    return Variant(id, title, {"method": "resources/read", "params": {"uri": uri}}, remote_internals)
 
 
-def _call(id: str, title: str, tool: str, path: str) -> Variant:
-    return Variant(id, title, {"method": "tools/call", "params": {"name": tool, "arguments": {"path": path}}})
+def _call(id: str, title: str, tool: str, path: str, remote_internals: tuple[Protection, ...] = ()) -> Variant:
+    payload = {"method": "tools/call", "params": {"name": tool, "arguments": {"path": path}}}
+    return Variant(id, title, payload, remote_internals)
 
 
 FILESYSTEM = Target(
@@ -59,6 +71,7 @@ path_below = "{work}"
     tools=("read_file", "get_file_info"),
     eras=(Era.LEGACY,),
     missing=_published_missing,
+    over_http=False,
 )
 
 NOTES = Target(
@@ -131,11 +144,11 @@ class PathTraversal(Scenario):
                     "file://{work}" + "/.." * 12 + "/proc/self/root{outside}/secret.txt",
                 ),
                 _resource("sibling-prefix", "a sibling that shares the prefix", "file://{work}-evil/secret.txt"),
-                _resource("symlink", "a link to a file", "file://{work}/latest.txt"),
-                _resource("symlinked-folder", "a link to a folder", "file://{work}/shared/secret.txt"),
+                _resource("symlink", "a link to a file", "file://{work}/latest.txt", BEHIND),
+                _resource("symlinked-folder", "a link to a folder", "file://{work}/shared/secret.txt", BEHIND),
                 _call("tool-dot-dot", "inside a tool argument", "open_note", "../outside/secret.txt"),
                 _call("tool-sibling", "a sibling inside a tool argument", "open_note", "{work}-evil/secret.txt"),
-                _call("tool-symlink", "a link inside a tool argument", "open_note", "latest.txt"),
+                _call("tool-symlink", "a link inside a tool argument", "open_note", "latest.txt", BEHIND),
             ),
         ),
     )

@@ -71,10 +71,12 @@ async def call_tool(ctx: ServerRequestContext, params: types.CallToolRequestPara
     return types.CallToolResult(content=[types.TextContent(text=f"accepted for {arguments['user_data']}")])
 
 
+SERVER = Server("api-caller", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
 async def serve() -> None:
-    server = Server("api-caller", on_list_tools=list_tools, on_call_tool=call_tool)
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        await SERVER.run(incoming, outgoing, SERVER.create_initialization_options())
 
 
 if __name__ == "__main__":

@@ -85,10 +85,12 @@ async def call_tool(
     )
 
 
+SERVER = Server("mail-summary", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
 async def serve() -> None:
-    server = Server("mail-summary", on_list_tools=list_tools, on_call_tool=call_tool)
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        await SERVER.run(incoming, outgoing, SERVER.create_initialization_options())
 
 
 if __name__ == "__main__":

@@ -57,10 +57,12 @@ async def call_tool(_ctx: object, params: types.CallToolRequestParams) -> types.
     return types.CallToolResult(content=[types.TextContent(text=f"exit codes {codes}")], is_error=any(codes))
 
 
+SERVER = Server("script-runner", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
 async def serve() -> None:
-    server = Server("script-runner", on_list_tools=list_tools, on_call_tool=call_tool)
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        await SERVER.run(incoming, outgoing, SERVER.create_initialization_options())
 
 
 if __name__ == "__main__":

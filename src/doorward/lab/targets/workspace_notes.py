@@ -74,16 +74,18 @@ async def call_tool(_ctx: object, params: types.CallToolRequestParams) -> types.
     return types.CallToolResult(content=[types.TextContent(text=text)], is_error=failed)
 
 
+SERVER = Server(
+    "workspace-notes",
+    on_list_resources=list_resources,
+    on_read_resource=read_resource,
+    on_list_tools=list_tools,
+    on_call_tool=call_tool,
+)
+
+
 async def serve() -> None:
-    server = Server(
-        "workspace-notes",
-        on_list_resources=list_resources,
-        on_read_resource=read_resource,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
     async with stdio_server() as (incoming, outgoing):
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        await SERVER.run(incoming, outgoing, SERVER.create_initialization_options())
 
 
 if __name__ == "__main__":

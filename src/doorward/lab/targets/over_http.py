@@ -1,0 +1,33 @@
+"""Serves one of our own targets over Streamable HTTP: the same server, by the SDK's own means.
+
+Start: ``python over_http.py SCRIPT [ARGUMENT …]``, where SCRIPT is a target of this folder. It listens on a port of the
+kernel's choice on loopback and says where, in its first line on stdout. As in many a deployment, the SDK's limit for
+bodies is lifted, since somebody's upload did not fit.
+"""
+
+from __future__ import annotations
+
+import runpy
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
+NO_LIMIT_BYTES = 1 << 40
+
+
+def main() -> None:
+    sys.argv = sys.argv[1:]
+    server: Server = runpy.run_path(sys.argv[0])["SERVER"]
+    app = server.streamable_http_app(max_request_body_size=NO_LIMIT_BYTES)
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

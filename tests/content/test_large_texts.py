@@ -1,0 +1,86 @@
+"""A large text is masked as a small one is: what makes the search fast changes nothing in what it finds."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from doorward.content.credentials import SHAPES, Shape, shapes_in
+from doorward.content.pairs import names_in
+from doorward.content.quick import words_in
+from doorward.content.redaction import Masker
+
+MASKER = Masker(b"k" * 32)
+LINES = 1500  # far beyond the size from which another engine searches
+FILLERS = ("nothing to see in this line\n" * LINES, "Größe, 東京都, привет 🙂\n" * LINES)
+
+PIECES = st.sampled_from(
+    [
+        "password", "apiKey", "access token", "--token", "cookie", "Authorization", "otp", "jwt", "cred", "max_tokens",
+        ": ", "=", " = ", " ", '"', "'", "\\", "\\n", "\n", "%2F", "_", "x", "\u00df", "\u6771", "\ud800", ",", ";",
+        "hunter2hunter2", "Bearer ", "Basic dXNlcjpwYXNzd29yZA==", "AKIAIOSFODNN7EXAMPLE", "https://ada:swordfish@h/",
+        "eyJ" + "hbGciOiJI" * 3 + ".eyJzdWIiOiI" + "xMjM0" * 4 + ".sig", "sk-", "sk-Ab3" + "dE5fG7" * 6,
+        "ghp_" + "a1B2" * 9, "@",
+        "-----BEGIN PRIVATE KEY-----", "xoxb-123456789012-abc", "gh", "IA", "k_",
+    ]
+)  # fmt: skip
+TEXTS = st.lists(PIECES, max_size=8).map("".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, st.sampled_from(FILLERS), st.booleans())
+@example("AKIAIOSFODNN7EXAMPLE, wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", FILLERS[0], False)
+@example('{"api_key": "hunter2hunter2"}', FILLERS[1], True)
+def test_what_is_masked_in_a_small_text_is_masked_in_a_large_one(text: str, filler: str, names: bool) -> None:
+    text += "\n"
+    small, hits = MASKER.mask_text(text, names=names)
+    large, found = MASKER.mask_text(filler + text, names=names)
+    assert large == filler + small
+    assert found == hits
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS, st.sampled_from(FILLERS))
+def test_names_stand_where_they_stood_before_the_text_grew(text: str, filler: str) -> None:
+    moved = {(start - len(filler), end - len(filler), kind) for start, end, kind in names_in(filler + text)}
+    assert moved == set(names_in(text))
+
+
+@given(st.text(max_size=20), st.sampled_from(["", *FILLERS]))
+def test_a_word_is_found_wherever_it_is(text: str, filler: str) -> None:
+    words = ("key", "pass", "line", "k.y", "nowhere")
+    body = (filler + text).encode("utf-8", "surrogatepass")
+    assert words_in(body, words) == [word for word in words if word.encode() in body]
+
+
+@pytest.mark.parametrize("before", ["", " ", "=", "\\n", "\\r", "%2F", "x", "_", "-", "n", "2F", "9"])
+@pytest.mark.parametrize(
+    "secret", ["sk-Ab3" + "dE5fG7" * 6, "eyJ" + "hbGciOiJI" * 3 + ".eyJzdWIiOiI" + "xMjM0" * 4 + ".sig"]
+)
+def test_a_shape_begins_at_an_edge_or_behind_an_escape(before: str, secret: str) -> None:
+    inside = "[A-Za-z0-9]" if secret.startswith("sk-") else r"[A-Za-z0-9_\-]"
+    at_edge = re.search(rf"(?:^|(?<!{inside})|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))\Z", before) is not None
+    assert [(start, end) for start, end, _ in shapes_in(before + secret)] == (
+        [(len(before), len(before + secret))] if at_edge else []
+    )
+
+
+AS_WRITTEN = ("basic-auth", "bearer")  # any case would match; looked for are the two in which people write them
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [shape for shape in SHAPES if shape.kind not in AS_WRITTEN],
+    ids=lambda shape: f"{shape.kind}-{shape.needle}",
+)
+def test_the_needle_of_a_shape_is_in_all_that_the_shape_matches(shape: Shape) -> None:
+
+    @settings(max_examples=20, deadline=None)
+    @given(st.from_regex(re.compile(shape.pattern, re.ASCII)))
+    def check(text: str) -> None:
+        assert shape.needle in text
+
+    check()
