@@ -118,7 +118,7 @@ class Link:
     """A modern link whose server has told its tools; it carries calls and keeps what they made."""
 
     def __init__(self) -> None:
-        masker = Masker(b"k" * 32, secrets=("a-secret-that-nobody-says",))
+        masker = Masker(b"k" * 32)
         self.relay = Relay(
             Settings(
                 policy=load(None), server="bench", pipeline=pipeline.build(masker), link="1", session="1",

@@ -61,7 +61,7 @@ def test_a_message_is_decoded_and_written_again_the_same_way(frame: bytes) -> No
 def test_order_and_space_are_ours_whatever_came_in() -> None:
     spaced = b' {"method" : "ping" ,\t"id":1,"jsonrpc":"2.0"}\r'
     found = decode(spaced, WIDE)
-    assert found.body == b'{"method":"ping","id":1,"jsonrpc":"2.0"}'
+    assert found.body == b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
     assert encode(found.message) == b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 
 

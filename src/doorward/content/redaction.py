@@ -59,7 +59,8 @@ def contains_mask(value: object) -> bool:
 
 def maybe_masked(body: bytes) -> bool:
     """Whether an encoded message may hold a mask; False is certain. The prefilter of ``contains_mask``."""
-    return _MASK_BYTES in body or b"\\u2039masked" in body
+    # A search for one byte comes first: it is many times faster, and nearly always the last.
+    return (_MASK_BYTES[:1] in body and _MASK_BYTES in body) or (b"\\" in body and b"\\u2039masked" in body)
 
 
 class Masker:
@@ -93,7 +94,7 @@ class Masker:
         return maybe_credential(body) or self._may_hold_known(body)
 
     def _may_hold_known(self, body: bytes) -> bool:
-        return any(needle in body for needle in self._needles)
+        return self._needles != () and any(needle in body for needle in self._needles)
 
     def fingerprint(self, value: str) -> str:
         """Ten hexadecimal digits that stand for ``value`` in this process, and tell nothing about it elsewhere."""

@@ -93,7 +93,9 @@ class Decision(msgspec.Struct, frozen=True):
 
 def decide(findings: tuple[Finding, ...], policy: str) -> Decision:
     """DENY over ASK over ALLOW. Notes travel along and decide nothing."""
-    worst = max((f.effect for f in findings), default=Effect.NOTE)
+    if not findings:
+        return Decision(None, (), policy)
+    worst = max(f.effect for f in findings)
     return Decision(None if worst is Effect.NOTE else worst, findings, policy)
 
 
@@ -176,6 +178,7 @@ class Context(msgspec.Struct, frozen=True):
     folders: tuple[str, ...]
     opened: Mapping[tuple[Side, str], Open]
     body: bytes  # our encoding of the message as it arrived
+    message: Message | None = None  # as it arrived; None once it is held, because no tree outlives its event
     nodes: int = 0
     owed: int = 0  # outcomes that could not be recorded yet
     cancelled: Collection[tuple[Side, str]] = ()  # ids whose late answers may still come

@@ -18,7 +18,7 @@ from doorward.relay import records, refusing, replies, routes
 from doorward.relay.commands import Answered, AskConsent, Command, Record, Send, Withdraw
 from doorward.relay.consent import make_ticket
 from doorward.relay.state import Held, State
-from doorward.wire.jsonrpc import Message, Notification, Request, Response, encode, encode_value, key_of
+from doorward.wire.jsonrpc import Message, Notification, Request, Response, encode_value, key_of
 
 CONTROL: Final = "ticket"
 MAX_HELD: Final = 16  # a person who is asked more at once is not asked, but worn out (threat `consent-bypass`)
@@ -37,7 +37,7 @@ def ask(state: State, message: Message, context: Context, decision: Decision) ->
         told = replies.no_person(records.reference(context.facts))
         unasked = Finding(CONTROL, Effect.DENY, why_not, peer=told)
         return refusing.refuse(state, message, context, decide((*decision.findings, unasked), context.policy.digest))
-    body = encode(message)
+    body = contexts.bytes_of(message, context)
     onward = state.onward(message, context)
     opened = _held_open(state, message, context, body)
     ticket = make_ticket(
@@ -49,7 +49,9 @@ def ask(state: State, message: Message, context: Context, decision: Decision) ->
         definitions=state.definitions.fingerprint_of(opened.subject) if opened.method == "tools/call" else "",
     )
     opened.ticket, opened.digest, opened.reference = ticket.id, ticket.action_digest, records.reference(context.facts)
-    state.held[ticket.id] = Held(ticket, opened, context, onward, context.now + _ALIVE_EVERY_US)
+    state.held[ticket.id] = Held(
+        ticket, opened, msgspec.structs.replace(context, message=None), onward, context.now + _ALIVE_EVERY_US
+    )
     record = state.describe(
         "ask", message, context, decision, body, "durable", ticket=ticket.id, reference=opened.reference
     )
@@ -170,7 +172,7 @@ def _not_released(
 def _told_otherwise(record: Record, opened: Open) -> Record:
     """``record``, and what whoever waits is told if it cannot be written."""
     executed = opened.state == "ANSWER_HELD"
-    body = replies.not_recorded(replies.id_of(opened.key), executed=executed)
+    body = replies.not_recorded(opened.key, executed=executed)
     return msgspec.structs.replace(record, otherwise=Send(opened.asker, opened.exchange, body))
 
 

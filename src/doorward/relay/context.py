@@ -6,7 +6,7 @@ from doorward.judge.vocabulary import Context, Facts, Open, SealedState, Side
 from doorward.protocol import stateless
 from doorward.relay import routes, seal
 from doorward.relay.state import State
-from doorward.wire.jsonrpc import Decoded, Message, Request, Response, key_of
+from doorward.wire.jsonrpc import Decoded, Message, Request, Response, encode, key_of
 
 
 def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Facts, now: int) -> Context:
@@ -27,6 +27,7 @@ def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Fac
         folders=state.settings.folders,
         opened=state.opened,
         body=frame.body,
+        message=message,
         nodes=frame.nodes,
         owed=len(state.owed),
         cancelled=state.cancelled,
@@ -34,6 +35,11 @@ def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Fac
         seal=_opened_seal(state, message, facts, now) if era == "modern" else None,
         masker=state.settings.pipeline.masker,
     )
+
+
+def bytes_of(message: Message, context: Context) -> bytes:
+    """What is sent of ``message``: the bytes that it was decoded to, unless a rewrite changed it."""
+    return context.body if message is context.message else encode(message)
 
 
 def of_link(state: State, facts: Facts, now: int, sender: Side = "client") -> Context:

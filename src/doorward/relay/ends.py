@@ -41,7 +41,7 @@ def unreadable(state: State, event: Unreadable, now: int) -> list[Command]:
         detail = {"rule": event.problem.rule, "begins": sample}
         record = records.note("refusal", context, decision, reference=reference, detail=detail)
         if _is_told(state, event):
-            unwritten = replies.not_recorded(_unread_id(state, event), executed=False)
+            unwritten = replies.not_recorded(_unread_key(state, event), executed=False)
             record = msgspec.structs.replace(record, otherwise=Send(event.sender, event.exchange, unwritten))
         commands.append(record)
     opened = _probably_answered(state, event)
@@ -66,6 +66,11 @@ def _unread_id(state: State, event: Unreadable) -> Id | None:
     if request_id is not None and (event.sender, key_of(request_id)) in state.opened:
         return None
     return request_id
+
+
+def _unread_key(state: State, event: Unreadable) -> str:
+    request_id = _unread_id(state, event)
+    return key_of(request_id) if request_id is not None else replies.NOBODY
 
 
 def _probably_answered(state: State, event: Unreadable) -> Open | None:
@@ -105,7 +110,7 @@ def _outcome(
     cause: str = "",
 ) -> Record:
     executed = opened.state in ("SENT", "ANSWER_HELD")
-    told = Send(opened.asker, opened.exchange, replies.not_recorded(replies.id_of(opened.key), executed=executed))
+    told = Send(opened.asker, opened.exchange, replies.not_recorded(opened.key, executed=executed))
     record = records.note(
         "outcome",
         context,
@@ -239,7 +244,7 @@ def _take_back_errand(state: State) -> list[Command]:
         if opened.ours or opened.state == "FETCHING":
             state.close(opened)
         if opened.state == "FETCHING":
-            body = replies.not_recorded(replies.id_of(opened.key), executed=False)
+            body = replies.not_recorded(opened.key, executed=False)
             commands.append(Send(opened.asker, opened.exchange, body))
     return commands
 

@@ -6,6 +6,7 @@ import msgspec
 
 from doorward.judge.vocabulary import Context, Decision, Open
 from doorward.protocol import actions, definitions, handshake, stateless
+from doorward.relay import context as contexts
 from doorward.relay import records, replies, routes
 from doorward.relay.commands import Command, End, Grade, Record, Send, Withdraw
 from doorward.relay.state import State
@@ -16,7 +17,7 @@ Actions = tuple[actions.Action, ...]
 
 def pass_request(state: State, message: Request, acts: Actions, context: Context, decision: Decision) -> list[Command]:
     """A request is recorded durably, takes its place in the table, and goes on."""
-    body = encode(message)
+    body = contexts.bytes_of(message, context)
     state.open(message, context, b"")  # only what is held must be kept
     declared = next((act for act in acts if isinstance(act, actions.DeclareCapabilities)), None)
     if message.method == "initialize" and declared is not None:
@@ -31,7 +32,7 @@ def pass_notification(
     state: State, message: Notification, acts: Actions, context: Context, decision: Decision
 ) -> list[Command]:
     """A notification is recorded and goes on; some of them change what is known of the link."""
-    body = encode(message)
+    body = contexts.bytes_of(message, context)
     (act,) = acts
     if isinstance(act, actions.Cancel):
         return _cancel(state, message, act, context, decision, body)
@@ -153,7 +154,7 @@ def pass_response(
     """An answer goes back to whoever asked. Doorward's own questions are answered to nobody else."""
     state.close(answered)
     _learn(state, acts, message, answered)
-    body = encode(message)
+    body = contexts.bytes_of(message, context)
     outcome = "error" if message.error is not None else "ok"
     grade: Grade = "durable" if answered.asker == "server" else "written"
     record: Record = state.describe("outcome", message, context, decision, body, grade, outcome=outcome)

@@ -15,7 +15,7 @@ from doorward.audit.entry import INLINE_BODY_BYTES, Entry, FindingRecord, Kind, 
 from doorward.content.redaction import Masker
 from doorward.judge.vocabulary import Context, Decision, Facts, Finding
 from doorward.protocol import stateless, versions
-from doorward.relay.commands import Grade, Record
+from doorward.relay.commands import Grade, Record, Send
 from doorward.wire.jsonrpc import Message, Notification, Response, decode_value, encode_value, key_of
 
 _LONGEST_NAME: Final = 1024
@@ -51,26 +51,30 @@ def describe(
     original: bytes,
     grade: Grade,
     masker: Masker,
-    outcome: str = "",
+    otherwise: Send | None = None,
     **more: Any,
 ) -> Record:
-    """The record of one message. ``original`` are the bytes that are committed to: those that would be sent."""
+    """The record of one message. ``original`` are the bytes that are committed to: those that would be sent;
+    ``otherwise`` is what leaves if it cannot be written.
+    """
     fields = _fields(message, context, decision, masker)
+    digest = hashlib.sha256(original)
     # One event may record several messages; whoever is shown the salt of one must not be able to guess another.
-    salt = fresh(context.facts, b"salt" + original)[:16]
-    fields.update(commitment=commit(salt, original), outcome=outcome)
-    fields.update(more)
+    salt = fresh(context.facts, b"salt" + digest.digest())[:16]
+    fields["commitment"] = commit(salt, original)
     body = b""
     if isinstance(message, Response) and message.result is not None and context.sender == "server":
-        fields.update(body_digest=hashlib.sha256(original).hexdigest(), body_size=len(original))
+        fields["body_digest"], fields["body_size"] = digest.hexdigest(), len(original)
     else:
         masked = mask_body(original, masker)
-        fields.update(body_digest=hashlib.sha256(masked).hexdigest(), body_size=len(masked))
+        fields["body_digest"] = (digest if masked is original else hashlib.sha256(masked)).hexdigest()
+        fields["body_size"] = len(masked)
         if len(masked) > INLINE_BODY_BYTES:
             body = masked if kind != "refusal" else b""  # or whoever is refused decides how the archive grows
         else:
             fields["body"] = masked.decode()
-    return Record(_entry(kind, fields, masker), grade, salt, body)
+    fields.update(more)
+    return Record(_entry(kind, fields, masker), grade, salt, body, otherwise)
 
 
 def note(
@@ -116,14 +120,16 @@ def _who(context: Context) -> dict[str, Any]:
 def _fields(message: Message, context: Context, decision: Decision | None, masker: Masker) -> dict[str, Any]:
     fields = _who(context)
     if decision is not None:
-        fields.update(decision=decision.word, findings=findings(decision.findings, masker))
+        fields["decision"], fields["findings"] = decision.word, findings(decision.findings, masker)
     if isinstance(message, Response):
         answered = context.answers
         fields["request"] = key_of(message.id) if message.id is not None else ""
         if answered is not None:
-            fields.update(method=answered.method, subject=answered.subject, duration_us=context.now - answered.at)
+            fields["method"], fields["subject"] = answered.method, answered.subject
+            fields["duration_us"] = context.now - answered.at
         return fields
-    fields.update(method=message.method, subject=subject_of(message), trace=_trace(message.params))
+    fields["method"], fields["subject"] = message.method, subject_of(message)
+    fields["trace"] = _trace(message.params)
     if not isinstance(message, Notification):
         fields["request"] = key_of(message.id)
     return fields
@@ -163,6 +169,8 @@ def _trace(params: dict[str, Any] | None) -> str:
 
 def findings(found: tuple[Finding, ...], masker: Masker | None) -> tuple[FindingRecord, ...]:
     """Findings as they are archived, their evidence masked."""
+    if not found:
+        return ()
     return tuple(
         FindingRecord(f.control, f.effect.name, _masked(f.reason, masker), _masked(f.evidence, masker)) for f in found
     )

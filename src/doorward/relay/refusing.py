@@ -6,10 +6,11 @@ import msgspec
 
 from doorward.judge.vocabulary import Context, Decision, Effect, Finding
 from doorward.protocol import handshake
+from doorward.relay import context as contexts
 from doorward.relay import records, replies
 from doorward.relay.commands import Command, Send
 from doorward.relay.state import State
-from doorward.wire.jsonrpc import Message, Notification, Request, Response, encode, key_of
+from doorward.wire.jsonrpc import Message, Notification, Request, Response, key_of
 
 
 def turn_away(state: State, message: Message, context: Context, finding: Finding) -> list[Command]:
@@ -26,7 +27,7 @@ def turn_away(state: State, message: Message, context: Context, finding: Finding
     if own:
         record = state.describe("refusal", message, context, decision, context.body, "written", reference=reference)
         if again:
-            unnamed = Send(context.sender, context.exchange, replies.not_recorded(None, executed=False))
+            unnamed = Send(context.sender, context.exchange, replies.not_recorded(replies.NOBODY, executed=False))
             record = msgspec.structs.replace(record, otherwise=unnamed)
         commands.append(record)
     if isinstance(message, Request):
@@ -42,7 +43,7 @@ def turn_away(state: State, message: Message, context: Context, finding: Finding
 def refuse(state: State, message: Message, context: Context, decision: Decision) -> list[Command]:
     """Judgment refused."""
     reference = records.reference(context.facts)
-    body = encode(message)
+    body = contexts.bytes_of(message, context)
     if isinstance(message, Response):
         return _refuse_answer(state, message, context, decision, body, reference)
     if isinstance(message, Notification):  # nobody is told, so a flood of them is counted like those at a gate

@@ -91,12 +91,24 @@ def expired(opened: Open, hold_seconds: int, reference: str) -> bytes:
     return answer(opened, peer)
 
 
-def not_recorded(request_id: Id | None, *, executed: bool) -> bytes:
-    """Fixed and free of content: the only answers that leave without a record."""
-    message = (
-        "done, but its outcome could not be recorded" if executed else "not done, because it could not be recorded"
-    )
-    return error(request_id, Peer(CAPACITY, message, {"executed": executed, "recorded": False}))
+def not_recorded(key: str, *, executed: bool) -> bytes:
+    """Fixed and free of content: the only answers that leave without a record. ``key`` is the id as JSON text, "null"
+    for none. Every record of a message has one of these beside it, so they are put together from pieces.
+    """
+    before, after = _EXECUTED if executed else _NOT_EXECUTED
+    return b"".join((before, key.encode(), after))
+
+
+def _pieces(message: str, *, executed: bool) -> tuple[bytes, bytes]:
+    whole = error(0, Peer(CAPACITY, message, {"executed": executed, "recorded": False}))
+    before, _, after = whole.partition(b'"id":0')
+    return before + b'"id":', after
+
+
+_EXECUTED: Final = _pieces("done, but its outcome could not be recorded", executed=True)
+_NOT_EXECUTED: Final = _pieces("not done, because it could not be recorded", executed=False)
+NOBODY: Final = "null"
+"""The id of an answer to a request whose own cannot be told, as JSON text."""
 
 
 def server_ended(opened: Open, reference: str) -> bytes:

@@ -136,20 +136,28 @@ class State:
         **more: Any,
     ) -> Record:
         """The record of a message, and what its asker is told if it cannot be written."""
-        record = records.describe(
-            kind, message, context, decision, original=body, grade=grade, masker=self.settings.pipeline.masker, **more
+        return records.describe(
+            kind,
+            message,
+            context,
+            decision,
+            original=body,
+            grade=grade,
+            masker=self.settings.pipeline.masker,
+            otherwise=_otherwise(message, context),
+            **more,
         )
-        return msgspec.structs.replace(record, otherwise=self._otherwise(message, context))
-
-    def _otherwise(self, message: Message, context: Context) -> Send | None:
-        if isinstance(message, Request):
-            return Send(context.sender, context.exchange, replies.not_recorded(message.id, executed=False))
-        asked = context.answers
-        if isinstance(message, Response) and asked is not None and not asked.ours:
-            return Send(asked.asker, asked.exchange, replies.not_recorded(replies.id_of(asked.key), executed=True))
-        return None
 
     def pay(self) -> list[Record]:
         """The outcomes owed, to be written before or with the next intent. They come back if that fails, too."""
         owed, self.owed = self.owed, []
         return owed
+
+
+def _otherwise(message: Message, context: Context) -> Send | None:
+    if isinstance(message, Request):
+        return Send(context.sender, context.exchange, replies.not_recorded(key_of(message.id), executed=False))
+    asked = context.answers
+    if isinstance(message, Response) and asked is not None and not asked.ours:
+        return Send(asked.asker, asked.exchange, replies.not_recorded(asked.key, executed=True))
+    return None

@@ -35,6 +35,17 @@ _PAIR_OR_LONE: Final = re.compile(
     rb"\\u([dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|\\u([dD][c-fC-F]..)"
 )
 _COUNT_FIRST_ABOVE: Final = 64 * 1024  # below this the delimiters cannot be many enough to matter before decoding
+_ORDERS: Final = frozenset(
+    {
+        ("jsonrpc", "id", "method", "params"),
+        ("jsonrpc", "id", "method"),
+        ("jsonrpc", "method", "params"),
+        ("jsonrpc", "method"),
+        ("jsonrpc", "id", "result"),
+        ("jsonrpc", "id", "error"),
+    }
+)
+"""The members of a message in the order in which we encode them."""
 _SMALL: Final = 4 * 1024
 _ASKING: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _ANSWERING: Final = frozenset({"jsonrpc", "id", "result", "error"})
@@ -88,8 +99,8 @@ Message = Request | Notification | Response
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """A message, our encoding of it (``body``), and how many values its tree has (an upper bound when ``body`` is
-    small enough for the bound not to matter).
+    """A message, our encoding of it (``body``: what ``encode`` makes of it), and how many values its tree has (an upper
+    bound when ``body`` is small enough for the bound not to matter).
     """
 
     message: Message
@@ -99,7 +110,7 @@ class Decoded(msgspec.Struct, frozen=True):
 
 def key_of(request_id: Id) -> str:
     """The id as JSON text: the one form in which ids are compared, so that ``1`` and ``"1"`` stay two."""
-    return _encode(request_id).decode()
+    return str(request_id) if type(request_id) is int else _encode(request_id).decode()
 
 
 def key_or_nothing(value: object) -> str:
@@ -184,7 +195,8 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
         nodes, keys = _walk(tree, limits)
     if ours != frame and _colons(frame) != (keys if keys >= 0 else _walk(tree, limits)[1]):
         raise _malformed("duplicate-member", "an object names one member twice", tree=tree, code=INVALID_REQUEST)
-    return Decoded(_message(tree), ours, nodes)
+    message = _message(tree)
+    return Decoded(message, ours if tuple(tree) in _ORDERS else encode(message), nodes)
 
 
 def count_values(body: bytes) -> int:
@@ -195,10 +207,10 @@ def count_values(body: bytes) -> int:
 
 def _bounds(frame: bytes, limits: FrameLimits) -> tuple[int, int]:
     """No fewer than the values, and than the lists and objects, in ``frame``, unless both are beyond the limits."""
+    if len(frame) < _SMALL and len(frame) < limits.max_nodes * 2:  # a value and what divides it from the next
+        return len(frame) // 2 + 1, frame.count(b"[") + frame.count(b"{")
     most = max(limits.max_nodes, limits.max_depth) + 1
     containers = _up_to(most, b"[", frame) + _up_to(most, b"{", frame)
-    if len(frame) < min(_SMALL, limits.max_nodes * 2):  # a value and what divides it from the next are two bytes
-        return len(frame) // 2 + 1, containers
     return _up_to(most, b",", frame) + containers + 1, containers
 
 

@@ -45,10 +45,9 @@ class ValidateArguments:
             )
         if work.exceeds(action.arguments, len(context.body)):
             return Finding(CONTROL, Effect.DENY, "the tool's schema makes too much work of these arguments")
-        error = next(iter(validator.iter_errors(action.arguments)), None)
-        if error is None:
+        if validator.is_valid(action.arguments):
             return None
-        return _finding(error)
+        return _finding(next(iter(validator.iter_errors(action.arguments))))
 
     def _validator(self, schema: bytes, *, always: bool) -> tuple[Any, Work]:
         found = self._compiled.get((schema, always))

@@ -16,7 +16,7 @@ CONTROL: Final = "masked-arguments"
 
 
 def refuse_masked_arguments(action: Action, context: Context) -> Finding | None:
-    if not isinstance(action, CallTool | GetPrompt) or not maybe_masked(context.body):
+    if not isinstance(action, (CallTool, GetPrompt)) or not maybe_masked(context.body):
         return None
     if not contains_mask(action.arguments):
         return None

@@ -44,6 +44,8 @@ def _is_list(context: Context) -> bool:
 
 def _info(holder: dict[str, Any], name: str, context: Context) -> Finding | None:
     limit = context.policy.values.sizes.info_bytes
+    if len(context.body) <= limit:  # no part of it can be larger
+        return None
     info = holder.get(name) or stateless.meta_of(holder).get(versions.META_PREFIX + name)
     if info is None:
         return None
