@@ -67,7 +67,7 @@ def quietest(target: Target, cell: Cell, seconds: float, *, realtime: bool) -> S
 
 def measure(targets: dict[str, Target], options: argparse.Namespace) -> Figures:
     """All rounds. The order of the targets is drawn anew for each cell of each round, from a fixed seed."""
-    order, figures = random.Random(options.seed), Figures()
+    order, figures = random.Random(options.seed), Figures()  # noqa: S311 (an order, not a secret)
     for round_ in range(options.rounds):
         for cell in cells():
             names = [name for name in targets if name in ERAS[cell.era]]
