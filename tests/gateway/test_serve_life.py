@@ -110,10 +110,13 @@ def test_a_new_policy_is_taken_over_and_no_session_is_dropped(house: Place, upst
     serve.wait_said("the old policy stays in force")
     assert serve.stderr.count("the new policy is refused") == 2
     assert session.call(3, "echo", text="x").code == -31002
-    house.write('[serve]\nlisten = "127.0.0.1:1"\n' + text + by_url(upstream.url, "another"))
+    house.write(
+        '[serve]\nlisten = "127.0.0.1:1"\n[sizes]\nheaders_bytes = 9000\n' + text + by_url(upstream.url, "another")
+    )
     serve.hang_up()
     serve.wait_said("servers.another changed: that takes effect")
     assert "serve.listen changed" in serve.stderr
+    assert "sizes.headers_bytes changed" in serve.stderr
     assert "result" in session.call(4, "echo", text="x").message
     assert session.end().status == 204
     assert list(events) == []

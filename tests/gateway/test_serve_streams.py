@@ -305,6 +305,21 @@ def test_a_cancelled_legacy_request_ends_at_both_sides_and_frees_its_place(serve
     session.end()
 
 
+def test_a_stream_that_its_server_keeps_open_after_a_cancellation_is_given_up(serve: Serve, upstream: Upstream) -> None:
+    kept = Held(upstream, "kept")
+    session = serve.session()
+    client = session.script(1, "kept")
+    visit = kept.visit
+    visit.stream()
+    session.ask(tells("notifications/cancelled", requestId=1))
+    assert client.answer().body == b""
+    assert not visit.was_left(0.2)  # a server may still say something
+    assert visit.was_left(), "a connection for each request that was ever cancelled"
+    visit.over = True
+    kept.release()
+    session.end()
+
+
 def _cancelled(upstream: Upstream) -> set[int]:
     return {visit.params["requestId"] for visit in upstream.asked("notifications/cancelled")}
 

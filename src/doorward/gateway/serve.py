@@ -337,6 +337,8 @@ class _Gateway:
 def _needs_restart(old: Policy, new: Policy) -> list[str]:
     """What a running gateway cannot take over: where it listens, and which servers there are."""
     found = ["serve.listen"] if old.serve.listen != new.serve.listen else []
+    carried = ("headers_bytes", "to_server_bytes")  # less than before is demanded at once of bodies, by the door
+    found += [f"sizes.{key}" for key in carried if getattr(old.sizes, key) != getattr(new.sizes, key)]
     for name in sorted(old.servers.keys() | new.servers.keys()):
         one, other = (policy.servers.get(name, ServerPolicy(name)) for policy in (old, new))
         keys = ("url", "command", "path", "transport", "read", "write", "env")
