@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.gateway.serving_badly import MODERN, Served, Upstream, Visit, encoded, request, serve, text_of
+from tests.gateway.serving_badly import LEGACY, MODERN, Served, Upstream, Visit, encoded, request, serve, text_of
 from tests.gateway.wrapping import World, crafted, wait_until
 
 MIB = 1 << 20
 BIG = "x" * (3 * MIB)
+HELLO = json.dumps(
+    request(0, "initialize", protocolVersion=LEGACY, capabilities={}, clientInfo={"name": "t", "version": "1"})
+).encode()
 
 
 @pytest.fixture
@@ -61,8 +64,7 @@ def test_clients_that_leave_before_their_session_began_leave_no_session_behind(w
     served = serve(world, *crafted("plain"), policy="[limits]\nsessions = 3\nchildren = 3\n")
     for _ in range(8):
         client = served.client()
-        info = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-        client.post(json.dumps(request(0, "initialize", **info)).encode())
+        client.post(HELLO)
         wait_until(lambda: served.process.descendants() != (), "its child to be there")
         client.reset()
         wait_until(lambda: not served.process.descendants(), "its child to be gone")
@@ -83,8 +85,7 @@ def test_a_client_that_leaves_while_a_server_thinks_about_initialize_ends_that_s
 
     upstream.other = think
     client = served.client()
-    info = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    client.post(json.dumps(request(0, "initialize", **info)).encode())
+    client.post(HELLO)
     assert asked.wait(30)
     client.reset()
     from doorward.audit.reader import last
@@ -102,7 +103,8 @@ def test_a_client_that_does_not_read_stops_no_other_stream_of_its_link(
 ) -> None:
     """Two calls on one link: one's answer is megabytes that nobody takes, the other's goes on."""
     stop = threading.Event()
-    note = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%b,"progress":%d,"message":"%b"}}'
+    note = b'{"jsonrpc":"2.0","method":"notifications/progress",'
+    note += b'"params":{"progressToken":%b,"progress":%d,"message":"%b"}}'
 
     def play(visit: Visit) -> None:
         visit.stream()
@@ -146,7 +148,7 @@ def test_last_event_ids_of_nobody_of_others_and_of_nonsense_replay_nothing(serve
         for number in ("0-0", *(f"{n}-0" for n in range(1, 30)), "-1-0", "1-99999", "9" * 39, "1-0-0", "%00", "²-0"):
             with served.client() as thief:
                 thief.session = second.session
-                thief.send(thief.head("GET", **{"Last_Event_ID": number}))
+                thief.send(thief.head("GET", Last_Event_ID=number))
                 status, _ = thief.read_head()
                 assert status == 200
                 thief.socket.settimeout(0.05)
