@@ -81,7 +81,8 @@ class Archive:
         self._due = False
         while self._given and not self._busy:
             group = self._take_group()
-            if not any(record.grade == "durable" for records, _ in group for record in records):
+            # What is no record fails where it is written, and is said there.
+            if not any(getattr(record, "grade", "durable") == "durable" for records, _ in group for record in records):
                 problems = self._write_at_once(group)
                 if problems is not None:
                     _tell(group, problems)
