@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from tests.gateway.serving_badly import LEGACY, MODERN, Served, Upstream, Visit, encoded, request, serve, text_of
@@ -65,16 +64,7 @@ def test_clients_that_leave_before_their_session_began_leave_no_session_behind(w
     served = serve(world, *crafted("plain"), policy="[limits]\nsessions = 3\nchildren = 3\n")
     for _ in range(8):
         client = served.client()
-<<<<<<< HEAD
-        info: dict[str, Any] = {
-            "protocolVersion": "2025-11-25",
-            "capabilities": {},
-            "clientInfo": {"name": "t", "version": "1"},
-        }
-        client.post(json.dumps(request(0, "initialize", **info)).encode())
-=======
         client.post(HELLO)
->>>>>>> badinput
         wait_until(lambda: served.process.descendants() != (), "its child to be there")
         client.reset()
         wait_until(lambda: not served.process.descendants(), "its child to be gone")
@@ -95,16 +85,7 @@ def test_a_client_that_leaves_while_a_server_thinks_about_initialize_ends_that_s
 
     upstream.other = think
     client = served.client()
-<<<<<<< HEAD
-    info: dict[str, Any] = {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "t", "version": "1"},
-    }
-    client.post(json.dumps(request(0, "initialize", **info)).encode())
-=======
     client.post(HELLO)
->>>>>>> badinput
     assert asked.wait(30)
     client.reset()
     from doorward.audit.reader import last
@@ -122,15 +103,8 @@ def test_a_client_that_does_not_read_stops_no_other_stream_of_its_link(
 ) -> None:
     """Two calls on one link: one's answer is megabytes that nobody takes, the other's goes on."""
     stop = threading.Event()
-<<<<<<< HEAD
-    note = (
-        b'{"jsonrpc":"2.0","method":"notifications/progress",'
-        b'"params":{"progressToken":%b,"progress":%d,"message":"%b"}}'
-    )
-=======
     note = b'{"jsonrpc":"2.0","method":"notifications/progress",'
     note += b'"params":{"progressToken":%b,"progress":%d,"message":"%b"}}'
->>>>>>> badinput
 
     def play(visit: Visit) -> None:
         visit.stream()
