@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -37,7 +37,7 @@ from doorward.judge.rewrites.result_masking import mask_results
 from doorward.judge.vocabulary import Context, Finding
 from doorward.protocol import actions
 from doorward.protocol.actions import Action
-from doorward.wire.jsonrpc import Message
+from doorward.wire.jsonrpc import Message, Notification, Request, Response
 
 Gate = Callable[[Message, Context], Finding | None]
 Rewrite = Callable[[Message, Context], tuple[Message, Finding | None]]
@@ -88,9 +88,19 @@ def build(masker: Masker) -> Pipeline:
     )
 
 
-_JUDGE_ONLY: Final[dict[Any, tuple[type, ...]]] = {
+_SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
+    require_envelope: (Request,),
+    require_known_method: (Request, Notification),
+    require_lifecycle: (Request, Notification),
+    require_intact_seal: (Request,),
+    require_written_outcomes: (Request,),
+    keep_asked_answers: (Request,),
+    narrow_capabilities: (Request, Response),
+    mask_logs: (Notification,),
+    mask_results: (Response,),
     require_recognised: (actions.Unrecognised,),
     require_known_version: (actions.DeclareServer,),
+    refuse_masked_arguments: (actions.CallTool, actions.GetPrompt),
     ValidateArguments: (actions.CallTool,),
     require_constraints: (actions.CallTool,),
     confine_paths: (actions.CallTool, actions.ReadResource, actions.Complete),
@@ -99,25 +109,27 @@ _JUDGE_ONLY: Final[dict[Any, tuple[type, ...]]] = {
     require_tool_consent: (actions.CallTool,),
     keep_log_floor: (actions.EmitLog,),
 }
-"""Checks that have nothing to say of any other action, so that they need not be asked. One that is not here is asked
-of everything."""
+"""Controls that have nothing to say of any other kind of message or action, so that they need not be asked. One that is
+not here is asked of everything."""
+
+Control = TypeVar("Control")
 
 
-class Judges:
-    """Which of ``checks`` are asked of an action, in their order."""
+class Asked(Generic[Control]):
+    """Which of ``controls`` are asked about a message or an action, in their order."""
 
-    def __init__(self, checks: tuple[Check, ...]) -> None:
-        self._checks = checks
-        self._of: dict[type, tuple[Check, ...]] = {}
+    def __init__(self, controls: tuple[Control, ...]) -> None:
+        self._controls = controls
+        self._about: dict[type, tuple[Control, ...]] = {}
 
-    def of(self, action: Action) -> tuple[Check, ...]:
-        kind = type(action)
-        found = self._of.get(kind)
+    def about(self, what: object) -> tuple[Control, ...]:
+        kind = type(what)
+        found = self._about.get(kind)
         if found is None:
-            found = self._of[kind] = tuple(check for check in self._checks if _judges(check, kind))
+            found = self._about[kind] = tuple(control for control in self._controls if _speaks_of(control, kind))
         return found
 
 
-def _judges(check: Check, kind: type) -> bool:
-    only = _JUDGE_ONLY.get(check if isinstance(check, FunctionType) else type(check))
+def _speaks_of(control: object, kind: type) -> bool:
+    only = _SPEAK_ONLY_OF.get(control if isinstance(control, FunctionType) else type(control))
     return only is None or kind in only

@@ -11,6 +11,8 @@ import functools
 import hashlib
 from typing import Any, Final
 
+import msgspec
+
 from doorward.audit.entry import INLINE_BODY_BYTES, Entry, FindingRecord, Kind, commit
 from doorward.content.redaction import Masker
 from doorward.judge.vocabulary import Context, Decision, Facts, Finding
@@ -57,24 +59,55 @@ def describe(
     """The record of one message. ``original`` are the bytes that are committed to: those that would be sent;
     ``otherwise`` is what leaves if it cannot be written.
     """
-    fields = _fields(message, context, decision, masker)
     digest = hashlib.sha256(original)
     # One event may record several messages; whoever is shown the salt of one must not be able to guess another.
     salt = fresh(context.facts, b"salt" + digest.digest())[:16]
-    fields["commitment"] = commit(salt, original)
-    body = b""
+    inline, body = "", b""
     if isinstance(message, Response) and message.result is not None and context.sender == "server":
-        fields["body_digest"], fields["body_size"] = digest.hexdigest(), len(original)
+        masked = original  # only its digest is kept, and what the client got was masked by a rewrite
     else:
         masked = mask_body(original, masker)
-        fields["body_digest"] = (digest if masked is original else hashlib.sha256(masked)).hexdigest()
-        fields["body_size"] = len(masked)
-        if len(masked) > INLINE_BODY_BYTES:
-            body = masked if kind != "refusal" else b""  # or whoever is refused decides how the archive grows
-        else:
-            fields["body"] = masked.decode()
-    fields.update(more)
-    return Record(_entry(kind, fields, masker), grade, salt, body, otherwise)
+        if len(masked) <= INLINE_BODY_BYTES:
+            inline = masked.decode()
+        elif kind != "refusal":  # or whoever is refused decides how the archive grows
+            body = masked
+    method, subject, request, trace, since = _about(message, context)
+    entry = Entry(
+        kind=kind,
+        at=context.now,
+        link=context.link.id,
+        exchange=context.exchange,
+        principal=context.facts.principal.id,
+        server=identity_line(context),
+        sender=context.sender,
+        method=named(method, masker),
+        subject=named(subject, masker),
+        request=named(request, masker),
+        trace=named(trace, masker),
+        decision=decision.word if decision is not None else "",
+        findings=findings(decision.findings, masker) if decision is not None else (),
+        policy=context.policy.digest,
+        body=inline,
+        body_digest=(digest if masked is original else hashlib.sha256(masked)).hexdigest(),
+        body_size=len(masked),
+        commitment=commit(salt, original),
+        duration_us=context.now - since,
+    )
+    if more:
+        entry = msgspec.structs.replace(entry, **_masked_words(more, masker))
+    return Record(entry, grade, salt, body, otherwise)
+
+
+def _about(message: Message, context: Context) -> tuple[str, str, str, str, int]:
+    """The method, the subject, the id and the trace that a record names, and since when its request was open."""
+    if not isinstance(message, Response):
+        request = "" if isinstance(message, Notification) else key_of(message.id)
+        return message.method, subject_of(message), request, _trace(message.params), context.now
+    request = key_of(message.id) if message.id is not None else ""
+    answered = context.answers
+    if answered is None:
+        return "", "", request, "", context.now
+    return answered.method, answered.subject, request, "", answered.at
 
 
 def note(
@@ -85,16 +118,16 @@ def note(
     if decision is not None:
         fields.update(decision=decision.word, findings=findings(decision.findings, context.masker))
     fields.update(more)
-    return Record(_entry(kind, fields, context.masker), grade)
+    return Record(Entry(kind=kind, **_masked_words(fields, context.masker)), grade)
 
 
-def _entry(kind: Kind, fields: dict[str, Any], masker: Masker | None) -> Entry:
-    """The entry, with a peer's own words in it masked wherever they came from."""
+def _masked_words(fields: dict[str, Any], masker: Masker | None) -> dict[str, Any]:
+    """``fields`` of an entry, with a peer's own words in it masked wherever they came from."""
     if masker is not None:
         for name in _PEERS_WORDS:
             if fields.get(name):
                 fields[name] = named(fields[name], masker)
-    return Entry(kind=kind, **fields)
+    return fields
 
 
 def mask_body(body: bytes, masker: Masker) -> bytes:
@@ -115,24 +148,6 @@ def _who(context: Context) -> dict[str, Any]:
         "sender": context.sender,
         "policy": context.policy.digest,
     }
-
-
-def _fields(message: Message, context: Context, decision: Decision | None, masker: Masker) -> dict[str, Any]:
-    fields = _who(context)
-    if decision is not None:
-        fields["decision"], fields["findings"] = decision.word, findings(decision.findings, masker)
-    if isinstance(message, Response):
-        answered = context.answers
-        fields["request"] = key_of(message.id) if message.id is not None else ""
-        if answered is not None:
-            fields["method"], fields["subject"] = answered.method, answered.subject
-            fields["duration_us"] = context.now - answered.at
-        return fields
-    fields["method"], fields["subject"] = message.method, subject_of(message)
-    fields["trace"] = _trace(message.params)
-    if not isinstance(message, Notification):
-        fields["request"] = key_of(message.id)
-    return fields
 
 
 def named(text: str, masker: Masker) -> str:

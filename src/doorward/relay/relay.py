@@ -39,7 +39,7 @@ from doorward.relay.commands import (
     Undelivered,
     Unreadable,
 )
-from doorward.relay.pipeline import Judges
+from doorward.relay.pipeline import Asked
 from doorward.relay.questions import questions
 from doorward.relay.state import Settings, State
 from doorward.wire.jsonrpc import Decoded, Message, Notification, Request, Response
@@ -50,7 +50,9 @@ class Relay:
 
     def __init__(self, settings: Settings) -> None:
         self.state = State(settings)
-        self._judges = Judges(settings.pipeline.checks)
+        self._gates = Asked(settings.pipeline.gates)
+        self._rewrites = Asked(settings.pipeline.rewrites)
+        self._checks = Asked(settings.pipeline.checks)
 
     def start(self, facts: Facts, now: int) -> list[Command]:
         """The link begins: its first record names who and what."""
@@ -135,7 +137,7 @@ class Relay:
         return self._enact(rewritten, acts, context, decision)  # 7 enact
 
     def _admit(self, message: Message, context: Context) -> Finding | None:
-        for gate in self.state.settings.pipeline.gates:
+        for gate in self._gates.about(message):
             try:
                 finding = gate(message, context)
             except Exception as crash:  # noqa: BLE001 - a crash refuses
@@ -146,7 +148,7 @@ class Relay:
 
     def _rewrite(self, message: Message, context: Context) -> tuple[Message, list[Finding]]:
         notes: list[Finding] = []
-        for rewrite in self.state.settings.pipeline.rewrites:
+        for rewrite in self._rewrites.about(message):
             try:
                 message, noted = rewrite(message, context)
             except Exception as crash:  # noqa: BLE001 - a crash refuses
@@ -189,7 +191,7 @@ class Relay:
     def _check(self, acts: tuple[actions.Action, ...], context: Context) -> list[Finding]:
         findings: list[Finding] = []
         for act in acts:
-            for check in self._judges.of(act):
+            for check in self._checks.about(act):
                 try:
                     finding = check(act, context)
                 except Exception as crash:  # noqa: BLE001 - a crash refuses
