@@ -45,6 +45,11 @@ def test_the_bytes_do_not_depend_on_the_order_in_which_details_were_given() -> N
     assert encode(one) == encode(other) == b'{"kind":"notice","at":1,"link":"l","detail":{"a":"1","b":"2"}}'
 
 
+@given(ENTRIES, st.integers(0, 2**40))
+def test_an_index_that_is_given_takes_the_place_of_the_entrys_own(entry: Entry, index: int) -> None:
+    assert encode(entry, index) == encode(msgspec.structs.replace(entry, index=index))
+
+
 def test_a_kind_that_does_not_exist_is_not_encoded() -> None:
     with pytest.raises(ValueError, match="rumour"):
         encode(Entry(kind="rumour", at=1, link="l"))  # type: ignore[arg-type]

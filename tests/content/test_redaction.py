@@ -20,6 +20,8 @@ from doorward.content.quick import by_automaton, by_patterns
 from doorward.content.redaction import MASK, Hit, Masker, contains_mask, maybe_masked
 
 MASKER = Masker(b"a key of one process")
+ENGINES = (by_patterns, by_automaton)
+"""The two quick looks: which of them the masker takes depends on what is loaded."""
 ALNUM = string.ascii_letters + string.digits
 URLSAFE = ALNUM + "-_"
 
@@ -118,6 +120,9 @@ def test_no_credential_of_a_known_shape_survives_in_any_context(secret: str, con
     assert hits
     for line in secret.splitlines():
         assert line not in masked or "PRIVATE KEY" in line
+    for look in ENGINES:
+        assert look(text.encode(), names=False)
+        assert look(msgspec.json.encode({"text": text}), names=False)
 
 
 @pytest.mark.parametrize("kind", sorted(SHAPES))
@@ -133,9 +138,13 @@ def test_each_shape_is_named_by_its_kind(kind: str) -> None:
 
 @given(NAMES, VALUES, st.sampled_from(sorted(IN_PAIR)))
 def test_no_value_under_a_sensitive_name_survives_in_any_notation(name: str, value: str, notation: str) -> None:
-    masked, hits = MASKER.mask_text(IN_PAIR[notation](name, value))
+    text = IN_PAIR[notation](name, value)
+    masked, hits = MASKER.mask_text(text)
     assert value not in masked
     assert hits
+    for look in ENGINES:
+        assert look(text.encode(), names=True)
+        assert look(msgspec.json.encode({"text": text}), names=True)
 
 
 @given(
@@ -305,9 +314,6 @@ def test_masking_a_tree_twice_changes_nothing_and_its_input_stays(tree: Any) -> 
     assert msgspec.json.encode(tree) == before
     assert (once is tree) == (not hits)
     assert MASKER.mask_tree(once) == (once, ())
-
-
-ENGINES = (by_patterns, by_automaton)
 
 
 @given(MESSY, st.sampled_from(["", " ", "ß", "東京", "\U0001f642", "x" * 20]))

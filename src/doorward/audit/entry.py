@@ -111,15 +111,21 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODER = msgspec.json.Decoder(Entry)
 
 
-def encode(entry: Entry) -> bytes:
+def encode(entry: Entry, index: int | None = None) -> bytes:
     """The bytes of an entry: compact JSON, fields in the order of ``Entry``, defaults left out, ``detail`` sorted.
+    ``index``, if given, takes the place of the entry's own.
 
     ``ValueError``: the kind is none of ``KINDS``, or a text is not Unicode (a lone surrogate). ``TypeError``: a value
     that JSON cannot hold.
     """
     if entry.kind not in KINDS:
         raise ValueError(f"no such kind of entry: {entry.kind!r}")
-    return _ENCODER.encode(entry)
+    if index is None:
+        return _ENCODER.encode(entry)
+    if entry.index:
+        return _ENCODER.encode(msgspec.structs.replace(entry, index=index))
+    leaf = _ENCODER.encode(entry)
+    return b'{"index":%d,%b' % (index, leaf[1:]) if index else leaf  # the first field, and it cannot be the only one
 
 
 def decode(leaf: bytes) -> Entry:
@@ -139,7 +145,9 @@ def commit(salt: bytes, original: bytes) -> str:
     """
     if not SALT_BYTES <= len(salt) <= _LONGEST_SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} to 255 bytes, not {len(salt)}")
-    return hashlib.sha256(b"".join((_COMMITMENT_DOMAIN, bytes((len(salt),)), salt, original))).hexdigest()
+    hashed = hashlib.sha256(b"%b%c%b" % (_COMMITMENT_DOMAIN, len(salt), salt))
+    hashed.update(original)
+    return hashed.hexdigest()
 
 
 def open_commitment(commitment: str, salt: bytes, original: bytes) -> bool:

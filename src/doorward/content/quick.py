@@ -169,7 +169,7 @@ def _names() -> list[str]:
         rf"{_one_of('pwd jwt otp')}{tail}",
         rf"(?:{passes}|{secrets}|{strings}){tail}",
         rf"[A-Za-z0-9_ \-]{_any_case('key')}[sS]?{tail}",
-        rf"--[0-9A-Za-z_](?:-?[0-9A-Za-z_]){{0,40}}?{_one_of(_OPTIONS)}",
+        rf"--(?:[0-9A-Za-z_](?:-?[0-9A-Za-z_]){{0,40}}?-?)?{_one_of(_OPTIONS)}",
     ]
 
 

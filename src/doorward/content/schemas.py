@@ -54,21 +54,25 @@ class Work(msgspec.Struct, frozen=True):
 
     def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
         """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
-        total, level, depth = 0, [value], 0
-        while level and depth < len(self.steps):
-            total += self.steps[depth] * len(level) + self.searches[depth] * (size_bytes // _BYTES_PER_STEP)
+        total, level = 0, [value]
+        for steps, searches in zip(self.steps, self.searches, strict=True):
+            total += steps * len(level) + searches * (size_bytes // _BYTES_PER_STEP)
             if total > limit:
                 return True
-            level = [child for item in level for child in _inside(item)]
-            depth += 1
+            level = _inside(level)
+            if not level:
+                break
         return False
 
 
-def _inside(value: object) -> Iterator[object]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
+def _inside(level: list[object]) -> list[object]:
+    below: list[object] = []
+    for value in level:
+        if isinstance(value, dict):
+            below.extend(value.values())
+        elif isinstance(value, list):
+            below.extend(value)
+    return below
 
 
 def measure(schema: Schema) -> Work:

@@ -107,6 +107,9 @@ class StandingApproval(msgspec.Struct, frozen=True):
         return capability in self.asks and now < self.until_us
 
 
+_NOTHING_SAID: Final = ToolPolicy()
+
+
 class ServerPolicy(msgspec.Struct, frozen=True):
     """What the operator says of one server.
 
@@ -142,7 +145,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
 
     def tool(self, name: str) -> ToolPolicy:
         """What is said of the tool ``name``, exactly; nothing, if nothing is."""
-        return self.tools.get(name) or ToolPolicy()
+        return self.tools.get(name) or _NOTHING_SAID
 
 
 class ServeSettings(msgspec.Struct, frozen=True):

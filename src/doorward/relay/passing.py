@@ -19,9 +19,10 @@ def pass_request(state: State, message: Request, acts: Actions, context: Context
     """A request is recorded durably, takes its place in the table, and goes on."""
     body = contexts.bytes_of(message, context)
     state.open(message, context, b"")  # only what is held must be kept
-    declared = next((act for act in acts if isinstance(act, actions.DeclareCapabilities)), None)
-    if message.method == "initialize" and declared is not None:
-        state.link = handshake.asked(state.link, declared.version, declared.capabilities, declared.info)
+    if message.method == "initialize":
+        for act in acts:
+            if isinstance(act, actions.DeclareCapabilities):
+                state.link = handshake.asked(state.link, act.version, act.capabilities, act.info)
     elif context.era == "modern" and context.sender == "client" and message.method != "server/discover":
         state.link = stateless.settle(state.link)
     record = state.describe("intent", message, context, decision, body, "durable")
@@ -133,6 +134,8 @@ def _progress(
 
 def end_progress(state: State, opened: Open, context: Context) -> list[Command]:
     """The closing entry of a run of progress, when its request ends."""
+    if not opened.progress:
+        return []
     return [
         records.note(
             "run",
@@ -144,7 +147,6 @@ def end_progress(state: State, opened: Open, context: Context) -> list[Command]:
             sender="server",
         )
         for _, run in state.progress.closed(context.now, opened.progress)
-        if opened.progress
     ]
 
 

@@ -44,7 +44,7 @@ def identity_line(context: Context) -> str:
     return f"{server.name} ({server.kind}, {server.fingerprint[:16]})"
 
 
-def describe(
+def describe(  # noqa: PLR0913 - everything that a record says, given once
     kind: Kind,
     message: Message,
     context: Context,
@@ -53,6 +53,7 @@ def describe(
     original: bytes,
     grade: Grade,
     masker: Masker,
+    outcome: str = "",
     otherwise: Send | None = None,
     **more: Any,
 ) -> Record:
@@ -91,6 +92,7 @@ def describe(
         body_digest=(digest if masked is original else hashlib.sha256(masked)).hexdigest(),
         body_size=len(masked),
         commitment=commit(salt, original),
+        outcome=outcome,
         duration_us=context.now - since,
     )
     if more:

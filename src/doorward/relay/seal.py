@@ -24,13 +24,14 @@ from doorward.wire.jsonrpc import encode_value
 
 _PREFIX: Final = "doorward1."
 _DOMAIN: Final = b"doorward sealed requestState v1\0"
-_NOT_BOUND: Final = ("requestState", "inputResponses", "_meta")
+_NOT_BOUND: Final = frozenset({"requestState", "inputResponses", "_meta"})
+_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 def params_digest(params: dict[str, Any] | None) -> str:
     """SHA-256 over what must stay the same in a retry: everything but the state, the answers and ``_meta``."""
     bound = {key: value for key, value in (params or {}).items() if key not in _NOT_BOUND}
-    return hashlib.sha256(b"doorward params v1\0" + msgspec.json.encode(bound, order="sorted")).hexdigest()
+    return hashlib.sha256(b"doorward params v1\0" + _sorted(bound)).hexdigest()
 
 
 def ask_digest(request: object) -> str:

@@ -188,8 +188,12 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
         nodes = count_values(frame)
         if nodes > limits.max_nodes:
             raise _malformed("frame-nodes", f"about {nodes} values in one message, at most {limits.max_nodes}")
-    tree = _parse(frame)
-    ours = _encode_back(tree)
+    try:
+        tree = _decode(frame)
+        ours = _encode(tree)
+    except (ValueError, OverflowError, RecursionError):
+        tree = _parse(frame)  # which says what is wrong
+        ours = _encode_back(tree)
     keys = -1
     if nodes > limits.max_nodes or containers > limits.max_depth:
         nodes, keys = _walk(tree, limits)

@@ -301,7 +301,7 @@ def _row(item: Item, index: int, not_before: int) -> _Row:
     try:
         if not body and len(entry.body) * 4 > INLINE_BODY_BYTES:  # a character has at most four bytes
             body = entry.body.encode() if len(entry.body.encode()) > INLINE_BODY_BYTES else b""
-        changes: dict[str, object] = {"index": index}
+        changes: dict[str, object] = {}
         if body:
             digest = hashlib.sha256(body).hexdigest()
             if entry.body_digest not in ("", digest) or entry.body_size not in (0, len(body)):
@@ -313,8 +313,9 @@ def _row(item: Item, index: int, not_before: int) -> _Row:
             raise ValueError("a commitment without its salt can never be opened")
         if entry.at < not_before:
             changes.update(at=not_before, detail={**entry.detail, "observed": str(entry.at)})
-        entry = msgspec.structs.replace(entry, **changes)
-        leaf = encode(entry)
+        if changes:
+            entry = msgspec.structs.replace(entry, **changes)
+        leaf = encode(entry, index)
     except (ValueError, OverflowError, TypeError) as error:
         raise StorageError(f"an entry cannot be recorded: {error}") from error
     hashed = leaf_hash(leaf)

@@ -25,10 +25,11 @@ def require_solicited(message: Message, context: Context) -> Finding | None:
 
 
 def _fresh_id(message: Request, context: Context) -> Finding | None:
-    if (context.sender, key_of(message.id)) in context.opened:
-        return _deny("its id is already in flight", key_of(message.id)[:80])
-    if (context.sender, key_of(message.id)) in context.cancelled:
-        return _deny("its id was cancelled, and the answer to that may still come", key_of(message.id)[:80])
+    key = key_of(message.id)
+    if (context.sender, key) in context.opened:
+        return _deny("its id is already in flight", key[:80])
+    if (context.sender, key) in context.cancelled:
+        return _deny("its id was cancelled, and the answer to that may still come", key[:80])
     if len(context.opened) >= MAX_OPEN:
         return _deny(
             "too many requests in flight",
