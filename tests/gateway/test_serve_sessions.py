@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 from tests.gateway.foreign import OTHER
 from tests.gateway.scripted_upstream import Upstream, Visit
-from tests.gateway.serving import Place, Serve, as_other_user, by_command, by_url, initialize, modern, place, request
+from tests.gateway.serving import (
+    Place,
+    Serve,
+    Session,
+    as_other_user,
+    by_command,
+    by_url,
+    initialize,
+    modern,
+    place,
+    request,
+)
 from tests.gateway.test_serve_modern import BOTH, CHILD
 from tests.gateway.test_serve_streams import Held
 from tests.gateway.wrapping import wait_gone, wait_until
@@ -178,8 +189,16 @@ def test_a_scheme_that_is_none_of_mcps_is_refused_by_name(house: Place, scheme: 
 # -- how many ----------------------------------------------------------------------------------------------------------
 
 
+def in_use(serve: Serve, path: str = "/web/mcp") -> Session:
+    """A session that somebody listens to: one that is idle would give way."""
+    session = serve.session(path)
+    _, events = session.listen()
+    next(events)
+    return session
+
+
 def test_sessions_of_one_principal_are_counted_over_all_servers(serve: Serve) -> None:
-    sessions = [serve.session(), serve.session(), serve.session(), serve.session(CHILD)]
+    sessions = [in_use(serve), in_use(serve), in_use(serve), in_use(serve, CHILD)]
     full = serve.ask("POST", {}, initialize(id=5))
     assert (full.status, full.code, full.message["id"], full.headers["retry-after"]) == (429, -31003, 5, "1")
     serve.wait_for_finding("principal-limits", "4 sessions are in use")
@@ -191,7 +210,7 @@ def test_sessions_of_one_principal_are_counted_over_all_servers(serve: Serve) ->
 
 def test_children_of_one_principal_are_counted_over_all_servers_and_end_with_their_session(house: Place) -> None:
     serve = house.serve(by_command(BOTH) + by_command(BOTH, "more") + PLENTY)
-    sessions = [serve.session(path) for path in (CHILD, "/more/mcp", CHILD)]
+    sessions = [in_use(serve, path) for path in (CHILD, "/more/mcp", CHILD)]
     full = serve.ask("POST", {}, initialize(id=5), "/more/mcp")
     assert (full.status, full.code) == (429, -31003), full
     serve.wait_for_finding("principal-limits", "3 child processes")
