@@ -57,7 +57,7 @@ def test_notifications_to_a_server_that_does_not_take_them_are_refused_and_not_p
         taken.set()
     assert statuses[-1] == 503, len(statuses)
     assert served.measure() - before < 700 * MIB, (served.measure() - before) / MIB
-    served.found("in-flight", "does not take")
+    served.found("in-flight", "not taken yet")
 
 
 def test_clients_that_leave_before_their_session_began_leave_no_session_behind(world: World) -> None:
