@@ -40,7 +40,9 @@ def _is_worth_it(body: bytes) -> bool:
 
 # --- with re ---------------------------------------------------------------------------------------------------------
 
-_TAIL = rb"(?:[_-]?(?:value|string|text|plaintext|pem|base64|b64|data|raw))?[_-]?\d{0,2}[\\\"'`\]\s]{0,8}[:=>]"
+_TAIL = (
+    rb"(?:[_-]?(?:value|string|text|plaintext|pem|base64|b64|data|raw))?[_-]?\d{0,2}[\\\"'`\]\s]{0,8}(?:\\[nt])?[:=>]"
+)
 
 
 def _by_letter(*patterns: bytes) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
@@ -51,15 +53,17 @@ def _by_letter(*patterns: bytes) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
 
 
 _NAMES_IN_LOWERED = _by_letter(
-    rb"z(?<=authoriz)ation[\\\"'`\]\s]{0,8}[:=>]",
+    rb"z(?<=authoriz)ation" + _TAIL,
     rb"k(?:en(?<=token)(?<!progresstoken)|ey(?<=[a-z0-9_ \-]key)s?|ie(?<=cookie)s?)" + _TAIL,
     rb"w(?:(?<=passw)(?:or)?ds?|(?<=pw)d|(?<=jw)t)" + _TAIL,
     rb"p(?:ass(?:phrases?)?|(?<=otp))" + _TAIL,
+    rb"b(?:earer)" + _TAIL,
     rb"c(?:(?<=sec)rets?|red(?:ential)?s?|(?<=passc)odes?|onnection[_ -]?strings?)" + _TAIL,
     rb"-(?<=--)(?=\w)(?:\w|-(?!-)){0,40}?(?:pass|token|secret|key|cred|pwd|jwt|cookie|otp|bearer|auth|connection)",
 )
 _SHAPES_IN_LOWERED = _by_letter(
-    rb"b(?:earer[\\\"'\s:=>]{1,8}[a-z0-9._~+/-]|asic(?:\\[nrtf]|\\u00[01][0-9a-f]|[^!-~]){1,16}[a-z0-9+/]{4})"
+    rb"b(?:earer(?:\\[nrtf]|\\u00[01][0-9a-f]|[^!-~]|[\\\"':=>]){1,16}[a-z0-9._~+/-]|"
+    rb"asic(?:\\[nrtf]|\\u00[01][0-9a-f]|[^!-~]){1,16}[a-z0-9+/]{4})"
 )
 _SHAPES_AS_IS = _by_letter(
     rb"J(?<=eyJ)[A-Za-z0-9_-]{8,}+\.",
@@ -160,13 +164,13 @@ def _one_of(words: str) -> str:
 
 
 def _names() -> list[str]:
-    tail = rf"(?:[_-]?{_one_of(_KIND_WORDS)})?[_-]?[0-9]{{0,2}}[\\\"'`\] \t\n\r\x0b\x0c]{{0,8}}[:=>]"
+    tail = rf"(?:[_-]?{_one_of(_KIND_WORDS)})?[_-]?[0-9]{{0,2}}[\\\"'`\] \t\n\r\x0b\x0c]{{0,8}}(?:\\[nt])?[:=>]"
     passes = f"{_any_case('pass')}(?:[wW](?:[oO][rR])?[dD][sS]?|{_any_case('phrase')}[sS]?|{_any_case('code')}[sS]?)?"
     secrets = rf"{_any_case('secret')}[sS]?|{_any_case('cred')}(?:{_any_case('ential')})?[sS]?"
     strings = rf"{_any_case('connection')}[_ \-]?{_any_case('string')}[sS]?"
     return [
         rf"(?:{_any_case('cookie')}[sS]?|{_one_of('token authorization')}){tail}",
-        rf"{_one_of('pwd jwt otp')}{tail}",
+        rf"{_one_of('pwd jwt otp bearer')}{tail}",
         rf"(?:{passes}|{secrets}|{strings}){tail}",
         rf"[A-Za-z0-9_ \-]{_any_case('key')}[sS]?{tail}",
         rf"--(?:[0-9A-Za-z_](?:-?[0-9A-Za-z_]){{0,40}}?-?)?{_one_of(_OPTIONS)}",
@@ -177,7 +181,7 @@ def _shapes() -> list[str]:
     """All shapes, a little wider: they are looked for in encoded messages as well, by an engine without look-around."""
     blank = r"(?:\\[nrtf]|\\u00[01][0-9a-f]|[^!-~])"
     spaced = [
-        rf"{_any_case('bearer')}[\\\"' \t\n\r\x0b\x0c:=>]{{1,8}}[A-Za-z0-9._~+/\-]",
+        rf"{_any_case('bearer')}(?:{blank}|[\\\"':=>]){{1,16}}[A-Za-z0-9._~+/\-]",
         rf"{_any_case('basic')}{blank}{{1,16}}[A-Za-z0-9+/]{{4}}",
     ]
     patterns = sorted(_wider(shape.pattern) for shape in SHAPES if shape.kind not in ("bearer", "basic-auth"))

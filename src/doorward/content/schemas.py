@@ -54,6 +54,9 @@ class Work(msgspec.Struct, frozen=True):
 
     def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
         """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
+        # A value takes a byte at least, so nearly all calls are small enough whatever stands where.
+        if max(self.steps) * size_bytes + sum(self.searches) * (size_bytes // _BYTES_PER_STEP) <= limit:
+            return False
         total, level = 0, [value]
         for steps, searches in zip(self.steps, self.searches, strict=True):
             total += steps * len(level) + searches * (size_bytes // _BYTES_PER_STEP)
