@@ -142,7 +142,8 @@ class Child:
 
     def _finish(self) -> None:
         self.ended = True
-        os.waitpid(self.supervisor, 0)
+        with contextlib.suppress(ChildProcessError):  # whoever follows `control` and `kill_tree` may both see the end
+            os.waitpid(self.supervisor, 0)
         _supervisors.discard(self.supervisor)
         if self.status is None:
             # No last report: the supervisor was killed, and the server with it.
