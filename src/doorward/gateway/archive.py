@@ -26,6 +26,9 @@ CHECKPOINT_EVERY_S = 1.0
 MAX_GROUP = 256
 """Units in one transaction: enough that a sync costs each of them little, few enough that the last waits little."""
 
+MAX_GROUP_BYTES = 4 << 20
+"""What the bodies of one transaction may take together; one unit may have more."""
+
 Done = Callable[[StorageError | None], object]
 Group = list[tuple["Sequence[Record]", Done]]
 Work = tuple[Group, asyncio.AbstractEventLoop | None]
@@ -91,7 +94,14 @@ class Archive:
             self._work.put((group, asyncio.get_running_loop()))
 
     def _take_group(self) -> Group:
-        group, self._given = self._given[:MAX_GROUP], self._given[MAX_GROUP:]
+        size = 0
+        for taken, (records, _) in enumerate(self._given[:MAX_GROUP]):
+            size += sum(map(_size, records))
+            if taken and size > MAX_GROUP_BYTES:
+                break
+        else:
+            taken = MAX_GROUP
+        group, self._given = self._given[:taken], self._given[taken:]
         return group
 
     def _write_at_once(self, group: Group) -> list[StorageError | None] | None:
@@ -204,6 +214,13 @@ class Archive:
         if not self._unsigned:
             self._unsigned, self._due_at = True, self._clock() / 1e6 + CHECKPOINT_EVERY_S
         return None
+
+
+def _size(record: Record) -> int:
+    try:
+        return len(record.body) + len(record.entry.body)
+    except AttributeError:  # no record; it fails where it is written
+        return 0
 
 
 def _tell(group: Group, problems: list[StorageError | None]) -> None:
