@@ -21,10 +21,13 @@ import argparse
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from doorward.errors import UsageError
 from doorward.policy.home import home
+
+if TYPE_CHECKING:
+    from doorward.gateway.command_use import Places
 
 # A socket's path has 108 bytes on Linux (unix(7)), one of them the final NUL; names in the directory get 40 of them.
 _SOCKET_PATH_BYTES: Final = 107
@@ -93,6 +96,15 @@ def runtime_directory(state: Path) -> Path:
 def runtime_directories(state: Path) -> tuple[Path, ...]:
     """Every directory that another process with the same ``state`` may have chosen and that is there."""
     return tuple(path for path in _runtime_paths(state) if _is_own(path))
+
+
+def of_gateway(args: argparse.Namespace) -> Places:
+    """All of them, for a verb that runs a gateway."""
+    from doorward.gateway.command_use import Places
+
+    state, path, lock = state_directory(args), policy_path(args), lock_path(args)
+    config = path.parent if path is not None else lock.parent
+    return Places(state, runtime_directory(state), lock, config, policy_folders())
 
 
 def _state_path(args: argparse.Namespace) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places
@@ -67,18 +66,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     from doorward.gateway import serve
-    from doorward.gateway.command_use import Places
     from doorward.policy.addresses import host_problem
     from doorward.policy.load import load
 
     for host in args.allowed_host:
         if problem := host_problem(host):
             raise UsageError(f"--allowed-host {problem[0]}", hint=problem[1])
-    state = places.state_directory(args)
-    path = places.policy_path(args)
-    lock = places.lock_path(args)
-    config = path.parent if path is not None else lock.parent
-    where = Places(state, places.runtime_directory(state), lock, Path(config), places.policy_folders())
+    path, where = places.policy_path(args), places.of_gateway(args)
     options = serve.ServeOptions(
         listen=args.listen,
         upstream=_upstream(args),

@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import gc
 import signal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doorward.cli import places
 from doorward.confine import process
 from doorward.errors import UsageError
-
-if TYPE_CHECKING:
-    from doorward.gateway.command_use import Places
 
 _DESCRIPTION = """\
 Run one MCP server behind Doorward. Put it before the server's command in your client's mcp.json; nothing else changes.
@@ -87,15 +83,7 @@ def _run_url(args: argparse.Namespace) -> int:
         raise UsageError(f"--url {problem[0]}", hint=problem[1])
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))  # until the door listens
     options = remote.WrapUrlOptions(args.url, args.name or "", args.transport, as_json=args.json)
-    return remote.wrap_url(options, load(places.policy_path(args)), _places(args))
-
-
-def _places(args: argparse.Namespace) -> Places:
-    from doorward.gateway.command_use import Places
-
-    state, path, lock = places.state_directory(args), places.policy_path(args), places.lock_path(args)
-    config = path.parent if path is not None else lock.parent
-    return Places(state, places.runtime_directory(state), lock, Path(config), places.policy_folders())
+    return remote.wrap_url(options, load(places.policy_path(args)), places.of_gateway(args))
 
 
 def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
@@ -112,4 +100,4 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,
     )
-    return app.wrap(options, load(places.policy_path(args)), _places(args), launcher)
+    return app.wrap(options, load(places.policy_path(args)), places.of_gateway(args), launcher)

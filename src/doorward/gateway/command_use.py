@@ -71,9 +71,5 @@ def _profile_name(policy: Policy) -> Literal["standard", "strict"]:
 
 def changed(identity: CommandIdentity, verdict: judgment.Changed, places: Places) -> IdentityError:
     """What is raised where a known name would run something else."""
-    told = "; ".join(f"{field}: pinned {old}, found {new}" for field, old, new in verdict.differences)
     pin = lock.read(places.lock).get(identity.name)
-    return IdentityError(
-        f"{identity.name} is not what it was pinned as: {told}",
-        hint=f"if you changed it: {judgment.accept_hint(identity, pin)}",
-    )
+    return judgment.refused(identity.name, verdict, judgment.accept_hint(identity, pin))

@@ -9,6 +9,7 @@ share one, on which each is known by the number of its exchange.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -22,7 +23,7 @@ from doorward.gateway.ports import Port
 from doorward.gateway.upstream.connector import Connector
 from doorward.judge.vocabulary import Answer, Principal, VerifiedIdentity
 from doorward.policy.model import Policy
-from doorward.relay.commands import Closed, Send
+from doorward.relay.commands import Closed
 from doorward.relay.relay import Relay
 from doorward.relay.state import Settings
 from doorward.wire.jsonrpc import Decoded
@@ -50,42 +51,6 @@ class ClientSide(Port, Protocol):
 D = TypeVar("D", bound=ClientSide)
 
 
-class Upstream:
-    """The port towards the server: whatever is put before its connector is there waits for it."""
-
-    def __init__(self) -> None:
-        self.connector: Connector | None = None
-        self._early: list[Send] = []
-
-    @property
-    def broken(self) -> bool:
-        return self.connector is not None and self.connector.broken
-
-    @property
-    def is_full(self) -> bool:
-        return self.connector is not None and self.connector.is_full
-
-    def use(self, connector: Connector) -> None:
-        self.connector = connector
-        early, self._early = self._early, []
-        for send in early:
-            connector.put(send)
-
-    def put(self, send: Send) -> bool:
-        if self.connector is None:
-            self._early.append(send)
-            return True
-        return self.connector.put(send)
-
-    async def room(self) -> None:
-        if self.connector is not None:
-            await self.connector.room()
-
-    async def drained(self) -> None:
-        if self.connector is not None:
-            await self.connector.drained()
-
-
 class Link(Generic[D]):
     """See above; it is the ``Receiver`` of its connector. ``on_over`` is called once, when the server is gone or the
     relay ended the link: whoever keeps it closes it.
@@ -108,12 +73,14 @@ class Link(Generic[D]):
         self.relay = Relay(settings)
         self.over = ""
         self.on_over: Callable[[str], None] = lambda _: None
-        self._upstream = Upstream()
-        self._performer = Performer(
+        self._performer: Performer
+        self._connector: Connector
+        self._arrivals: Arrivals
+        self._perform = functools.partial(
+            Performer,
             self.relay,
             archive=archive,
             consent=Seat(desk, self._answered),
-            outlets={"client": downstream, "server": self._upstream},
             clock=clock,
             principal=principal,
             server=server,
@@ -121,14 +88,16 @@ class Link(Generic[D]):
             on_close=self._end,
             on_end=downstream.end,
         )
-        self._arrivals = Arrivals(self._performer, settings.policy.sizes)
+        self._sizes = settings.policy.sizes
         self._behind: set[asyncio.Future[None]] = set()
         self._closing: asyncio.Task[None] | None = None
 
     def begin(self, connector: Connector) -> None:
-        """The first record, and the way to the server."""
+        """The first record, and the way to the server: before it the link is nobody's. ``connector`` tells us."""
+        self._connector = connector
+        self._performer = self._perform(outlets={"client": self.downstream, "server": connector})
+        self._arrivals = Arrivals(self._performer, self._sizes)
         self._performer.begin()
-        self._upstream.use(connector)
 
     @property
     def version(self) -> str:
@@ -147,8 +116,7 @@ class Link(Generic[D]):
 
     def listen(self) -> None:
         """The client opened a standing stream, so we do the same where the transport has one."""
-        if self._upstream.connector is not None:
-            self._upstream.connector.listen()
+        self._connector.listen()
 
     # -- what the client says -----------------------------------------------------------------------------------------
 
@@ -217,9 +185,12 @@ class Link(Generic[D]):
         """The same, or one that waits for an answer to a question of ours."""
         return self.relay.busy or self.relay.fetching
 
-    def full(self) -> Awaitable[None] | None:
-        """What a reader of one shared pipe must wait for before it takes more in."""
-        return self._performer.full()
+    def take_line(self, line: bytes | Overlong, exchange: int) -> Awaitable[None] | None:
+        """One line of a client on one pipe, whose next one waits for what is returned."""
+        waiting = self._arrivals.take(line, "client", exchange)
+        if self.relay.state.link.phase == "ready":  # a pipe has no GET: whoever is on it listens
+            self.listen()
+        return waiting
 
     async def close(self, why: str) -> None:
         """End it: what waits is told, what is known is recorded, both sides are closed. Idempotent."""
@@ -242,6 +213,5 @@ class Link(Generic[D]):
             pass  # a client that does not read its last answer does not keep the server alive
         finally:
             self.downstream.close()
-            if self._upstream.connector is not None:
-                await self._upstream.connector.close()
+            await self._connector.close()
         await self._performer.close()

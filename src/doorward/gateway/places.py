@@ -6,15 +6,18 @@ looked at again each time that something is connected or started.
 
 from __future__ import annotations
 
+import abc
 import asyncio
+import functools
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from doorward.errors import CapacityError, IdentityError
+from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
+from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
 from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
@@ -34,10 +37,8 @@ from doorward.policy.model import Policy, ServerPolicy
 from doorward.relay.state import Settings
 
 if TYPE_CHECKING:
-    from doorward.audit.entry import Entry
     from doorward.confine.profile import SandboxProfile
     from doorward.gateway.archive import Archive
-    from doorward.gateway.clock import Clock
     from doorward.gateway.consent.desk import Desk
     from doorward.gateway.defences import Defences
     from doorward.gateway.reporter import Reporter
@@ -61,12 +62,10 @@ class House(Protocol):
     supervisors: set[int]
     children: Counter[str]
 
-    def owner(self) -> Principal: ...
     async def make_room(self, principal: Principal) -> bool: ...
-    def notice(self, entry: Entry) -> None: ...
 
 
-class Server:
+class Server(abc.ABC):
     """One served server. ``settle`` comes first, once; ``open_link`` then as often as somebody comes."""
 
     def __init__(self, said: ServerPolicy, house: House) -> None:
@@ -74,13 +73,13 @@ class Server:
         self.path = said.served_path
         self._house = house
 
+    @abc.abstractmethod
     async def settle(self) -> None:
         """Who the server is: known, recorded at its first use, or agreed to. Raises DoorwardError where it is not."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         """A link of ``principal`` to this server. Raises DoorwardError where there can be none."""
-        raise NotImplementedError
 
     def _link(
         self,
@@ -109,7 +108,7 @@ class Server:
             clock=house.clock.now,
             principal=principal,
             server=server,
-            notice=house.notice,
+            notice=house.reporter.refused,
             downstream=Downstream(legacy=legacy, one_pipe=one_pipe),
         )
 
@@ -128,7 +127,7 @@ class UrlServer(Server):
         house = self._house
         self._identity = await settle_url(
             identify_url(self._said.url, self.name, transport),
-            principal=house.owner(),
+            principal=process_principal(),
             policy=house.policy,
             places=house.places,
             archive=house.archive,
@@ -178,7 +177,7 @@ class CommandServer(Server):
         walls = walls_of(self._options, identity, house.policy, house.places)
         verdict = judgment.judge(identity, lock.read(house.places.lock), house.policy.profile)
         if isinstance(verdict, judgment.First) and not verdict.asks:
-            at = _written(house.clock.now())
+            at = written(house.clock.now())
             verdict = judgment.record_first_use(house.places.lock, identity, house.policy.profile, at=at)
             if isinstance(verdict, judgment.First) and not verdict.asks:
                 proof = identity.verified().fingerprint[:16]
@@ -191,7 +190,7 @@ class CommandServer(Server):
                 identity,
                 verdict,
                 walls,
-                principal=house.owner(),
+                principal=process_principal(),
                 policy=house.policy,
                 places=house.places,
                 archive=house.archive,
@@ -245,8 +244,9 @@ class CommandServer(Server):
         def pass_on(line: bytes, source: str) -> None:
             house.reporter.pass_on(line, house.clock.now(), source)
 
-        connector = ChildConnector(child, link, pass_on, limits=limits_of(house.policy.sizes)["server"])
-        link.begin(_Counted(connector, lambda: self._ended(principal, child.supervisor)))
+        limits = limits_of(house.policy.sizes)["server"]
+        ended = functools.partial(self._ended, principal, child.supervisor)
+        link.begin(ChildConnector(child, link, pass_on, limits=limits, on_closed=ended))
         return link
 
     def _ended(self, principal: Principal, supervisor: int) -> None:
@@ -258,35 +258,3 @@ class CommandServer(Server):
         children[principal.id] -= 1
         if children[principal.id] <= 0:
             del children[principal.id]
-
-
-class _Counted:
-    """A connector whose end is counted."""
-
-    def __init__(self, connector: ChildConnector, ended: Callable[[], None]) -> None:
-        self._connector = connector
-        self._ended: Callable[[], None] | None = ended
-        self.put = connector.put
-        self.room = connector.room
-        self.drained = connector.drained
-        self.listen = connector.listen
-
-    @property
-    def broken(self) -> bool:
-        return self._connector.broken
-
-    @property
-    def is_full(self) -> bool:
-        return self._connector.is_full
-
-    async def close(self) -> None:
-        await self._connector.close()
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended()
-
-
-def _written(now_us: int) -> str:
-    from doorward.gateway.clock import written
-
-    return written(now_us)

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from doorward.errors import MalformedMessageError
 from doorward.gateway import defences
 from doorward.gateway.app import principal
 from doorward.gateway.archive import Archive
@@ -33,7 +32,6 @@ from doorward.policy.model import Policy
 from doorward.policy.profiles import weakened
 from doorward.relay.commands import Send
 from doorward.relay.state import Settings
-from doorward.wire.jsonrpc import Notification, decode
 from doorward.wire.lines import Overlong
 
 _PATIENCE_BUSY_S: Final = 30.0  # as in gateway.stdio
@@ -106,7 +104,6 @@ class _Door:
         self._stopping = asyncio.Event()
         self._why = ""
         self._exchange = 0
-        self._limits = limits_of(policy.sizes)["client"]
 
     async def run(self) -> int:
         identity = identify_url(self._options.url, self._options.name, self._transport())
@@ -190,7 +187,7 @@ class _Door:
 
     async def _carry(self, link: Link[_Stdout]) -> int:
         reading = asyncio.ensure_future(
-            Intake(_STDIN, self._limits.max_bytes, lambda line: self._take(line, link)).run()
+            Intake(_STDIN, limits_of(self._policy.sizes)["client"].max_bytes, lambda line: self._take(line, link)).run()
         )
         stopped = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({reading, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -211,19 +208,7 @@ class _Door:
 
     def _take(self, line: bytes | Overlong, link: Link[_Stdout]) -> Awaitable[None] | None:
         self._exchange += 1
-        if isinstance(line, Overlong):
-            told = f"{line.size} bytes in one line, at most {self._limits.max_bytes}"
-            link.unreadable(MalformedMessageError("frame-bytes", told), line.head + line.tail, self._exchange)
-            return None
-        try:
-            frame = decode(line, self._limits)
-        except MalformedMessageError as problem:
-            link.unreadable(problem, line, self._exchange)
-            return None
-        link.take(frame, self._exchange, None)
-        if isinstance(frame.message, Notification) and frame.message.method == "notifications/initialized":
-            link.listen()
-        return link.full()
+        return link.take_line(line, self._exchange)
 
     def _stop(self, why: str) -> None:
         self._why = self._why or why

@@ -11,17 +11,16 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
 
-from doorward.audit.entry import Entry
 from doorward.confine import process
 from doorward.errors import DoorwardError, PolicyError, UsageError
 from doorward.gateway import defences
-from doorward.gateway.app import principal as process_principal
 from doorward.gateway.archive import Archive
 from doorward.gateway.clock import Clock
 from doorward.gateway.command_use import Places, WrapOptions
@@ -102,19 +101,16 @@ class _Gateway:
         self.supervisors: set[int] = set()
         self.children: Counter[str] = Counter()  # of each principal, whichever server they are
         self._servers = self._make_servers()
+        settings = self.policy.serve
+        self._sessions = Sessions(time.monotonic, idle_s=settings.idle_seconds, max_s=settings.max_seconds)
+        self._door: HttpDoor | None = None  # until we listen
         self._stopping = asyncio.Event()
         self._why = ""
-
-    def owner(self) -> Principal:
-        return process_principal()
 
     async def make_room(self, principal: Principal) -> bool:
         """End the child of a principal that was idle longest, if one is idle."""
         commands = frozenset(server.name for server in self._servers if isinstance(server, CommandServer))
         return await self._sessions.make_room(principal, commands)
-
-    def notice(self, entry: Entry) -> None:
-        self.reporter.refused(entry)
 
     # -- what is served -----------------------------------------------------------------------------------------------
 
@@ -180,9 +176,9 @@ class _Gateway:
         for server in self._servers:
             await server.settle()
 
-    async def _until_stopped(self, work: object) -> None:
+    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work``, unless we are stopped before."""
-        doing = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        doing = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -204,10 +200,6 @@ class _Gateway:
         await consent.open()
         self.desk.use(consent)
         token = StartToken(self.places.state)
-        settings = self.policy.serve
-        self._sessions = Sessions(
-            asyncio.get_running_loop().time, idle_s=settings.idle_seconds, max_s=settings.max_seconds
-        )
         front = Front(
             self.archive, clock=self.clock.now, policy=lambda: self.policy.digest, notice=self.reporter.refused
         )
@@ -222,7 +214,7 @@ class _Gateway:
         can_tell = owners.capable()
         callers = Callers(token, can_tell=can_tell, has_children=lambda: self.supervisors)
         names = Names((host, port), self._options.allowed_hosts)
-        self._door = HttpDoor(
+        self._door = door = HttpDoor(
             {server.path: Place(server.name, server.open_link) for server in self._servers},
             policy=self.policy,
             names=names,
@@ -232,7 +224,7 @@ class _Gateway:
         )
         limits = HttpLimits(headers_bytes=self.policy.sizes.headers_bytes, body_bytes=self.policy.sizes.to_server_bytes)
         try:
-            server = await listen(self._door, host, port, limits)
+            server = await listen(door, host, port, limits)
         except OSError as problem:
             reason = (problem.strerror or str(problem)).lower()
             raise DoorwardError(f"cannot listen on {host} port {port}: {reason}") from None
@@ -248,7 +240,7 @@ class _Gateway:
             await self._stopping.wait()
         finally:
             timers.cancel()
-            await self._drain(server)
+            await self._drain(server, door)
 
     def _introduce(self, server: HttpServer, token: StartToken, *, can_tell: bool) -> None:
         host, port = server.address
@@ -276,18 +268,18 @@ class _Gateway:
             except Exception as crash:  # noqa: BLE001 - time goes on, or no session would ever end again
                 loop.call_exception_handler({"message": "a sweep failed", "exception": crash})
 
-    async def _drain(self, server: HttpServer) -> None:
+    async def _drain(self, server: HttpServer, door: HttpDoor) -> None:
         """Nobody new; what is in flight may finish for a while; then everybody is told."""
-        self._door.draining = True
+        door.draining = True
         server.stop_accepting()
         self.reporter.say(f"stopping: {self._why or 'the gateway ends'}")
         loop = asyncio.get_running_loop()
         until = loop.time() + self.policy.serve.drain_seconds
         while loop.time() < until and any(link.busy_or_fetching for link in self._sessions.links):  # noqa: ASYNC110 (at the end)
             await asyncio.sleep(_LOOK_S)
-        await self._door.close()
+        await door.close()
         await self._sessions.close(self._why or "the gateway ends")
-        await self._door.close()
+        await door.close()  # a body that came in meanwhile
         await server.close(1.0)
 
     def _crashed(self, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
@@ -324,11 +316,11 @@ class _Gateway:
         for name in _needs_restart(self.policy, policy):
             self.reporter.say(f"{name} changed: that takes effect when doorward is started again")
         self.policy = policy
-        if hasattr(self, "_door"):
+        self._sessions.idle_s, self._sessions.max_s = policy.serve.idle_seconds, policy.serve.max_seconds
+        for link in self._sessions.links:
+            link.adopt(policy)
+        if self._door is not None:
             self._door.adopt(policy)
-            self._sessions.idle_s, self._sessions.max_s = policy.serve.idle_seconds, policy.serve.max_seconds
-            for link in self._sessions.links:
-                link.adopt(policy)
         for words in weakened(policy):
             self.reporter.say(f"unsafe: {words}")
         self.reporter.say(f"the policy was read anew ({policy.digest[:16]})")

@@ -39,10 +39,14 @@ _LONGEST_HOST: Final = 253  # RFC 1035 section 2.3.4, without the length octets
 
 def is_loopback(host: str) -> bool:
     """Whether ``host``, without brackets, is this machine by its own words."""
-    if host.lower() == "localhost":
-        return True
+    return host.lower() == "localhost" or is_loopback_literal(host)
+
+
+def is_loopback_literal(host: str) -> bool:
+    """Whether ``host`` is an IP literal of loopback. A mapped IPv4 address (``::ffff:…``) is none: Python 3.13 calls it
+    one, and not every connector treats it as one.
+    """
     address = _address(host)
-    # A mapped IPv4 address (::ffff:…) is none: Python 3.13 calls it one, and not every connector treats it as one.
     return address is not None and address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 

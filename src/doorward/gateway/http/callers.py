@@ -70,20 +70,22 @@ class Callers:
         forwarded = not _FORWARDED.isdisjoint(head.fields)
         if not forwarded and owner in self._known:
             return self._known[owner]
-        presented = tuple(value.encode("latin-1") for value in head.all("authorization"))
         if forwarded and not self._is_proxy(head.peer[0]):
             return "a forwarded request, and its sender is not one of trusted_proxies"
-        if owner == _UNSEEN and not forwarded and not self._token.matches(presented):
-            return "no process outside of the servers' walls holds this connection: the start-up token is needed"
-        if forwarded or owner is None or owner == _UNSEEN:
-            if self._token.matches(presented):
-                return Principal("token:start-up", "holder of the start-up token of this gateway")
-            return "forwarded: the start-up token is needed" if forwarded else "unknown user: the token is needed"
-        if str(owner) in self._uids or user_name(owner) in self._uids:
+        if not forwarded and owner is not None and self._may_come_in(owner):
             return self._known.setdefault(owner, user_principal(owner))
-        if self._token.matches(presented):
+        if self._token.matches(tuple(value.encode("latin-1") for value in head.all("authorization"))):
             return Principal("token:start-up", "holder of the start-up token of this gateway")
+        if forwarded:
+            return "forwarded: the start-up token is needed"
+        if owner is None:
+            return "unknown user: the token is needed"
+        if owner == _UNSEEN:
+            return "no process outside of the servers' walls holds this connection: the start-up token is needed"
         return f"operating system user {owner}, who is not one of allow_users"
+
+    def _may_come_in(self, owner: int) -> bool:
+        return owner != _UNSEEN and (str(owner) in self._uids or user_name(owner) in self._uids)
 
     def _is_proxy(self, host: str) -> bool:
         try:

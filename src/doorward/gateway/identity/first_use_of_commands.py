@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from doorward.confine.profile import SandboxProfile
-from doorward.errors import IdentityError
 from doorward.gateway.archive import Archive
 from doorward.gateway.clock import written
 from doorward.gateway.consent import first_use
@@ -14,7 +13,6 @@ from doorward.gateway.identity.command import CommandIdentity
 from doorward.gateway.identity.settle import Places
 from doorward.gateway.reporter import Reporter
 from doorward.judge.vocabulary import Principal
-from doorward.policy import lock
 from doorward.policy.model import Policy
 
 
@@ -50,11 +48,5 @@ async def ask(  # noqa: PLR0913 - whom, about what, and what is needed to ask
     )
     answer = await first_use.ask(asked, runtime=places.runtime, state=places.state, archive=archive, clock=clock)
     pin = identity.pin(first_seen=written(clock()), accepted_by=answer.by)
-
-    def pinned(pins: lock.Pins) -> lock.Pins:
-        if pin.name in pins and judgment.differences(pins[pin.name], identity):
-            raise IdentityError(f"{pin.name} was pinned as something else while this was asked", hint="start it again")
-        return pins | {pin.name: pin}
-
-    lock.update(places.lock, pinned)
+    judgment.keep_accepted(places.lock, pin, lambda known: judgment.differences(known, identity))
     reporter.say(f"{identity.name} was accepted by {answer.by}")

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
+from doorward.errors import IdentityError
 from doorward.gateway.identity.command import CommandIdentity, shown
 from doorward.policy.lock import COMMAND, Pin, Pins, update
 from doorward.policy.profiles import values
@@ -63,6 +64,14 @@ class NearMiss(msgspec.Struct, frozen=True):
     why: str
 
 
+class Pinned(Protocol):
+    """An identity that can be kept, whichever kind it is of."""
+
+    @property
+    def name(self) -> str: ...
+    def pin(self, *, first_seen: str, accepted_by: str) -> Pin: ...
+
+
 Verdict = First | Known | Changed | NearMiss
 
 
@@ -82,6 +91,11 @@ def judge(identity: CommandIdentity, pins: Mapping[str, Pin], profile: str) -> V
 
 
 def record_first_use(lock: Path, identity: CommandIdentity, profile: str, *, at: str) -> Verdict:
+    """Judge, and keep a first use that does not ask: see `keep_first`."""
+    return keep_first(lock, identity, lambda pins: judge(identity, pins, profile), at=at)
+
+
+def keep_first(lock: Path, identity: Pinned, judged: Callable[[Pins], Verdict], *, at: str) -> Verdict:
     """Judge against the lock file as it is now and, where that is a first use that does not ask, keep it.
 
     Judged again as the only writer, so of many that start at once one records and the others find it. ``at`` is UTC.
@@ -93,13 +107,30 @@ def record_first_use(lock: Path, identity: CommandIdentity, profile: str, *, at:
     verdict: list[Verdict] = []
 
     def first(pins: Pins) -> Pins:
-        verdict.append(judge(identity, pins, profile))
+        verdict.append(judged(pins))
         if verdict[0] == First(asks=False):
             pins[identity.name] = identity.pin(first_seen=at, accepted_by=FIRST_USE)
         return pins
 
     update(lock, first)
     return verdict[0]
+
+
+def keep_accepted(lock: Path, pin: Pin, differs: Callable[[Pin], object]) -> None:
+    """Keep what a person agreed to, unless somebody pinned something else under that name meanwhile: IdentityError."""
+
+    def accepted(pins: Pins) -> Pins:
+        if pin.name in pins and differs(pins[pin.name]):
+            raise IdentityError(f"{pin.name} was pinned as something else while this was asked", hint="start it again")
+        return pins | {pin.name: pin}
+
+    update(lock, accepted)
+
+
+def refused(name: str, verdict: Changed, hint: str) -> IdentityError:
+    """What is raised where a known name would reach or run something else; ``hint`` is the command that accepts it."""
+    told = "; ".join(f"{field}: pinned {old}, found {new}" for field, old, new in verdict.differences)
+    return IdentityError(f"{name} is not what it was pinned as: {told}", hint=f"if you changed it: {hint}")
 
 
 def differences(pin: Pin, identity: CommandIdentity) -> tuple[tuple[str, str, str], ...]:

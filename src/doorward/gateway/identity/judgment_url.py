@@ -20,17 +20,17 @@ from typing import Final
 from doorward.errors import IdentityError
 from doorward.gateway.identity.hosts import Address, display, read_address
 from doorward.gateway.identity.judgment import (
-    FIRST_USE,
     Changed,
     First,
     Known,
     NearMiss,
     Verdict,
     alike,
+    keep_first,
     names_alike,
 )
 from doorward.gateway.identity.url import UrlIdentity, owned_by, written
-from doorward.policy.lock import URL, Pin, Pins, update
+from doorward.policy.lock import URL, Pin
 from doorward.policy.profiles import values
 
 _NUMBER: Final = re.compile(r"[0-9]+")
@@ -66,24 +66,8 @@ def judge_url(identity: UrlIdentity, pins: Mapping[str, Pin], profile: str, *, u
 
 
 def record_first_use(lock: Path, identity: UrlIdentity, profile: str, *, at: str, user: int) -> Verdict:
-    """Judge against the lock file as it is now and, where that is a first use that does not ask, keep it.
-
-    Judged again as the only writer, so of many that start at once one records and the others find it. ``at`` is UTC.
-
-    Raises:
-        PolicyError: the lock file cannot be believed.
-        DoorwardError: it cannot be written.
-    """
-    verdict: list[Verdict] = []
-
-    def first(pins: Pins) -> Pins:
-        verdict.append(judge_url(identity, pins, profile, user=user))
-        if verdict[0] == First(asks=False):
-            pins[identity.name] = identity.pin(first_seen=at, accepted_by=FIRST_USE)
-        return pins
-
-    update(lock, first)
-    return verdict[0]
+    """As `judgment.record_first_use`, for the operator ``user``."""
+    return keep_first(lock, identity, lambda pins: judge_url(identity, pins, profile, user=user), at=at)
 
 
 def differences(pin: Pin, identity: UrlIdentity) -> tuple[tuple[str, str, str], ...]:
@@ -117,13 +101,6 @@ def why_asked(identity: UrlIdentity, verdict: First | NearMiss, *, user: int) ->
     if identity.owner != user:
         return f"the socket that listens there belongs to {owned_by(identity.owner)}, not to you"
     return "the profile asks at the first use of each server"
-
-
-def changed(identity: UrlIdentity, verdict: Changed) -> IdentityError:
-    """The refusal of what is not what it was pinned as."""
-    told = "; ".join(f"{field}: pinned {old}, found {new}" for field, old, new in verdict.differences)
-    hint = f"if you changed it: {accept_hint(identity)}"
-    return IdentityError(f"{identity.name} is not what it was pinned as: {told}", hint=hint)
 
 
 def _mistakable(identity: UrlIdentity, pin: Pin) -> str:

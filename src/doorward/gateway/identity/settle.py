@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from doorward.errors import IdentityError
 from doorward.gateway.archive import Archive
 from doorward.gateway.clock import written as time_written
 from doorward.gateway.consent import first_use
-from doorward.gateway.identity.judgment import Changed, First, Known, NearMiss
+from doorward.gateway.identity.judgment import Changed, First, Known, NearMiss, keep_accepted, refused
 from doorward.gateway.identity.judgment_url import (
     accept_hint,
-    changed,
     differences,
     judge_url,
     record_first_use,
@@ -69,7 +67,7 @@ async def settle_url(
             reporter.say(f"first use of {identity.name} ({proof}), recorded", hint="doorward pin list")
             return identity
     if isinstance(verdict, Changed):
-        raise changed(identity, verdict)
+        raise refused(identity.name, verdict, accept_hint(identity))
     if isinstance(verdict, Known):
         return identity.expecting(verdict.pin)
     identity.pin(first_seen="", accepted_by="")  # what cannot be kept is not asked about
@@ -77,7 +75,7 @@ async def settle_url(
     asked = _asked(identity, verdict, principal, policy, user)
     answer = await first_use.ask(asked, runtime=places.runtime, state=places.state, archive=archive, clock=clock)
     pin = identity.pin(first_seen=time_written(clock()), accepted_by=answer.by)
-    lock.update(places.lock, lambda pins: _pinned(pins, pin, identity))
+    keep_accepted(places.lock, pin, lambda known: differences(known, identity))
     reporter.say(f"{identity.name} was accepted by {answer.by}")
     return identity
 
@@ -95,10 +93,3 @@ def _asked(
         known_by=identity.how(),
         looks_like=verdict.of if isinstance(verdict, NearMiss) else "",
     )
-
-
-def _pinned(pins: lock.Pins, pin: lock.Pin, identity: UrlIdentity) -> lock.Pins:
-    """``pins`` with what was agreed to, unless somebody pinned something else under that name meanwhile."""
-    if pin.name in pins and differences(pins[pin.name], identity):
-        raise IdentityError(f"{pin.name} was pinned as something else while this was asked", hint="start it again")
-    return pins | {pin.name: pin}

@@ -7,7 +7,6 @@ and then used only as far as it is loopback, so that a name cannot lead plaintex
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import socket
 from typing import Final
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from doorward.errors import UsageError
+from doorward.policy.addresses import is_loopback_literal
 
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\]")
 _TARGET: Final = re.compile(r"/[!$-;=?-~]*", re.ASCII)  # visible ASCII without quotes, spaces, `#` and angle brackets
@@ -73,7 +73,7 @@ def parse(url: str) -> Address:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not _TARGET.fullmatch(target):
         raise UsageError("an upstream's URL has a plain path")
-    if parts.scheme == "http" and host != "localhost" and not is_loopback(host):
+    if parts.scheme == "http" and host != "localhost" and not is_loopback_literal(host):
         raise UsageError(
             "http:// is for this machine only: what leaves it is encrypted", hint="use https://, or a loopback address"
         )
@@ -92,15 +92,6 @@ def join(known: Address, reference: str) -> Address | None:
     return found if found.origin == known.origin else None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is a literal loopback address. A mapped IPv4 address (``::ffff:…``) is none, in every Python."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
-
-
 async def resolve(address: Address) -> list[tuple[str, int]]:
     """The addresses and families to try, in the resolver's order; for ``http`` only the loopback ones.
 
@@ -109,7 +100,7 @@ async def resolve(address: Address) -> list[tuple[str, int]]:
     found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     places = list(dict.fromkeys((str(place[0]), int(family)) for family, _, _, _, place in found))
     if not address.secure:
-        places = [(ip, family) for ip, family in places if is_loopback(ip)]
+        places = [(ip, family) for ip, family in places if is_loopback_literal(ip)]
         if not places:
             raise OSError(f"{address.host} is not an address of this machine")
     return places

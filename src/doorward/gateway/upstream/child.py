@@ -33,13 +33,22 @@ PassOn = Callable[[bytes, str], None]
 
 class ChildConnector:
     """One link's child (see ``connector.Connector``), which it ends with all that it started. The answer to a request
-    has the request's exchange; everything else that comes has 0.
+    has the request's exchange; everything else that comes has 0. ``on_closed`` is called once nothing of it is left.
     """
 
-    def __init__(self, child: Child, receiver: Receiver, pass_on: PassOn, *, limits: FrameLimits | None = None) -> None:
+    def __init__(
+        self,
+        child: Child,
+        receiver: Receiver,
+        pass_on: PassOn,
+        *,
+        limits: FrameLimits | None = None,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._child = child
         self._receiver = receiver
         self._pass_on = pass_on
+        self._on_closed = on_closed
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
         self._exchanges = Exchanges()
         self._outlet = Outlet(child.stdin, self._no_longer_reads)
@@ -147,3 +156,4 @@ class ChildConnector:
         for descriptor in (self._child.stdout, self._child.stderr):
             with suppress(OSError):
                 os.close(descriptor)
+        self._on_closed()

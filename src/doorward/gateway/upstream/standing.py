@@ -6,6 +6,7 @@ while nothing comes. An answer's stream is given up after a few attempts in vain
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +47,7 @@ class _Get(Incoming):
         self._owner.ended(self, cause)
 
 
-class _Reopened:
+class _Reopened(abc.ABC):
     """A stream that is opened again when it ends."""
 
     def __init__(self, link: StreamableConnector, exchange: int) -> None:
@@ -85,8 +86,9 @@ class _Reopened:
         if event.retry_ms is not None:
             self.retry_ms = event.retry_ms
 
+    @abc.abstractmethod
     def ended(self, get: _Get, cause: str) -> None:
-        raise NotImplementedError
+        """A stream is over: what becomes of it is for whoever opened it to say."""
 
 
 class Standing(_Reopened):
