@@ -15,7 +15,6 @@ from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
 from doorward.gateway.identity import judgment
 from doorward.gateway.identity.command import CommandIdentity, identify
-from doorward.gateway.identity.owners import user_name
 from doorward.policy import lock
 from doorward.policy.identity import Principal
 from doorward.policy.model import Policy
@@ -231,6 +230,8 @@ class _Session:
 
 def principal() -> Principal:
     """On stdio: the OS user we run as, and the program that started us."""
+    from doorward.gateway.identity.owners import user_name  # sockets: not before the child boots
+
     user = os.geteuid()
     try:
         parent = str(Path(f"/proc/{os.getppid()}/exe").readlink())

@@ -16,7 +16,17 @@ from doorward.gateway.http.front import Front
 from doorward.gateway.http.traffic import NOBODY, About, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
 from doorward.protocol import stateless
-from doorward.wire.jsonrpc import Decoded, Notification, Request, Response, encode, key_of, key_or_nothing
+from doorward.wire.jsonrpc import (
+    Decoded,
+    Notification,
+    Request,
+    Response,
+    encode,
+    key_of,
+    key_or_nothing,
+    outline,
+    with_id,
+)
 
 
 class Modern:
@@ -65,10 +75,10 @@ class Modern:
                 link.take(frame, self._traffic.next(), headers)
             return
         exchange = self._traffic.next()
-        renamed, progress = _renamed(message, exchange)
+        renamed, progress = _renamed(frame, message, exchange)
         carriage = Carriage(call, exchange, key=key_of(message.id), progress=progress, method=message.method)
         self._carry(link, carriage)
-        link.take(Decoded(renamed, encode(renamed), frame.nodes), exchange, headers)
+        link.take(renamed, exchange, headers)
 
     def unreadable(self, link: HttpLink, call: HttpCall, body: bytes, problem: MalformedMessageError) -> None:
         """A body that is no message, of a principal who has a link."""
@@ -82,13 +92,15 @@ class Modern:
         carriage.call.on_gone = lambda: link.leave(carriage.exchange)
 
 
-def _renamed(message: Request, exchange: int) -> tuple[Request, str]:
+def _renamed(frame: Decoded, message: Request, exchange: int) -> tuple[Decoded, str]:
     """The request as the link knows it: its id, and its progress token if it has one, are the exchange's number. Also
     the client's own token, as JSON text.
     """
     params = message.params
     meta = stateless.meta_of(params)
     progress = key_or_nothing(meta.get("progressToken"))
-    if params is not None and progress:
-        params = {**params, "_meta": {**meta, "progressToken": exchange}}
-    return Request(exchange, message.method, params), progress
+    if params is None or not progress:
+        body = with_id(frame.body, outline(frame.body), str(exchange))  # it is our own encoding already
+        return Decoded(Request(exchange, message.method, params), body, frame.nodes), progress
+    renamed = Request(exchange, message.method, {**params, "_meta": {**meta, "progressToken": exchange}})
+    return Decoded(renamed, encode(renamed), frame.nodes), progress
