@@ -57,6 +57,7 @@ class Endpoint:
         self.lines: list[bytes] = []
         self._era = era
         self._session = self._hostile = ""
+        self._version = era.value  # until the server agreed on another
         self._asked = 0
         self._http: httpx2.AsyncClient
         self._into: MemoryObjectSendStream[SessionMessage | Exception]
@@ -162,7 +163,7 @@ class Endpoint:
         return found | self._legacy(self._session)
 
     def _legacy(self, session: str) -> dict[str, str]:
-        return {SESSION: session, "mcp-protocol-version": self._era.value} if session else {}
+        return {SESSION: session, "mcp-protocol-version": self._version} if session else {}
 
     async def _send_all(self, out: MemoryObjectReceiveStream[SessionMessage], carriers: TaskGroup) -> None:
         async for session_message in out:
@@ -185,6 +186,8 @@ class Endpoint:
         with suppress(httpx2.HTTPError):
             async for line in self._post(json.dumps(message).encode(), self.headers(message)):
                 answered = answered or _answers(line, message.get("id"))
+                if message.get("method") == "initialize":
+                    self._version = _agreed(line) or self._version
                 await self._pass_on(line)
         return answered
 
@@ -227,10 +230,22 @@ def _whole(said: bytes) -> bool:
     return bool(end) and (len(body) >= int(length[1]) if length else body.endswith((b"0\r\n\r\n", b"\n\n")))
 
 
+def _agreed(line: bytes) -> str:
+    """The revision that an answer to ``initialize`` settles on: each later request names it."""
+    result = _object(line).get("result")
+    return str(result.get("protocolVersion", "")) if isinstance(result, dict) else ""
+
+
 def _answers(line: bytes, key: object) -> bool:
     """Whether this answers the request ``key``. An error without id answers the only one that it can be about."""
+    message = _object(line)
+    return bool(message) and "method" not in message and message.get("id") in (key, None)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """A message that is one; what is none is empty."""
     try:
         message = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(message, dict) and "method" not in message and message.get("id") in (key, None)
+        return {}
+    return message if isinstance(message, dict) else {}
