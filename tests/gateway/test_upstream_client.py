@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import os
+import socket
 import ssl
 from pathlib import Path
 
@@ -80,6 +82,29 @@ async def test_a_connection_that_the_server_closed_is_found_out_before_anything_
             assert (await ask(client, upstream)).finished
             await until(lambda: not upstream.open)
         assert [seen.connection for seen in upstream.seen] == [1, 2, 3]
+        client.close()
+
+
+@pytest.mark.parametrize(("answers", "rest_s"), [(1, 0.0), (3, 0.6)], ids=["behind its first answer", "after a rest"])
+@on_both_loops
+async def test_a_connection_that_is_closed_where_servers_do_so_is_found_out_in_the_same_turn(
+    answers: int, rest_s: float
+) -> None:
+    visits: list[Visit] = []
+
+    async def play(visit: Visit) -> None:
+        visits.append(visit)
+        await visit.say(OK)
+
+    async with raw_upstream(play) as upstream:
+        client = HttpClient(parse(upstream.url))
+        for _ in range(answers):
+            assert (await ask(client, upstream)).finished
+        await asyncio.sleep(rest_s)
+        with socket.socket(fileno=os.dup(visits[-1].writer.get_extra_info("socket").fileno())) as theirs:
+            theirs.shutdown(socket.SHUT_WR)  # at once, before any loop hears of it
+        assert (await ask(client, upstream)).finished
+        assert [seen.connection for seen in upstream.seen] == [1] * answers + [2]
         client.close()
 
 

@@ -93,6 +93,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
         self._poll = select.poll()
         self._carriage: Carriage | None = None
         self._headers: dict[bytes, bytes] = {}
@@ -104,20 +105,23 @@ class Connection(asyncio.Protocol):
         self._reusable = False
         self._until_end = False  # whether the end of the connection is the end of the answer
         self._refusal = ""
-        self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._unwritten = 0
+        self.closing = False
+        self.answers = 0  # that came to their end here
         self.blocked = False  # whether not all that was written has left
-        self.expires_at = 0.0  # when a quiet one is not used any more
+        self.trusted_until = 0.0  # when a quiet one is looked at again before it is used
+        self.expires_at = 0.0  # when it is not used any more
         self.patience_s: float | None = None  # for how long the peer said that it keeps a quiet connection
 
     # -- what the pool asks -------------------------------------------------------------------------------------------
 
-    def usable(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether the peer has neither closed a quiet connection nor said anything in it. Asked before a request is
-        written: what is found here was not sent, so another connection can be taken without sending anything twice.
+        written: what is found here was not sent, so another connection can be taken without sending anything twice. The
+        loop tells the same, but only when it comes to it.
         """
-        return not self._closing and not self._poll.poll(0)
+        return not self.closing and not self._poll.poll(0)
 
     def send(self, carriage: Carriage) -> None:
         self._carriage = carriage
@@ -128,7 +132,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close a quiet connection."""
-        self._closing = True
+        self.closing = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -138,11 +142,11 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def pause(self) -> None:
-        if self._transport is not None and not self._closing:
+        if self._transport is not None and not self.closing:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None and not self._closing:
+        if self._transport is not None and not self.closing:
             self._transport.resume_reading()
 
     # -- what the loop says -------------------------------------------------------------------------------------------
@@ -174,10 +178,11 @@ class Connection(asyncio.Protocol):
             self._fail("the head of its answer is too long")
 
     def eof_received(self) -> bool:
+        self.closing = True
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._closing = True
+        self.closing = True
         self._stop_timer()
         self.blocked = False
         self._owner.left(self)
@@ -193,7 +198,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.blocked = True
-        self._timer = asyncio.get_running_loop().call_later(WRITE_TIMEOUT_S, self._check_progress)
+        self._timer = self._loop.call_later(WRITE_TIMEOUT_S, self._check_progress)
 
     def resume_writing(self) -> None:
         self.blocked = False
@@ -206,7 +211,7 @@ class Connection(asyncio.Protocol):
             self._fail(f"nobody read the request for {WRITE_TIMEOUT_S:g} s")
             return
         self._unwritten = left
-        self._timer = asyncio.get_running_loop().call_later(WRITE_TIMEOUT_S, self._check_progress)
+        self._timer = self._loop.call_later(WRITE_TIMEOUT_S, self._check_progress)
 
     def _stop_timer(self) -> None:
         self._unwritten = 0
@@ -231,8 +236,7 @@ class Connection(asyncio.Protocol):
         if self._has_head:
             return  # a trailer: counted, and of no use to anybody here
         name = name.lower()
-        known = self._headers.get(name)
-        self._headers[name] = value if known is None else known + b", " + value
+        self._headers[name] = value if name not in self._headers else self._headers[name] + b", " + value
 
     def on_headers_complete(self) -> None:
         if self._finished or self._carriage is None:
@@ -243,9 +247,9 @@ class Connection(asyncio.Protocol):
                 self._refuse("it changed the protocol, which was not asked for")
             return
         headers = self._headers
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
             self._refuse("its answer is compressed, which was not asked for")
-        coding = headers.get(b"transfer-encoding", b"")
+        coding = headers.get(b"transfer-encoding")
         if coding and coding.lower() != b"chunked":
             self._refuse("its answer has a transfer coding that is not known")
         self._has_head = True
@@ -280,8 +284,10 @@ class Connection(asyncio.Protocol):
         """After the parser has returned: nothing that was read before may answer the next request."""
         carriage, self._carriage = self._carriage, None
         self._bare_bytes = 0
-        if self._reusable and not self.blocked and not self._closing:
-            self._note_patience()
+        self.answers += 1
+        if self._reusable and not self.blocked and not self.closing:
+            if b"keep-alive" in self._headers:
+                self._note_patience(self._headers[b"keep-alive"])
             self._owner.released(self)
         else:
             self.close()
@@ -296,11 +302,9 @@ class Connection(asyncio.Protocol):
             carriage.connection = None
             carriage.failed(cause)
 
-    def _note_patience(self) -> None:
-        said = self._headers.get(b"keep-alive")
-        if said is not None:
-            seconds = said.lower().partition(b"timeout=")[2].partition(b",")[0].strip()
-            self.patience_s = float(seconds[:4]) if seconds.isdigit() else None
+    def _note_patience(self, said: bytes) -> None:
+        seconds = said.lower().partition(b"timeout=")[2].partition(b",")[0].strip()
+        self.patience_s = float(seconds[:4]) if seconds.isdigit() else None
 
 
 class _RefusedError(Exception):

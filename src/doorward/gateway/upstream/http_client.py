@@ -30,6 +30,9 @@ CONNECT_TIMEOUT_S: Final = 10.0
 # Servers close quiet connections after 5 s (uvicorn, Node) or later; a request that crosses with that is lost, and a
 # call cannot be sent again. So we are first.
 _IDLE_S: Final = 4.0
+# Some servers close a connection behind their first answer without a word, and all do some seconds after an answer. In
+# between, the loop hears of it long before the connection is used again, and the kernel need not be asked as well.
+_TRUSTED_S: Final = 0.5
 _LEAST_CONNECT_S: Final = 2.0
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -185,7 +188,9 @@ class HttpClient:
     def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if self._loop.time() < connection.expires_at and connection.usable():
+            now = self._loop.time()
+            trusted = now < connection.trusted_until and not connection.closing
+            if trusted or (now < connection.expires_at and connection.is_quiet()):
                 return connection
             connection.close()
         return None
@@ -246,16 +251,21 @@ class HttpClient:
     # -- what a connection tells --------------------------------------------------------------------------------------
 
     def released(self, connection: Connection) -> None:
-        waits = bool(self._waiting or self._urgent)
-        if waits and not connection.usable():
-            connection.close()  # the peer closed it behind its answer; another one is opened then
-            return
-        carriage = self._next() if waits else None
-        if carriage is not None:
-            self._send(connection, carriage)
-            return
+        if self._waiting or self._urgent:
+            if not connection.is_quiet():
+                connection.close()  # the peer closed it behind its answer; another one is opened then
+                return
+            carriage = self._next()
+            if carriage is not None:
+                self._send(connection, carriage)
+                return
+        self._rest(connection)
+
+    def _rest(self, connection: Connection) -> None:
         patience = _IDLE_S if connection.patience_s is None else min(_IDLE_S, connection.patience_s - 1)
-        connection.expires_at = self._loop.time() + patience
+        now = self._loop.time()
+        connection.expires_at = now + patience
+        connection.trusted_until = now + min(_TRUSTED_S, patience) if connection.answers > 1 else now
         self._idle.append(connection)
         if self._reaper is None:
             self._reaper = self._loop.call_later(_IDLE_S / 2, self._reap)

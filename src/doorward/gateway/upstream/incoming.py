@@ -31,6 +31,9 @@ _OK, MULTIPLE, _FIRST_REFUSAL = 200, 300, 400
 Form = Literal["frame", "events", "refusal", "nothing", "other"]
 
 
+_FORMS: Final[dict[bytes, Form]] = {b"application/json": "frame", b"text/event-stream": "events"}
+
+
 class _Envelope(msgspec.Struct):
     id: Id | None = None
     method: str | msgspec.UnsetType = msgspec.UNSET
@@ -48,6 +51,12 @@ def answered_key(frame: bytes) -> str:
     if envelope.method is not msgspec.UNSET or envelope.id is None:
         return ""
     return key_of(envelope.id)
+
+
+def _form(content_type: bytes) -> Form:
+    """What the content of an answer is, where its status is a good one."""
+    kind = content_type if content_type in _FORMS else content_type.partition(b";")[0].strip().lower()
+    return _FORMS.get(kind, "other")
 
 
 class Incoming(Carriage):
@@ -91,28 +100,28 @@ class Incoming(Carriage):
     def head(self, status: int, headers: dict[bytes, bytes]) -> None:
         self.status = status
         self.headers = headers
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if status >= _FIRST_REFUSAL:
             self.form = "refusal"
         elif not _OK <= status < MULTIPLE:
             self.form = "nothing"
-        elif kind == b"application/json":
-            self.form = "frame"
-        elif kind == b"text/event-stream":
-            self.form = "events"
-            self._events = EventParser(self._max_bytes)
         else:
-            self.form = "other"
+            self.form = _form(headers.get(b"content-type", b""))
+        if self.form == "events":
+            self._events = EventParser(self._max_bytes)
 
     def body(self, data: bytes) -> None:
         if self._events is not None:
             self._stream(data, self._events)
             return
-        self._size += len(data)
-        self._work += len(data) + _WORK
+        size = len(data)
+        self._size += size
+        self._work += size + _WORK
         limit = self._max_bytes if self.form == "frame" else _MAX_ERROR_BYTES
         if self._size <= limit and self._work <= ENDLESS * limit:
-            self._keep(data)
+            if self._parts:
+                self._keep(data)
+            else:
+                self._parts.append(data)
             return
         too_long = self._size > limit
         if self.form == "frame" and too_long:
@@ -137,7 +146,7 @@ class Incoming(Carriage):
         self._end("an event of its answer has no end")
 
     def _keep(self, data: bytes) -> None:
-        if not self._parts or len(data) > _SMALL:
+        if len(data) > _SMALL:
             self._parts.append(data)
         elif isinstance(last := self._parts[-1], bytearray):
             last += data

@@ -6,7 +6,6 @@ the server made that possible (legacy), else lost. A status that refuses is an a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +34,7 @@ class Post(Incoming):
         self.method = method
         self.modern = modern
         self.standing = method == "subscriptions/listen"
-        self.started = asyncio.get_running_loop().time()
+        self.started = link.now()
         self.last_event_id = ""
         self.retry_ms: int | None = None
         self.answered = False
@@ -54,7 +53,7 @@ class Post(Incoming):
         if self.method == "initialize":
             self._greet(event.data)
         if self.form == "events" and self.taken_up is None:
-            self._answered_at = asyncio.get_running_loop().time()
+            self._answered_at = self._link.now()
             self._link.keep(self)
         self._link.settle(self)
 
@@ -63,14 +62,14 @@ class Post(Incoming):
         open for good: it may go on for as long as one that was answered.
         """
         self.answered = True
-        self._answered_at = asyncio.get_running_loop().time()
+        self._answered_at = self._link.now()
         self._link.keep(self)
         self._link.settle(self)
 
     @property
     def lingers(self) -> bool:
         """Whether its stream goes on for too long after the answer."""
-        return asyncio.get_running_loop().time() - self._answered_at >= LINGER_S
+        return self._link.now() - self._answered_at >= LINGER_S
 
     def _greet(self, frame: bytes) -> None:
         try:
@@ -119,7 +118,7 @@ class Tell(Incoming):
     def __init__(self, wire: bytes, exchange: int, link: StreamableConnector) -> None:
         super().__init__(wire, exchange, link.receiver, link.max_bytes)
         self._link = link
-        self.started = asyncio.get_running_loop().time()
+        self.started = link.now()
         self.then: Callable[[], None] | None = None
 
     def head(self, status: int, headers: dict[bytes, bytes]) -> None:

@@ -60,14 +60,15 @@ class StreamableConnector:
         fields: dict[str, str] | None = None,
         max_answer_s: float = MAX_ANSWER_S,
     ) -> None:
-        self._client = client
+        self.client = client
+        self.receiver = receiver
+        self.max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
         self._address = address
-        self._receiver = receiver
-        self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
         self._schema_of = schema_of
         self._fields = checked(fields or {})
         self._max_answer_s = max_answer_s
         self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._posts: dict[str, Post] = {}  # the requests that have no answer yet, by key
         self._others: set[Incoming | Resumed] = set()  # what is under way beside them
         self._on: dict[int, int] = {}  # how many requests are open on an exchange
@@ -91,16 +92,16 @@ class StreamableConnector:
 
     @property
     def is_full(self) -> bool:
-        return not self.broken and (self._client.is_full or self._held_bytes > MAX_QUEUED_BYTES)
+        return (self.client.queued_bytes > MAX_QUEUED_BYTES or self._held_bytes > MAX_QUEUED_BYTES) and not self.broken
 
     async def room(self) -> None:
         while self.is_full:
             await self._released.wait()
-            await self._client.room()
+            await self.client.room()
 
     async def drained(self) -> None:
         await self._released.wait()
-        await self._client.drained()
+        await self.client.drained()
 
     def put(self, send: Send) -> bool:
         if self.broken:
@@ -130,7 +131,7 @@ class StreamableConnector:
         self._end()
         if self._session:
             await self._delete()
-        self._client.close()
+        self.client.close()
 
     # -- what goes out ------------------------------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class StreamableConnector:
             self._hold(tell)
         self._others.add(tell)
         self._watch_time()
-        self._client.start(tell)
+        self.client.start(tell)
 
     def _ask(self, send: Send, request_id: Id, method: str, params: dict[str, Any] | None) -> None:
         if versions.META_VERSION in meta_of(params):
@@ -160,7 +161,7 @@ class StreamableConnector:
         self._posts[post.key] = post
         self._on[send.exchange] = self._on.get(send.exchange, 0) + 1
         self._watch_time()
-        self._client.start(post)
+        self.client.start(post)
 
     def _wire(self, body: bytes, fields: dict[str, str] | None = None) -> bytes:
         """A POST with ``fields``, or with those of the session. What is the same each time was made once."""
@@ -186,7 +187,7 @@ class StreamableConnector:
         post = self._posts.get(key_or_nothing((params or {}).get("requestId")))
         if post is None:
             return not self._legacy
-        if self._client.forget(post):
+        if self.client.forget(post):
             post.drop()
             self.settle(post, "it was cancelled before it was sent")
             return True
@@ -217,18 +218,6 @@ class StreamableConnector:
             self.put(send)
 
     # -- what comes back: called by posts and streams -----------------------------------------------------------------
-
-    @property
-    def receiver(self) -> Receiver:
-        return self._receiver
-
-    @property
-    def client(self) -> HttpClient:
-        return self._client
-
-    @property
-    def max_bytes(self) -> int:
-        return self._max_bytes
 
     def get_wire(self, last_event_id: str) -> bytes:
         """A GET for the standing stream, or for one that broke off after this event."""
@@ -264,14 +253,14 @@ class StreamableConnector:
         self._on.pop(post.exchange, None)
         owed = self._owed.pop(post.exchange, "")
         if owed and post.exchange and not self.broken:
-            self._receiver.lost(post.exchange, owed)
+            self.receiver.lost(post.exchange, owed)
 
     def undelivered(self, tell: Tell, cause: str) -> None:
         """A notification or an answer was not taken. Nobody waits for it, unless its exchange also carries a request,
         which goes on.
         """
         if tell.exchange and tell.exchange not in self._on and not self.broken:
-            self._receiver.lost(tell.exchange, cause)
+            self.receiver.lost(tell.exchange, cause)
 
     def keep(self, carriage: Incoming | Resumed) -> None:
         """Something beside the open requests is under way, and is to be ended with the link."""
@@ -300,19 +289,19 @@ class StreamableConnector:
         """Nothing more goes to this server, or comes from it."""
         if not self.broken:
             self._end()
-            self._client.close()
-            self._receiver.broke(cause)
+            self.client.close()
+            self.receiver.broke(cause)
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        oldest = self._loop.time() - self._max_answer_s
+        oldest = self.now() - self._max_answer_s
         for post in [each for each in self._posts.values() if each.started <= oldest and not each.standing]:
             post.drop()
             self.settle(post, f"no answer within {self._max_answer_s:g} s")
         for post in [each for each in self._others if isinstance(each, Post) and each.lingers]:
             post.drop()
-        oldest = self._loop.time() - _MAX_TELL_S
+        oldest = self.now() - _MAX_TELL_S
         for tell in [each for each in self._others if isinstance(each, Tell) and each.started <= oldest]:
             tell.drop()
             self.let_go(tell)
@@ -343,7 +332,7 @@ class StreamableConnector:
         """End the session, if that is possible within a moment; it expires there otherwise."""
         goodbye = _Goodbye(request("DELETE", self._address, {**self._fields, **self._legacy_fields()}))
         self._session = ""
-        self._client.start(goodbye)
+        self.client.start(goodbye)
         await asyncio.wait({goodbye.over}, timeout=_DELETE_S)
 
 
