@@ -134,12 +134,11 @@ class HttpClient:
     # -- queue --------------------------------------------------------------------------------------------------------
 
     def _send(self, connection: Connection, carriage: Carriage) -> None:
-        size = len(carriage.wire)
         connection.send(carriage)
-        carriage.wire = b""  # never sent again, and its answer may be long in coming
         if connection.blocked:
-            self._blocked[connection] = size
-            self.queued_bytes += size
+            self._blocked[connection] = len(carriage.wire)
+            self.queued_bytes += len(carriage.wire)
+        carriage.wire = b""  # never sent again, and its answer may be long in coming
 
     def _next(self) -> Carriage | None:
         while self._urgent or self._waiting:
@@ -259,9 +258,6 @@ class HttpClient:
             if carriage is not None:
                 self._send(connection, carriage)
                 return
-        self._rest(connection)
-
-    def _rest(self, connection: Connection) -> None:
         patience = _IDLE_S if connection.patience_s is None else min(_IDLE_S, connection.patience_s - 1)
         now = self._loop.time()
         connection.expires_at = now + patience

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from doorward.gateway.upstream.address import Address
 from doorward.gateway.upstream.connection import Carriage
 from doorward.gateway.upstream.connector import Receiver
@@ -39,6 +41,23 @@ _DELETE_S: Final = 2.0
 _MAX_TELL_S: Final = 60.0
 _SESSION: Final = re.compile(rb"[\x21-\x7e]{1,1024}")
 _BOTH: Final = "application/json, text/event-stream"
+_META_VERSION: Final = versions.META_VERSION.encode()  # each modern request has it somewhere, as our encoding writes it
+
+
+class _Sent(msgspec.Struct):
+    """What has to be known of each message that goes out. The rest of it is read only where it is needed."""
+
+    method: str = ""
+    id: Id | None = None
+    params: msgspec.Raw = msgspec.Raw()
+
+
+_sent: Final = msgspec.json.Decoder(_Sent)
+
+
+def _tree(params: msgspec.Raw) -> dict[str, Any]:
+    """The params of a message, or an empty object."""
+    return (decode_value(params) or {}) if params else {}
 
 
 class StreamableConnector:
@@ -136,31 +155,35 @@ class StreamableConnector:
     # -- what goes out ------------------------------------------------------------------------------------------------
 
     def _post(self, send: Send) -> None:
-        tree = decode_value(send.body)
-        method, params = tree.get("method", ""), tree.get("params")
-        if "id" in tree and method:
-            self._ask(send, tree["id"], method, params)
+        sent = _sent.decode(send.body)
+        if sent.id is not None and sent.method:
+            self._ask(send, sent, sent.id)
             return
-        if method == "notifications/cancelled" and self._cancelled(params):
+        if sent.method == "notifications/cancelled" and self._cancelled(_tree(sent.params)):
             return
         tell = Tell(self._wire(send.body), send.exchange, self)
-        if method == "notifications/initialized":
+        if sent.method == "notifications/initialized":
             self._hold(tell)
         self._others.add(tell)
-        self._watch_time()
+        if self._sweeper is None:
+            self._watch_time()
         self.client.start(tell)
 
-    def _ask(self, send: Send, request_id: Id, method: str, params: dict[str, Any] | None) -> None:
-        if versions.META_VERSION in meta_of(params):
-            schema = self._schema_of(params.get("name", "")) if self._schema_of and params else None
+    def _ask(self, send: Send, sent: _Sent, request_id: Id) -> None:
+        method, modern = sent.method, False
+        if _META_VERSION in send.body and versions.META_VERSION in meta_of(params := _tree(sent.params)):
+            schema = self._schema_of(params.get("name", "")) if self._schema_of else None
             wire, modern = self._wire(send.body, mcp_headers.required_headers(method, params, schema)), True
+        elif method == "initialize":
+            self._legacy = True
+            wire = self._wire(send.body, {})
         else:
-            self._legacy |= method == "initialize"
-            wire, modern = self._wire(send.body, {} if method == "initialize" else None), False
+            wire = self._wire(send.body)
         post = Post(wire, send.exchange, self, request_id, method, modern=modern)
         self._posts[post.key] = post
         self._on[send.exchange] = self._on.get(send.exchange, 0) + 1
-        self._watch_time()
+        if self._sweeper is None:
+            self._watch_time()
         self.client.start(post)
 
     def _wire(self, body: bytes, fields: dict[str, str] | None = None) -> bytes:
@@ -180,11 +203,11 @@ class StreamableConnector:
             fields["MCP-Protocol-Version"] = self._version
         return fields
 
-    def _cancelled(self, params: dict[str, Any] | None) -> bool:
+    def _cancelled(self, params: dict[str, Any]) -> bool:
         """Whether nothing needs to be sent: closing the stream is how a modern request is cancelled, and what never
         left needs no cancelling.
         """
-        post = self._posts.get(key_or_nothing((params or {}).get("requestId")))
+        post = self._posts.get(key_or_nothing(params.get("requestId")))
         if post is None:
             return not self._legacy
         if self.client.forget(post):
@@ -244,14 +267,13 @@ class StreamableConnector:
         if self._posts.get(post.key) is not post:
             return
         del self._posts[post.key]
-        left = self._on.get(post.exchange, 1) - 1
+        left = self._on.pop(post.exchange, 1) - 1
         if cause:
             self._owed[post.exchange] = cause
         if left:
             self._on[post.exchange] = left
             return
-        self._on.pop(post.exchange, None)
-        owed = self._owed.pop(post.exchange, "")
+        owed = self._owed.pop(post.exchange, "") if self._owed else ""
         if owed and post.exchange and not self.broken:
             self.receiver.lost(post.exchange, owed)
 
@@ -311,8 +333,7 @@ class StreamableConnector:
             self._watch_time()
 
     def _watch_time(self) -> None:
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(min(_SWEEP_S, self._max_answer_s), self._sweep)
+        self._sweeper = self._loop.call_later(min(_SWEEP_S, self._max_answer_s), self._sweep)
 
     def _end(self) -> None:
         self.broken = True
