@@ -84,6 +84,7 @@ class HttpCall:
         gone: Whether the client left, or was cut off, before its answer was complete.
         answered: Whether the answer is complete.
         streaming: Whether a stream was opened and not yet ended.
+        owner: What :meth:`Application.connected` said of the connection.
         about: Whatever the application wants to know of this call between admitting and receiving it.
         on_gone: Called once, when ``gone`` becomes true. A client that closes only its sending side counts as gone: no
             HTTP client does that and waits, and it is how closing a connection looks from here.
@@ -91,10 +92,11 @@ class HttpCall:
     An answer is complete when all of it was written, which does not mean that the client took it.
     """
 
-    __slots__ = ("_carrier", "_chunked", "about", "answered", "gone", "head", "on_gone", "streaming")
+    __slots__ = ("_carrier", "_chunked", "about", "answered", "gone", "head", "on_gone", "owner", "streaming")
 
     def __init__(self, head: Head, carrier: Carrier) -> None:
         self.head = head
+        self.owner = carrier.owner
         self.gone = False
         self.answered = False
         self.streaming = False
@@ -172,19 +174,14 @@ class HttpCall:
         self._finish(close=self.head.close or self._carrier.must_close)
 
     @property
-    def owner(self) -> Any:
-        """What :meth:`Application.connected` said of the connection."""
-        return self._carrier.owner
-
-    @property
     def buffered(self) -> int:
-        """Bytes that were written and not yet taken by the client."""
-        return 0 if self.gone or self.answered else self._carrier.buffered
+        """Bytes of its stream that were written and not yet taken by the client."""
+        return self._carrier.buffered if self.streaming else 0
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more should be written for now."""
-        return self.buffered > FULL_BYTES
+        return self.streaming and self._carrier.buffered > FULL_BYTES
 
     async def room(self) -> None:
         """Wait until it is not full any more, or the client is gone."""

@@ -28,9 +28,7 @@ from doorward.policy.model import ServeSettings
 
 CALLER: Final = "caller"
 _UNSEEN: Final = -1  # our user's by the kernel's word, and perhaps one of our own children's
-_FORWARDED: Final = frozenset(
-    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
-)
+_FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 
 
 class Callers:

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any, Final, cast
 
+from doorward.gateway.http.again import Heads
 from doorward.gateway.http.answer import CONTINUE, refusal
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.chunks import ChunkedBody
-from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head, read_head
+from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head
 from doorward.gateway.http.limits import PIECE_BYTES
 from doorward.gateway.http.listener import Listener
 from doorward.gateway.http.outflow import Outflow
@@ -48,9 +50,10 @@ class Connection(asyncio.Protocol):
         self._now = listener.loop.time
         self._transport: asyncio.Transport
         self._out: Outflow
+        self._heads: Heads
+        self.send: Callable[[bytes], None]
         self.peer: Address = ("", 0)
         self.owner: Any = None
-        self._local: Address = ("", 0)
         self._state: int = _HEAD
         self._call: HttpCall | None = None
         self._held = b""  # came in and was not looked at
@@ -73,8 +76,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._out = Outflow(self._transport, self._listener.loop)
+        self.send = self._out.send
         self.peer = (transport.get_extra_info("peername") or self.peer)[:2]
-        self._local = (transport.get_extra_info("sockname") or self._local)[:2]
+        local: Address = (transport.get_extra_info("sockname") or ("", 0))[:2]
+        self._heads = Heads(self.peer, local, self._limits)
         self._deadline = self._now() + self._limits.head_seconds
         if not self._listener.enter(self):
             self._app.malformed(self.peer, "connections", f"all {self._limits.connections} are busy")
@@ -114,7 +119,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._out.resume()
-        self._advance_later()
+        if self._held:
+            self._advance_later()
 
     # -- what the call asks for ---------------------------------------------------------------------------------------
 
@@ -129,15 +135,13 @@ class Connection(asyncio.Protocol):
     def buffered(self) -> int:
         return self._out.buffered
 
-    def send(self, data: bytes) -> None:
-        self._out.send(data)
-
     def taken(self) -> asyncio.Future[None]:
         return self._out.taken()
 
     def finished(self, *, close: bool) -> None:
         self._call = None
-        self._release()
+        if self._budget:
+            self._release()
         if close:
             self._end()
             return
@@ -146,7 +150,8 @@ class Connection(asyncio.Protocol):
             self._deadline = self._now() + self._limits.body_seconds
         else:
             self._wait()
-        self._advance_later()
+        if self._held:
+            self._advance_later()
 
     # -- what the listener asks for -----------------------------------------------------------------------------------
 
@@ -192,12 +197,14 @@ class Connection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._step():
+            while self._held and self._state not in (_CALL, _ENDING) and self._step():
                 pass
         finally:
             self._advancing = False
         waits = self._state == _CALL or self._out.stalled
-        self._read_on(wanted=not waits or len(self._held) < PIECE_BYTES)
+        wanted = not (waits and self._held) or len(self._held) < PIECE_BYTES
+        if wanted != self._reading:
+            self._read_on(wanted=wanted)
 
     def _wait(self) -> None:
         self._state = _HEAD
@@ -208,12 +215,10 @@ class Connection(asyncio.Protocol):
 
     def _advance_later(self) -> None:
         """Not at once: whoever answers a call is not called for the next one in the middle of that."""
-        if self._held and not self._advancing:
+        if not self._advancing:
             self._listener.loop.call_soon(self._advance)
 
     def _step(self) -> bool:
-        if not self._held or self._state in (_CALL, _ENDING):
-            return False
         if self._state == _HEAD:
             return not self._out.stalled and self._step_head()
         if self._state == _SKIP or self._call is None:
@@ -230,12 +235,13 @@ class Connection(asyncio.Protocol):
         if isinstance(end, Refused):
             self._refuse(end)
             return False
-        head = read_head(self._held[:end], self.peer, self._local, self._limits)
+        read = self._heads.read(self._held[:end])
         self._held = self._held[end:]
         self._seen = 0
-        if isinstance(head, Refused):
-            self._refuse(head)
+        if isinstance(read, Refused):
+            self._refuse(read)
             return False
+        head, self._unread = read
         self._begin(HttpCall(head, self))
         return True
 
@@ -243,7 +249,6 @@ class Connection(asyncio.Protocol):
         self._call = call
         self._state = _CALL
         self._deadline = math.inf
-        self._unread = call.head.body
         try:
             takes = self._app.admit(call)
         except Exception as problem:  # noqa: BLE001 (whatever it is, this client is answered and the others go on)
@@ -340,7 +345,8 @@ class Connection(asyncio.Protocol):
             self._app.receive(call, body)
         except Exception as problem:  # noqa: BLE001 (whatever it is, this client is answered and the others go on)
             self._failed(problem)
-        self._release()
+        if self._budget:
+            self._release()
 
     def _step_skip(self) -> bool:
         dropped = min(len(self._held), self._unread)
@@ -383,7 +389,8 @@ class Connection(asyncio.Protocol):
         if self._unread or self._held:
             self._deadline = self._now() + _LINGER_S
             self._out.end()
-            self._read_on(wanted=True)
+            if not self._reading:
+                self._read_on(wanted=True)
         else:
             self._transport.close()
         self._held = b""
@@ -399,19 +406,19 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _lose(self) -> None:
-        self._release()
+        if self._budget:
+            self._release()
         call, self._call = self._call, None
         if call is not None:
             call.lose()
 
     def _release(self) -> None:
-        if self._budget:
-            self._body = bytearray()
-            given, self._budget = self._budget, 0
-            self._app.give(given)
+        self._body = bytearray()
+        given, self._budget = self._budget, 0
+        self._app.give(given)
 
     def _read_on(self, *, wanted: bool) -> None:
-        if wanted == self._reading or self._transport.is_closing():
+        if self._transport.is_closing():
             return
         self._reading = wanted
         if wanted:

@@ -24,7 +24,7 @@ door's.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -34,14 +34,14 @@ from doorward.gateway.http.limits import HttpLimits
 CHUNKED: Final = -1
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/([0-9])\.([0-9])")
 _ORIGIN_FORM: Final = re.compile(rb"/[!-\"$-~]*")
-_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _END: Final = b"\r\n\r\n"
 _LINE_SLACK: Final = 64  # a method and a version
 _ALLOWED: Final = bytes((*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)))
 # HTTP's own fields that are no lists (RFC 9110, RFC 6454): a second one has no meaning that two servers share.
 _SINGLE: Final = frozenset(
-    b"host content-length content-type content-encoding transfer-encoding authorization origin expect referer "
-    b"user-agent content-range if-modified-since if-unmodified-since max-forwards".split()
+    "host content-length content-type content-encoding transfer-encoding authorization origin expect referer "
+    "user-agent content-range if-modified-since if-unmodified-since max-forwards".split()
 )
 
 Address = tuple[str, int]
@@ -55,10 +55,12 @@ class Refused(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, eq=False):
     """A request without its body. ``path`` and ``query`` are as they came: ASCII, nothing decoded or resolved.
 
-    ``peer`` and ``local`` are the two ends of the connection, ``body`` how many bytes follow, or ``CHUNKED``.
+    ``peer`` and ``local`` are the two ends of the connection. ``meaning`` is for the application: what it makes of a
+    head, and of nothing else, it may keep here, since one that comes again is the same object (``again``). So there is
+    no Content-Length among ``fields``, which may be another one then.
     """
 
     method: str
@@ -66,36 +68,31 @@ class Head(msgspec.Struct, frozen=True):
     query: str
     peer: Address
     local: Address
-    body: int
     http_10: bool
     close: bool
     expects: bool
-    fields: dict[bytes, bytes]
-    repeated: dict[bytes, tuple[bytes, ...]]
+    fields: dict[str, str]
+    repeated: dict[str, tuple[str, ...]]
+    meaning: Any = None
 
     def get(self, name: str) -> str | None:
         """The value of a header that occurs exactly once. None also where it occurs twice: whoever takes a missing
         header for consent names it in ``HttpLimits.single``, or looks at :meth:`all`.
         """
-        key = name.lower().encode()
-        value = self.fields.get(key)
-        return None if value is None or key in self.repeated else value.decode("latin-1")
+        key = name.lower()
+        return None if key in self.repeated else self.fields.get(key)
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a header, in order."""
-        key = name.lower().encode()
-        if key in self.repeated:
-            return tuple(value.decode("latin-1") for value in self.repeated[key])
-        value = self.fields.get(key)
-        return () if value is None else (value.decode("latin-1"),)
+        key = name.lower()
+        if key not in self.fields:
+            return ()
+        return self.repeated[key] if key in self.repeated else (self.fields[key],)
 
     def starting(self, prefix: str) -> dict[str, tuple[str, ...]]:
         """Every header whose name begins with ``prefix`` (lower case): its values, in order."""
-        begins = prefix.encode()
         return {
-            name.decode(): tuple(one.decode("latin-1") for one in self.repeated.get(name, (value,)))
-            for name, value in self.fields.items()
-            if name.startswith(begins)
+            name: self.repeated.get(name, (value,)) for name, value in self.fields.items() if name.startswith(prefix)
         }
 
 
@@ -103,15 +100,15 @@ class _Fields:
     """What llhttp found, by names in lower case."""
 
     def __init__(self) -> None:
-        self.fields: dict[bytes, bytes] = {}
-        self.repeated: dict[bytes, tuple[bytes, ...]] = {}
+        self.fields: dict[str, str] = {}
+        self.repeated: dict[str, tuple[str, ...]] = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name, value = name.lower(), value.strip(b" \t")
-        if name in self.fields:
-            self.repeated[name] = (*self.repeated.get(name, (self.fields[name],)), value)
+        key, text = name.lower().decode("ascii"), value.strip(b" \t").decode("latin-1")
+        if key in self.fields:
+            self.repeated[key] = (*self.repeated.get(key, (self.fields[key],)), text)
         else:
-            self.fields[name] = value
+            self.fields[key] = text
 
 
 def end_of_head(data: bytes, seen: int, limits: HttpLimits) -> int | Refused | None:
@@ -119,7 +116,7 @@ def end_of_head(data: bytes, seen: int, limits: HttpLimits) -> int | Refused | N
 
     What cannot become a head is refused before its end comes: it might never come.
     """
-    start = max(0, seen - len(_END) + 1)
+    start = seen - len(_END) + 1 if seen >= len(_END) else 0
     end = data.find(_END, start, limits.headers_bytes)
     if end >= 0:
         return end + len(_END)
@@ -134,8 +131,8 @@ def end_of_head(data: bytes, seen: int, limits: HttpLimits) -> int | Refused | N
     return _controls(piece[1:] if start and piece[:1] == b"\n" else piece)
 
 
-def read_head(head: bytes, peer: Address, local: Address, limits: HttpLimits) -> Head | Refused:
-    """One reading of a whole head, with its last empty line."""
+def read_head(head: bytes, peer: Address, local: Address, limits: HttpLimits) -> tuple[Head, int] | Refused:
+    """One reading of a whole head, with its last empty line, and the bytes of body that follow (or ``CHUNKED``)."""
     refused = _controls(head)
     if refused is not None:
         return refused
@@ -188,49 +185,53 @@ def _target(method: bytes, target: bytes, limits: HttpLimits) -> Refused | None:
 
 def _meaning(
     line: re.Match[bytes], found: _Fields, peer: Address, local: Address, limits: HttpLimits
-) -> Head | Refused:
+) -> tuple[Head, int] | Refused:
     fields = found.fields
     http_10 = line[4] == b"0"
     if found.repeated:
         for name in found.repeated:
-            if name in _SINGLE or name.decode() in limits.single:
-                return Refused(400, "repeated-header", f"{name.decode()} occurs more than once")
-    if not fields.get(b"host"):
+            if name in _SINGLE or name in limits.single:
+                return Refused(400, "repeated-header", f"{name} occurs more than once")
+    if not fields.get("host"):
         return Refused(400, "host", "no Host")
     body = _body(fields, http_10=http_10, limits=limits)
     if isinstance(body, Refused):
         return body
     close, expects = http_10, False
-    if b"connection" in fields:
-        values = found.repeated.get(b"connection", (fields[b"connection"],))
-        close = close or any(token.strip(b" \t").lower() == b"close" for v in values for token in v.split(b","))
-    if b"upgrade" in fields and (b"upgrade" in found.repeated or fields[b"upgrade"].lower() != b"h2c"):
+    if "connection" in fields:
+        values = found.repeated.get("connection", (fields["connection"],))
+        close = close or any(token.strip(" \t").lower() == "close" for v in values for token in v.split(","))
+    if "upgrade" in fields and ("upgrade" in found.repeated or fields["upgrade"].lower() != "h2c"):
         return Refused(501, "upgrade", "a change to another protocol")
-    if b"expect" in fields:
-        if fields[b"expect"].lower() != b"100-continue":
+    if "expect" in fields:
+        if fields["expect"].lower() != "100-continue":
             return Refused(417, "expect", "an expectation other than 100-continue")
         expects = not http_10
     path, _, query = line[2].decode("ascii").partition("?")
-    return Head(
-        line[1].decode("ascii"), path, query, peer, local, body, http_10, close, expects, fields, found.repeated
-    )  # fmt: skip
+    method = line[1].decode("ascii")
+    return Head(method, path, query, peer, local, http_10, close, expects, fields, found.repeated), body
 
 
-def _body(fields: dict[bytes, bytes], *, http_10: bool, limits: HttpLimits) -> int | Refused:
-    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+def _body(fields: dict[str, str], *, http_10: bool, limits: HttpLimits) -> int | Refused:
+    if fields.get("content-encoding", "identity").lower() != "identity":
         return Refused(415, "content-encoding", "a compressed body: what it becomes cannot be bounded before")
-    length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
+    length, coding = fields.pop("content-length", None), fields.get("transfer-encoding")
     if coding is not None:
         if length is not None or http_10:
             return Refused(400, "framing", "Transfer-Encoding together with Content-Length or in HTTP/1.0")
-        if coding.lower() != b"chunked":
+        if coding.lower() != "chunked":
             return Refused(501, "transfer-encoding", "a transfer coding other than chunked")
         return CHUNKED
     if length is None:
         return 0
     if _DIGITS.fullmatch(length) is None:
         return Refused(400, "framing", "a Content-Length that is not 1 to 18 digits")
-    announced = int(length)
-    if announced > limits.body_bytes:
-        return Refused(413, "body-bytes", f"a body of {announced} bytes, at most {limits.body_bytes}")
-    return announced
+    return announced(length, limits)
+
+
+def announced(digits: str | bytes, limits: HttpLimits) -> int | Refused:
+    """What a Content-Length of 1 to 18 digits means, which is what it was found to be."""
+    size = int(digits)
+    if size > limits.body_bytes:
+        return Refused(413, "body-bytes", f"a body of {size} bytes, at most {limits.body_bytes}")
+    return size

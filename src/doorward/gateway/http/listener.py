@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import TYPE_CHECKING
 
 from doorward.gateway.http.call import Application
@@ -22,7 +21,7 @@ class Listener:
         self.loop = loop
         self.draining = False
         self.connections: dict[Connection, None] = {}
-        self._turns = itertools.count()
+        self._turns = 0
 
     def enter(self, connection: Connection) -> bool:
         """Whether there is a place; another one may have had to leave for it."""
@@ -38,7 +37,8 @@ class Listener:
 
     def turn(self) -> int:
         """A number for whoever begins to wait, higher than those before."""
-        return next(self._turns)
+        self._turns += 1
+        return self._turns
 
     def leave(self, connection: Connection) -> None:
         """It does not count any more."""

@@ -50,10 +50,10 @@ class Names:
 
     def problem(self, head: Head) -> tuple[str, int, str] | None:
         """(control, status, reason) for a request that was not meant for us, or comes from a page of somebody else."""
-        host = head.fields[b"host"].decode("latin-1")  # exactly one, or there would be no head
+        host = head.fields["host"]  # exactly one, or there would be no head
         if host not in self._hosts and host.lower() not in self._hosts:
             return HOST, _MISDIRECTED, "a Host that this gateway is not called by"
-        if b"origin" not in head.fields:
+        if "origin" not in head.fields:
             return None
         origins = head.all("origin")
         if origins and (len(origins) != 1 or origins[0].lower() not in self._origins):

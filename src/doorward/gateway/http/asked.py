@@ -1,0 +1,61 @@
+"""What the head of a request says of MCP, read once for each head.
+
+Nothing here judges, and nothing depends on policy, which may change between two requests of one connection.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from doorward.gateway.http.head import Head
+from doorward.gateway.http.media import accepts, is_json
+from doorward.protocol import versions
+
+VERSION: Final = "mcp-protocol-version"
+SESSION: Final = "mcp-session-id"
+_NO_TYPE_OF_OURS, _NO_ANSWER_OF_OURS = 415, 406
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What is asked for, as far as the head shows it.
+
+    ``modern``: it names a revision of the modern era. ``sessions`` and ``versions`` are all values of their headers.
+    ``unfit`` is the status that a POST gets because of the types that it sends and takes, or 0. ``headers`` are those
+    that repeat a modern body.
+    """
+
+    modern: bool
+    sessions: tuple[str, ...]
+    versions: tuple[str, ...]
+    unfit: int
+    headers: dict[str, tuple[str, ...]]
+
+
+def asked(head: Head) -> Asked:
+    """What ``head`` says; kept on it, for when it comes again."""
+    known: Asked | None = head.meaning
+    if known is None:
+        known = head.meaning = _read(head)
+    return known
+
+
+def _read(head: Head) -> Asked:
+    given = head.all(VERSION)
+    return Asked(
+        modern=len(given) == 1 and given[0] in versions.MODERN_VERSIONS,
+        sessions=head.all(SESSION),
+        versions=given,
+        unfit=_unfit(head),
+        headers=head.starting("mcp-"),
+    )
+
+
+def _unfit(head: Head) -> int:
+    accept = head.all("accept")
+    if not is_json(head.get("content-type") or ""):
+        return _NO_TYPE_OF_OURS
+    if not (accepts(accept, "application/json") and accepts(accept, "text/event-stream")):
+        return _NO_ANSWER_OF_OURS
+    return 0
