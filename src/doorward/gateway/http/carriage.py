@@ -87,16 +87,17 @@ class Carriage:
     def put(self, body: bytes) -> bool:
         """Hand over one message; False when nobody will get it."""
         seen = outline(body)
-        if seen.answers:
+        answers = seen.answers
+        if answers:
             self.awaited -= 1
         if self.call.gone and not self.resumable:
             return False
         if self._replay is None:
-            if self._ends(body, seen):
+            if not answers and self._ends(body):
                 return self._end()
-            body = self._renamed(body, seen)
-        if seen.answers and self.done and not self._began:
-            status, headers = self._status(body, seen)
+            body = self._renamed(body, seen, answers=answers)
+        if answers and self.awaited <= 0 and not self._began:
+            status, headers = self._refused(body) if seen.part == "error" else (_OK, ())
             self.call.answer(status, body, headers=(*headers, *self.headers()))
             return True
         self._open()
@@ -146,15 +147,15 @@ class Carriage:
 
     # -- hop by hop ---------------------------------------------------------------------------------------------------
 
-    def _ends(self, body: bytes, seen: Outline) -> bool:
+    def _ends(self, body: bytes) -> bool:
         """A server ends a stream that is listened on: over HTTP that is said by its end."""
-        if seen.answers or self._method != "subscriptions/listen":
+        if self._method != "subscriptions/listen":
             return False
         return bool(decode_value(body)["method"] == "notifications/cancelled")
 
-    def _renamed(self, body: bytes, seen: Outline) -> bytes:
+    def _renamed(self, body: bytes, seen: Outline, *, answers: bool) -> bytes:
         """``body`` with the client's own id in place of the link's, wherever it stands for the request."""
-        if seen.answers:
+        if answers:
             if self._method == "subscriptions/listen" and seen.part == "result":
                 return self._with_subscription(with_id(body, seen, self._key))
             return with_id(body, seen, self._key) if seen.id != b"null" else body
@@ -174,9 +175,8 @@ class Carriage:
             meta[versions.META_SUBSCRIPTION] = decode_value(self._key.encode())
         return encode_value(tree)
 
-    def _status(self, body: bytes, seen: Outline) -> tuple[int, tuple[tuple[str, str], ...]]:
-        if seen.part != "error":
-            return _OK, ()
+    def _refused(self, body: bytes) -> tuple[int, tuple[tuple[str, str], ...]]:
+        """The status for an error, and what goes with it."""
         code = decode_value(body)["error"]["code"]
         if code == CAPACITY:
             return _TOO_MANY, RETRY_AFTER

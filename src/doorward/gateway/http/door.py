@@ -15,22 +15,23 @@ from typing import Final
 
 from doorward.errors import MalformedMessageError
 from doorward.gateway.arrivals import limits_of
+from doorward.gateway.http.asked import asked
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.callers import CALLER, Callers
 from doorward.gateway.http.carriage import RETRY_AFTER
 from doorward.gateway.http.front import Front
-from doorward.gateway.http.head import Address, Head
-from doorward.gateway.http.legacy import SESSION, VERSION, Legacy
-from doorward.gateway.http.media import accepts, is_json
+from doorward.gateway.http.head import Address
+from doorward.gateway.http.legacy import Legacy
+from doorward.gateway.http.media import accepts
 from doorward.gateway.http.modern import Modern
 from doorward.gateway.http.names import Names
 from doorward.gateway.http.traffic import IN_FLIGHT, About, Place, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
 from doorward.judge.vocabulary import Peer
 from doorward.policy.model import Policy
-from doorward.protocol import stateless, versions
+from doorward.protocol import stateless
 from doorward.relay import replies
-from doorward.wire.jsonrpc import Message, decode
+from doorward.wire.jsonrpc import decode
 
 HEALTH: Final = ("/healthz", "/readyz")
 _ALLOW: Final = (("Allow", "GET, POST, DELETE"),)
@@ -106,8 +107,14 @@ class HttpDoor:
         if self.draining:
             call.answer(503, headers=RETRY_AFTER, close=True)
             return 0
-        call.about = About(place, principal)
-        return self._by_method(call, call.about)
+        call.about = about = About(place, principal, asked(head))
+        if head.method != "POST":
+            self._without_body(call, about)
+        elif about.asked.unfit:
+            call.answer(about.asked.unfit)
+        else:
+            return self._max_body
+        return 0
 
     def receive(self, call: HttpCall, body: bytes) -> None:
         """A whole body of a POST."""
@@ -117,38 +124,24 @@ class HttpDoor:
         except MalformedMessageError as problem:
             self._not_one_message(call, about, body, problem)
             return
-        if self._is_modern(call.head, frame.message):
+        # By its header or by its body: where the two disagree, the modern link refuses it.
+        if about.asked.modern or stateless.is_modern(frame.message):
             self._modern.take(call, about, frame)
         else:
             self._legacy.take(call, about, frame)
 
     # -- heads --------------------------------------------------------------------------------------------------------
 
-    def _by_method(self, call: HttpCall, about: About) -> int:
-        head = call.head
-        if head.method == "POST":
-            return self._post(call)
-        if head.method == "GET" and not self._names_modern(head):
-            if accepts(head.all("accept"), "text/event-stream"):
-                self._legacy.listen(call, about)
-            else:
-                call.answer(406)
-        elif head.method == "DELETE" and not self._names_modern(head):
+    def _without_body(self, call: HttpCall, about: About) -> None:
+        method = call.head.method
+        if about.asked.modern or method not in ("GET", "DELETE"):
+            call.answer(405, headers=(("Allow", "POST"),) if about.asked.modern else _ALLOW)
+        elif method == "DELETE":
             self._legacy.delete(call, about)
+        elif accepts(call.head.all("accept"), "text/event-stream"):
+            self._legacy.listen(call, about)
         else:
-            call.answer(405, headers=(("Allow", "POST"),) if self._names_modern(head) else _ALLOW)
-        return 0
-
-    def _post(self, call: HttpCall) -> int:
-        head = call.head
-        accept = head.all("accept")
-        if not is_json(head.get("content-type") or ""):
-            call.answer(415)
-        elif not (accepts(accept, "application/json") and accepts(accept, "text/event-stream")):
             call.answer(406)
-        else:
-            return self._max_body
-        return 0
 
     def _health(self, call: HttpCall) -> None:
         if call.head.method not in ("GET", "HEAD"):
@@ -158,20 +151,12 @@ class HttpDoor:
         else:
             call.answer(200, b"ok\n", "text/plain")
 
-    @staticmethod
-    def _names_modern(head: Head) -> bool:
-        return head.get(VERSION) in versions.MODERN_VERSIONS
-
-    def _is_modern(self, head: Head, message: Message) -> bool:
-        """By its header or by its body: where the two disagree, the modern link refuses it."""
-        return self._names_modern(head) or stateless.is_modern(message)
-
     def _not_one_message(self, call: HttpCall, about: About, body: bytes, problem: MalformedMessageError) -> None:
-        if call.head.all(SESSION):
+        if about.asked.sessions:
             self._legacy.unreadable(call, about, body, problem)
             return
         link = self._sessions.ready(about.place.server, about.principal)
-        if link is not None and self._names_modern(call.head):
+        if link is not None and about.asked.modern:
             self._modern.unreadable(link, call, body, problem)
             return
         control = "frame-limits" if problem.rule.startswith("frame-") else "strict-decode"

@@ -38,6 +38,7 @@ class Downstream:
 
     def __init__(self, *, legacy: bool, one_pipe: bool) -> None:
         self.broken = False
+        self.is_full = False  # never as a whole: see :meth:`full`
         self._one_pipe = one_pipe
         self._most_left = MAX_LEFT_BYTES if one_pipe and not legacy else MAX_LATE_BYTES
         self.replay = Replay() if legacy else None
@@ -49,11 +50,6 @@ class Downstream:
 
     # -- the port -----------------------------------------------------------------------------------------------------
 
-    @property
-    def is_full(self) -> bool:
-        """Never as a whole: see :meth:`full`."""
-        return False
-
     def put(self, send: Send) -> bool:
         if self.broken:
             return False
@@ -61,7 +57,8 @@ class Downstream:
         if carriage is None or (carriage.call.gone and not carriage.resumable):
             delivered = self._put_elsewhere(send, carriage)
         else:
-            self._cut_if_left(carriage.call)
+            if carriage.call.streaming:
+                self._cut_if_left(carriage.call)
             delivered = carriage.put(send.body)
         if carriage is not None and carriage.done:
             self._forget(send.exchange)
@@ -126,7 +123,7 @@ class Downstream:
         if carriage is None:
             return
         carriage.on_done()
-        if not self.busy:
+        if not (self._carriages or self._standing):
             self.on_idle()
 
     # -- standing streams ---------------------------------------------------------------------------------------------

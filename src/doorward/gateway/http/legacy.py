@@ -18,8 +18,6 @@ from doorward.gateway.sessions import BOUND, Session, Sessions
 from doorward.wire.batch import split
 from doorward.wire.jsonrpc import Decoded, FrameLimits, Request, key_of
 
-VERSION: Final = "mcp-protocol-version"
-SESSION: Final = "mcp-session-id"
 _BATCHES: Final = "2025-03-26"
 _PRIMED_SINCE: Final = "2025-11-25"
 _INVALID: Final = -32600
@@ -37,23 +35,24 @@ class Legacy:
 
     def take(self, call: HttpCall, about: About, frame: Decoded) -> None:
         message = frame.message
-        if not call.head.all(SESSION) and isinstance(message, Request) and message.method == "initialize":
-            self._begin(call, about, frame, message)
+        request = message if isinstance(message, Request) else None
+        if request is not None and request.method == "initialize" and not about.asked.sessions:
+            self._begin(call, about, frame, request)
             return
         session = self.session(call, about)
         if session is None:
             return
-        if not self._traffic.has_place(call, about, session.link, message):
-            return
-        if isinstance(message, Request):
-            session.link.take(frame, self._carry(call, session.link), {})
-        else:
+        link = session.link
+        if request is not None:
+            if self._traffic.has_place(call, about, link, request):
+                link.take(frame, self._carry(call, link), {})
+        elif self._traffic.has_place(call, about, link):
             call.answer(202)
-            session.link.take(frame, self._traffic.next(), {})
+            link.take(frame, self._traffic.next(), {})
 
     def session(self, call: HttpCall, about: About) -> Session | None:
         """The session that the call names; answered with what is wrong where it does not name one."""
-        given = call.head.all(SESSION)
+        given = about.asked.sessions
         if len(given) != 1:
             tell(call, 400, _INVALID, "one Mcp-Session-Id is needed; initialize first")
             return None
@@ -64,7 +63,7 @@ class Legacy:
                 self._front.refuse(BOUND, why, peer=peer_of(call), principal=about.principal.id)
             tell(call, 404, _INVALID, "there is no such session; initialize again")
             return None
-        version, agreed = call.head.all(VERSION), found.link.version
+        version, agreed = about.asked.versions, found.link.version
         if version and agreed and version != (agreed,):
             tell(call, 400, _INVALID, "MCP-Protocol-Version is not what this session agreed on")
             return None

@@ -58,14 +58,14 @@ class Modern:
 
     def _on(self, link: HttpLink, call: HttpCall, about: About, frame: Decoded) -> None:
         message = frame.message
-        headers = call.head.starting("mcp-")
+        headers = about.asked.headers
         if isinstance(message, Response):  # 2026-07-28: clients MUST NOT post responses
             call.answer(400)
             link.take(frame, self._traffic.next(), headers)
             return
-        if not self._traffic.has_place(call, about, link, message):
-            return
         if isinstance(message, Notification):
+            if not self._traffic.has_place(call, about, link):
+                return
             call.answer(202)
             if message.method == "notifications/cancelled":  # its id is one client's, and the link knows others
                 why = "a modern request is cancelled by closing its stream, and by nothing else"
@@ -73,6 +73,8 @@ class Modern:
                 self._front.refuse("solicited-only", why, peer=peer_of(call), principal=principal, method=method)
             else:
                 link.take(frame, self._traffic.next(), headers)
+            return
+        if not self._traffic.has_place(call, about, link, message):
             return
         exchange = self._traffic.next()
         renamed, progress = _renamed(frame, message, exchange)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.errors import CapacityError, IdentityError
+from doorward.gateway.http.asked import Asked
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
@@ -18,7 +19,7 @@ from doorward.gateway.http.load import Load
 from doorward.judge.vocabulary import Peer, Principal
 from doorward.policy.model import Limits
 from doorward.relay import replies
-from doorward.wire.jsonrpc import Message, Request, key_of, outline, with_id
+from doorward.wire.jsonrpc import Request, key_of, outline, with_id
 
 IN_FLIGHT: Final = "in-flight"
 CAPPED: Final = "principal-limits"
@@ -37,6 +38,7 @@ class About(msgspec.Struct, frozen=True):
 
     place: Place
     principal: Principal
+    asked: Asked
 
 
 class Traffic:
@@ -59,18 +61,18 @@ class Traffic:
         link.downstream.carry(carriage)
         return carriage.exchange
 
-    def has_place(self, call: HttpCall, about: About, link: HttpLink, *messages: Message) -> bool:
-        """Whether messages may go on; answered where they may not."""
-        requests = [message for message in messages if isinstance(message, Request)]
+    def has_place(self, call: HttpCall, about: About, link: HttpLink, *requests: Request) -> bool:
+        """Whether what holds so many requests may go on; answered where it may not."""
+        full = link.is_full
+        if not full and (not requests or self.load.has_place(about.principal, len(requests))):
+            return True
         key = key_of(requests[0].id) if len(requests) == 1 else NOBODY
-        if link.is_full:
+        if full:
             why = "what was sent to this server was not taken yet"
             reference = self._front.refuse(IN_FLIGHT, why, peer=peer_of(call), principal=about.principal.id)
             call.answer(503, _error(key, _later(reference)), headers=RETRY_AFTER)
-            return False
-        if not requests or self.load.has_place(about.principal, len(requests)):
-            return True
-        self.capped(call, about.principal, f"{self.load.limits.concurrent} requests are in flight", key)
+        else:
+            self.capped(call, about.principal, f"{self.load.limits.concurrent} requests are in flight", key)
         return False
 
     def capped(self, call: HttpCall, principal: Principal, why: str, key: str) -> None:
