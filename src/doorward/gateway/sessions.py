@@ -48,6 +48,7 @@ class Sessions:
         self._now = now
         self._sessions: dict[str, Session] = {}
         self._modern: dict[tuple[str, str], asyncio.Future[HttpLink]] = {}
+        self._ready: dict[tuple[str, str], HttpLink] = {}  # what came of these
         self._used: dict[tuple[str, str], float] = {}
         self._count: Counter[str] = Counter()
         self._ending: set[asyncio.Future[Any]] = set()
@@ -141,11 +142,11 @@ class Sessions:
     def ready(self, server: str, principal: Principal) -> HttpLink | None:
         """The same, where it is open already."""
         key = (server, principal.id)
-        opening = self._modern.get(key)
-        if opening is None or not _is_open(opening):
+        link = self._ready.get(key)
+        if link is None or link.over:
             return None
         self._used[key] = self._now()
-        return opening.result()
+        return link
 
     def _watch(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if opening.cancelled() or opening.exception() is not None:
@@ -160,10 +161,13 @@ class Sessions:
         link.on_over = over
         if link.over:  # already: its child died while it was opened
             over(link.over)
+        elif self._modern.get(key) is opening:
+            self._ready[key] = link
 
     def _forget(self, key: tuple[str, str], opening: asyncio.Future[HttpLink]) -> None:
         if self._modern.get(key) is opening:
             del self._modern[key]
+            self._ready.pop(key, None)
             self._used.pop(key, None)
 
     # -- time, and the end --------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class Heads:
     def read(self, head: bytes) -> tuple[Head, int] | Refused:
         """A whole head, with its last empty line, and how many bytes of body it announces (or ``CHUNKED``)."""
         length = _LENGTH.search(head)
-        if length is None or len(head) > MAX_KNOWN_BYTES:
+        if length is None:
             return read_head(head, self._peer, self._local, self._limits)
         begin, end = length.span(1)
         beside = head[:begin], head[end:]
@@ -43,7 +43,7 @@ class Heads:
             size = announced(length[1], self._limits)
             return size if isinstance(size, Refused) else (known, size)
         read = read_head(head, self._peer, self._local, self._limits)
-        if not isinstance(read, Refused):
+        if not isinstance(read, Refused) and len(head) <= MAX_KNOWN_BYTES:
             if len(self._known) >= MAX_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[beside] = read[0]

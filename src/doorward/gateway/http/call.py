@@ -15,6 +15,7 @@ from doorward.gateway.http import answer
 from doorward.gateway.http.answer import Headers
 from doorward.gateway.http.head import Address, Head
 
+_TWICE: Final = "the call was answered before"
 FULL_BYTES: Final = 256 * 1024
 """What one client may leave untaken before :attr:`HttpCall.is_full` asks for patience: four reads of a socket."""
 
@@ -120,7 +121,8 @@ class HttpCall:
             RuntimeError: It was answered before, or is being streamed.
             ValueError: A header has a character that cannot be printed.
         """
-        self._start()
+        if self.answered or self.streaming:
+            raise RuntimeError(_TWICE)
         if self.gone:
             return
         close = close or self.head.close or self._carrier.must_close
@@ -136,7 +138,8 @@ class HttpCall:
             RuntimeError: It was answered before, or is being streamed.
             ValueError: A header has a character that cannot be printed.
         """
-        self._start()
+        if self.answered or self.streaming:
+            raise RuntimeError(_TWICE)
         if self.gone:
             return
         self._chunked = not self.head.http_10
@@ -206,10 +209,6 @@ class HttpCall:
         self.streaming = False
         if self.on_gone is not None:
             self.on_gone()
-
-    def _start(self) -> None:
-        if self.answered or self.streaming:
-            raise RuntimeError("the call was answered before")
 
     def _finish(self, *, close: bool) -> None:
         if self.gone:

@@ -56,6 +56,7 @@ class HttpDoor:
         self._sessions = sessions
         self._front = front
         self._traffic = Traffic(front, policy.limits)
+        self.give = self._traffic.load.give
         self._legacy = Legacy(sessions, self._traffic, front, frozenset(place.server for place in places.values()))
         self._modern = Modern(sessions, self._traffic, front)
         self.draining = False
@@ -83,9 +84,6 @@ class HttpDoor:
         if not taken:
             self._front.refuse(IN_FLIGHT, "too many bytes are in flight in this process", peer="")
         return taken
-
-    def give(self, count: int) -> None:
-        self._traffic.load.give(count)
 
     def admit(self, call: HttpCall) -> int:
         head = call.head

@@ -60,7 +60,7 @@ class Downstream:
             if carriage.call.streaming:
                 self._cut_if_left(carriage.call)
             delivered = carriage.put(send.body)
-        if carriage is not None and carriage.done:
+        if carriage is not None and carriage.awaited <= 0:
             self._forget(send.exchange)
         return delivered
 

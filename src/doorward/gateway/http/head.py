@@ -36,6 +36,7 @@ _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTT
 _ORIGIN_FORM: Final = re.compile(rb"/[!-\"$-~]*")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _END: Final = b"\r\n\r\n"
+_END_BYTES: Final = 4
 _LINE_SLACK: Final = 64  # a method and a version
 _ALLOWED: Final = bytes((*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0x100)))
 # HTTP's own fields that are no lists (RFC 9110, RFC 6454): a second one has no meaning that two servers share.
@@ -116,10 +117,10 @@ def end_of_head(data: bytes, seen: int, limits: HttpLimits) -> int | Refused | N
 
     What cannot become a head is refused before its end comes: it might never come.
     """
-    start = seen - len(_END) + 1 if seen >= len(_END) else 0
+    start = seen - _END_BYTES + 1 if seen >= _END_BYTES else 0
     end = data.find(_END, start, limits.headers_bytes)
     if end >= 0:
-        return end + len(_END)
+        return end + _END_BYTES
     lines = data.find(b"\r\n", 0, limits.target_bytes + _LINE_SLACK)
     if lines < 0 and len(data) >= limits.target_bytes + _LINE_SLACK:
         return Refused(414, "target-bytes", f"the request line is longer than {limits.target_bytes} bytes")

@@ -188,8 +188,8 @@ class HttpClient:
         while self._idle:
             connection = self._idle.pop()
             now = self._loop.time()
-            trusted = now < connection.trusted_until and not connection.closing
-            if trusted or (now < connection.expires_at and connection.is_quiet()):
+            usable = now < connection.expires_at and not connection.closing
+            if usable and (now < connection.trusted_until or connection.is_quiet()):
                 return connection
             connection.close()
         return None
@@ -261,7 +261,7 @@ class HttpClient:
         patience = _IDLE_S if connection.patience_s is None else min(_IDLE_S, connection.patience_s - 1)
         now = self._loop.time()
         connection.expires_at = now + patience
-        connection.trusted_until = now + min(_TRUSTED_S, patience) if connection.answers > 1 else now
+        connection.trusted_until = now + _TRUSTED_S if connection.answers > 1 else now
         self._idle.append(connection)
         if self._reaper is None:
             self._reaper = self._loop.call_later(_IDLE_S / 2, self._reap)
