@@ -95,9 +95,14 @@ bench-capacity: shipped ## ... `serve`: ten thousand idle sessions, a thousand o
 	$(BIN)/python bench/capacity.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
 
 .PHONY: shipped
+# Where the distribution has a Python of our version, that one: it is what its users run, and built with optimisation,
+# which the builds of a version manager often are not. What was taken is printed with the figures.
 shipped: setup $(STAMPS)/wheelhouse wheel
-	@$(BIN)/python -m venv --clear $(CACHE)/shipped
-	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
+	@python=/usr/bin/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	[ -x "$$python" ] || python=$(BIN)/python
+	"$$python" -m venv --clear --without-pip $(CACHE)/shipped
+	$(BIN)/python -m pip --python $(CACHE)/shipped/bin/python install --quiet --no-index --no-deps \
+		$(CACHE)/wheelhouse/*.whl dist/*.whl
 
 .PHONY: bench-relay
 bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout
