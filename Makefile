@@ -32,7 +32,7 @@ PUBLISHED := $(BIN)/python -m doorward.lab.targets.published
 # Arguments for the verb behind a target: make demo ARGS=--json\ -
 ARGS ?=
 # What each other Python is tried with by `make test`: what a version of the language can break. `make soak` takes all.
-PURE := tests/content tests/wire tests/protocol tests/policy tests/judge tests/relay tests/audit
+PURE := tests/wire tests/protocol tests/policy tests/judge tests/relay tests/audit
 # Worker processes of the test run.
 WORKERS ?= 2
 
@@ -70,9 +70,10 @@ check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
 	$(BIN)/lint-imports --cache-dir $(CACHE)/import-linter
 
 .PHONY: soak
-soak: setup ## Look for what `make test` does not: new examples of each property, half an hour of churn
+soak: setup ## Look for what `make test` does not: new examples, every cell of the peers, half an hour of churn
 	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 -m 'not soak' \
 		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
+	DOORWARD_WHOLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e $(ARGS)
 	$(BIN)/python -m pytest -m soak tests/gateway $(ARGS)
 	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' tests
 
@@ -95,9 +96,14 @@ bench-capacity: shipped ## ... `serve`: ten thousand idle sessions, a thousand o
 	$(BIN)/python bench/capacity.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
 
 .PHONY: shipped
+# Where the distribution has a Python of our version, that one: it is what its users run, and built with optimisation,
+# which the builds of a version manager often are not. What was taken is printed with the figures.
 shipped: setup $(STAMPS)/wheelhouse wheel
-	@$(BIN)/python -m venv --clear $(CACHE)/shipped
-	$(CACHE)/shipped/bin/python -m pip install --quiet --no-index --no-deps $(CACHE)/wheelhouse/*.whl dist/*.whl
+	@python=/usr/bin/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	[ -x "$$python" ] || python=$(BIN)/python
+	"$$python" -m venv --clear --without-pip $(CACHE)/shipped
+	$(BIN)/python -m pip --python $(CACHE)/shipped/bin/python install --quiet --no-index --no-deps \
+		$(CACHE)/wheelhouse/*.whl dist/*.whl
 
 .PHONY: bench-relay
 bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout

@@ -27,6 +27,7 @@ import json
 import os
 import platform
 import random
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -93,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
     limits, void = judge(figures), reasons_void(figures)
     policy = (HERE / "doorward.toml").read_text()
     if options.json != "-":
+        print(f"{python_of(doorward_program(options.doorward))}\n")
         print(f"doorward.toml of this run:\n\n{policy}")
         show(figures, limits, weights)
     if options.json:
@@ -114,7 +116,7 @@ def report(
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     machine = {
-        "python": platform.python_version(),
+        "python": python_of(doorward_program(options.doorward)),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processors": os.cpu_count(),
         "load_1min": round(os.getloadavg()[0], 2),
@@ -133,6 +135,13 @@ def report(
             for (cell, name), samples in figures.items()
         ],
     }
+
+
+def python_of(program: tuple[str, ...]) -> str:
+    """Which build of Python runs what is measured: they differ by a third."""
+    python = Path(program[0]).with_name("python")
+    told = subprocess.run([python, "-VV"], capture_output=True, text=True, timeout=10, check=False)
+    return told.stdout.strip() or "unknown"
 
 
 def parse() -> argparse.Namespace:

@@ -24,7 +24,7 @@ compile requirements/build.in --output-file requirements/build.txt
 compile requirements/lock.in --output-file requirements/lock.txt
 compile --no-deps requirements/fixture.in --output-file requirements/fixture.txt
 
-for lock in tests/peers/*/requirements.in bench/peers/*/requirements.in; do
+for lock in src/doorward/lab/targets/published/*/requirements.in tests/peers/*/requirements.in bench/peers/*/requirements.in; do
     compile "$lock" --output-file "${lock%.in}.txt"
 done
 

@@ -86,7 +86,7 @@ def test_a_large_body_and_a_salt_come_with_their_entry(
     state: Path, two: tuple[SqliteLog, SqliteLog], item: Make
 ) -> None:
     body, salt = '"' + "ö" * 60_000 + '"', b"0123456789abcdef"
-    made = item(1, body=body, commitment=commit(salt, b"original"))
+    made = item(1, body=body, commitment=commit(salt, bytes(32)))
     two[0].append([Item(made.entry, salt=salt), item(2, body='"short"')], durable=True)
     large, short = reader.search(state, link="link-1").found
     assert (large.body, large.entry.body, large.salt) == (body, "", salt)

@@ -173,7 +173,7 @@ def test_a_body_of_exactly_the_limit_stays_in_its_entry(log: SqliteLog, item: Ma
 
 def test_the_salt_lies_beside_the_leaf_and_not_in_it(log: SqliteLog, item: Make) -> None:
     salt = b"0123456789abcdef"
-    log.append([Item(item(1, commitment=commit(salt, b"secret")).entry, salt=salt)], durable=True)
+    log.append([Item(item(1, commitment=commit(salt, bytes(32))).entry, salt=salt)], durable=True)
     with closing(sqlite3.connect(log.path, isolation_level=None)) as connection:
         leaf, beside = connection.execute("SELECT leaf, salt FROM entries WHERE idx = 1").fetchone()
     assert beside == salt

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.clients import CLIENTS, Visited
 from tests.e2e.peering import EVERYTHING, GIT, Peers, Place
-from tests.e2e.visiting import BY_SSE, BY_URL, configuration, read_table, visited
+from tests.e2e.visiting import BY_SSE, BY_URL, cells, configuration, read_table, visited
 from tests.listening import once
 
 TABLE = read_table("""
@@ -30,13 +30,14 @@ fastmcp             ok                 ok               ok              ok
 inspector           ok                 ok               ok              ok
 """)
 SERVERS = (EVERYTHING, BY_URL, BY_SSE, GIT)
+PLAYED = cells(TABLE)
 
 Came = Callable[[str], dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Came]:
-    """By client, what came of its visits to all servers, made once."""
+    """By client, what came of its visits to the servers of its cells, made once."""
     with ExitStack() as processes:
         place = Place(tmp_path_factory.mktemp("peers"), peers)
         home = Path(processes.enter_context(tempfile.TemporaryDirectory(prefix="dw-")))
@@ -57,11 +58,11 @@ def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cam
 
         @once
         def visit(client: str) -> dict[str, str]:
-            return CLIENTS[client](peers, [reached(name) for name in SERVERS])
+            return CLIENTS[client](peers, [reached(name) for name in SERVERS if (client, name) in PLAYED])
 
         yield visit
 
 
-@pytest.mark.parametrize(("client", "server"), TABLE)
+@pytest.mark.parametrize(("client", "server"), PLAYED)
 def test_each_cell_over_stdio_is_as_the_table_says(came: Came, client: str, server: str) -> None:
     assert came(client)[server] == TABLE[client, server]

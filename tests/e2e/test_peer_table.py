@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from mcp.client import Client
 from tests.e2e.peering import EVERYTHING, FETCH, FILESYSTEM, GIT, MEMORY, TIME, Answer, Place, bounded, outcome, page
+from tests.e2e.visiting import cells
 
 SAME: Final = "same"  # a result, and the very one that the server gives directly
 ERROR: Final = "same error"  # the server's own error, as it gives it directly
@@ -104,7 +105,7 @@ def word_for(direct: Answer, wrapped: Answer) -> str:
     return f"unlike: {direct} became {wrapped}"
 
 
-@pytest.mark.parametrize(("peer", "mode"), TABLE)
+@pytest.mark.parametrize(("peer", "mode"), cells(TABLE))
 def test_each_cell_is_as_the_table_says(place: Place, peer: str, mode: str) -> None:
     async def both() -> tuple[list[str], list[dict[str, Answer]]]:
         versions, conversations = [], []

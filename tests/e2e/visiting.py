@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +21,22 @@ def read_table(text: str) -> dict[tuple[str, str], str]:
     """(client, server) → the expected word, from a table with a client a row and a server a column."""
     head, *rows = (line.split() for line in text.strip().splitlines())
     return {(client, server): word for client, *words in rows for server, word in zip(head, words, strict=True)}
+
+
+def cells(table: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Which cells of a table are played: all in `make soak` (``DOORWARD_WHOLE=1``), else as few as have every row and
+    every column at least once, drawn by ``DOORWARD_SAMPLE``. The whole takes minutes on two cores.
+    """
+    whole = list(table)
+    if os.environ.get("DOORWARD_WHOLE"):
+        return whole
+    draw = random.Random(int(os.environ.get("DOORWARD_SAMPLE", "20261125")))  # noqa: S311 (a choice, not a secret)
+    rows, columns = (sorted({cell[axis] for cell in whole}) for axis in (0, 1))
+    draw.shuffle(rows)
+    draw.shuffle(columns)
+    longer = max(len(rows), len(columns))
+    sample = {(rows[i % len(rows)], columns[i % len(columns)]) for i in range(longer)}
+    return [cell for cell in whole if cell in sample]
 
 
 def visited(name: str, place: Place, page: str) -> Visited:

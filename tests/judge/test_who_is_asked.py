@@ -35,7 +35,7 @@ PAIRS = [
     for controls, things in ((WHOLE.gates, MESSAGES), (WHOLE.rewrites, MESSAGES), (WHOLE.checks, ACTIONS))
     for control in controls
     for what in things
-    if control not in pipeline.Asked(controls).about(what)
+    if control not in pipeline.Asked(controls)[type(what)]
 ]
 
 
@@ -48,7 +48,7 @@ def test_a_control_that_is_not_asked_would_have_said_nothing(control: Callable[.
 def test_what_is_asked_is_asked_in_the_order_of_the_pipeline() -> None:
     for controls, things in ((WHOLE.gates, MESSAGES), (WHOLE.rewrites, MESSAGES), (WHOLE.checks, ACTIONS)):
         for what in things:
-            asked = pipeline.Asked(controls).about(what)
+            asked = pipeline.Asked(controls)[type(what)]
             assert list(asked) == [control for control in controls if control in asked]
 
 
@@ -57,4 +57,4 @@ def test_a_control_that_the_table_does_not_know_is_asked_about_everything() -> N
         return None
 
     asked = pipeline.Asked((*WHOLE.checks, unknown))
-    assert all(unknown in asked.about(what) for what in ACTIONS)
+    assert all(unknown in asked[type(what)] for what in ACTIONS)

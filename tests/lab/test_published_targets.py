@@ -107,7 +107,7 @@ def test_the_vulnerable_version_is_the_one_that_runs(peers: Callable[[str], Inst
 
 
 def test_every_lock_folder_is_a_name_that_can_be_asked_for() -> None:
-    assert names() == (VULNERABLE,)
+    assert names() == ("mcp-server-git-2025.7.1", VULNERABLE)
     servers = {"everything", "filesystem", "memory"}
     assert {name for name in names(PEERS) if name.startswith("server-")} == {f"server-{name}" for name in servers}
     found = tuple(name for name in names(PEERS) if name.startswith("mcp-"))

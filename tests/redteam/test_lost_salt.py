@@ -19,7 +19,8 @@ SALT = bytes(range(16))
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     opened = SqliteLog.open(tmp_path, now_us=NOW_US, label="test")
-    entry = Entry(kind="intent", at=NOW_US, link="l", sender="client", body="masked", commitment=commit(SALT, b"x"))
+    commitment = commit(SALT, bytes(32))
+    entry = Entry(kind="intent", at=NOW_US, link="l", sender="client", body="masked", commitment=commitment)
     opened.append([Item(entry, salt=SALT)], durable=True)
     opened.close(NOW_US + 1)
     return opened.path

@@ -27,7 +27,8 @@ SALT_BYTES = 16
 
 _LONGEST_SALT_BYTES = 255  # its length is hashed as one byte
 
-_COMMITMENT_DOMAIN = b"doorward audit commitment v1\x00"
+_COMMITMENT_DOMAIN = b"doorward audit commitment v2\x00"
+_DIGEST_BYTES = 32
 
 
 class FindingRecord(msgspec.Struct, frozen=True, gc=False):
@@ -136,20 +137,23 @@ def decode(leaf: bytes) -> Entry:
     return _DECODER.decode(leaf)
 
 
-def commit(salt: bytes, original: bytes) -> str:
-    """A commitment to the unmasked original: SHA-256(domain, length of the salt, salt, original), hexadecimal.
+def commit(salt: bytes, digest: bytes) -> str:
+    """A commitment to the unmasked original, of which ``digest`` is the SHA-256: SHA-256(domain, length of the salt,
+    salt, digest), hexadecimal.
 
     It lets whoever still has the original prove later that it is what was recorded, while the log keeps only the masked
     text. It does not hide an original that can be guessed from somebody who has the salt. ``ValueError``: the salt is
-    shorter than ``SALT_BYTES`` or longer than 255 bytes.
+    shorter than ``SALT_BYTES`` or longer than 255 bytes, or the digest has not 32.
     """
     if not SALT_BYTES <= len(salt) <= _LONGEST_SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} to 255 bytes, not {len(salt)}")
-    hashed = hashlib.sha256(b"%b%c%b" % (_COMMITMENT_DOMAIN, len(salt), salt))
-    hashed.update(original)
-    return hashed.hexdigest()
+    if len(digest) != _DIGEST_BYTES:
+        raise ValueError(f"a digest has {_DIGEST_BYTES} bytes, not {len(digest)}")
+    return hashlib.sha256(b"%b%c%b%b" % (_COMMITMENT_DOMAIN, len(salt), salt, digest)).hexdigest()
 
 
 def open_commitment(commitment: str, salt: bytes, original: bytes) -> bool:
     """Whether ``original`` is what was committed to with this salt. A salt of a wrong length opens nothing."""
-    return SALT_BYTES <= len(salt) <= _LONGEST_SALT_BYTES and commit(salt, original) == commitment
+    if not SALT_BYTES <= len(salt) <= _LONGEST_SALT_BYTES:
+        return False
+    return commit(salt, hashlib.sha256(original).digest()) == commitment

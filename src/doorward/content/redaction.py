@@ -108,6 +108,8 @@ class Masker:
         With ``names`` false only known secrets and the shapes of credentials count, not what stands after a sensitive
         name: for content that somebody asked for, such as a file with settings, rather than for a log.
         """
+        if self._is_harmless(text):
+            return text, ()
         look = self.maybe_sensitive if names else self.maybe_credential
         if not look(text.encode("utf-8", "surrogatepass")):
             return text, ()
@@ -146,6 +148,10 @@ class Masker:
     def _mask(self, value: str, kind: str, where: str) -> tuple[str, Hit]:
         fingerprint = self.fingerprint(value)
         return f"{_OPEN}masked:{kind}:{fingerprint}{_CLOSE}", Hit(kind, where, fingerprint)
+
+    def _is_harmless(self, text: str) -> bool:
+        """Whether a text is too short for a shape and neither names nor holds anything. Most names and ids are."""
+        return len(text) < _SHORTEST_SHAPE and _PAIR_HINT.search(text) is None and not self._holds_known(text)
 
     def _holds_known(self, text: str) -> bool:
         return any(secret in text for secret in self._secrets)
@@ -196,8 +202,6 @@ class Masker:
 
     def _string(self, text: str, where: str, kind: str | None, hits: list[Hit]) -> str:
         if kind is None:
-            if len(text) < _SHORTEST_SHAPE and _PAIR_HINT.search(text) is None and not self._holds_known(text):
-                return text
             masked, found = self.mask_text(text, where=where)
             hits.extend(found)
             return masked

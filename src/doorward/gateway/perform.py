@@ -117,8 +117,9 @@ class Performer:
     @property
     def is_full(self) -> bool:
         """Whether nothing more should be fed for now."""
-        waiting = self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES
-        return waiting or any(outlet.is_full for outlet in self._outlets.values())
+        if self._waiting_units >= MAX_WAITING_UNITS or self._waiting_bytes >= MAX_WAITING_BYTES:
+            return True
+        return self._outlets["client"].is_full or self._outlets["server"].is_full
 
     async def _room(self) -> None:
         while self.is_full:
@@ -139,12 +140,18 @@ class Performer:
             self._timer.cancel()
 
     def _enqueue(self, commands: list[Command]) -> None:
-        records = [command for command in commands if isinstance(command, Record)]
+        records: list[Record] = []
+        size = 0
+        for command in commands:
+            if isinstance(command, Record):
+                records.append(command)
+            elif isinstance(command, Send):
+                size += len(command.body)
         if records or self._waiting_units:
             self._waiting_units += 1
-            self._waiting_bytes += _bytes(commands)
+            self._waiting_bytes += size
             self._idle.clear()
-            self._archive.append(records, functools.partial(self._written, commands, records))
+            self._archive.append(records, functools.partial(self._written, commands, records, size))
         else:
             self._send(commands)
         self._set_timer()
@@ -166,10 +173,10 @@ class Performer:
 
     # -- one unit after another ---------------------------------------------------------------------------------------
 
-    def _written(self, unit: list[Command], records: list[Record], problem: StorageError | None) -> None:
+    def _written(self, unit: list[Command], records: list[Record], size: int, problem: StorageError | None) -> None:
         """The records of a unit are written, or cannot be. Units come in the order in which they were decided."""
         self._waiting_units -= 1
-        self._waiting_bytes -= _bytes(unit)
+        self._waiting_bytes -= size
         try:
             if problem is None:
                 self._send(unit)
@@ -213,10 +220,6 @@ class Performer:
             return  # the link is ending; that it broke is on record
         if not outlet.put(send):
             self.feed(Undelivered(send, "nobody reads", self.facts()))
-
-
-def _bytes(unit: list[Command]) -> int:
-    return sum(len(command.body) for command in unit if isinstance(command, Send))
 
 
 class _Fresh:

@@ -115,18 +115,15 @@ not here is asked of everything."""
 Control = TypeVar("Control")
 
 
-class Asked(Generic[Control]):
-    """Which of ``controls`` are asked about a message or an action, in their order."""
+class Asked(dict[type, tuple[Control, ...]], Generic[Control]):
+    """Which of ``controls`` are asked about a message or an action, in their order: by its type, found once."""
 
     def __init__(self, controls: tuple[Control, ...]) -> None:
+        super().__init__()
         self._controls = controls
-        self._about: dict[type, tuple[Control, ...]] = {}
 
-    def about(self, what: object) -> tuple[Control, ...]:
-        kind = type(what)
-        found = self._about.get(kind)
-        if found is None:
-            found = self._about[kind] = tuple(control for control in self._controls if _speaks_of(control, kind))
+    def __missing__(self, kind: type) -> tuple[Control, ...]:
+        found = self[kind] = tuple(control for control in self._controls if _speaks_of(control, kind))
         return found
 
 

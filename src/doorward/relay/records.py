@@ -60,9 +60,10 @@ def describe(  # noqa: PLR0913 - everything that a record says, given once
     """The record of one message. ``original`` are the bytes that are committed to: those that would be sent;
     ``otherwise`` is what leaves if it cannot be written.
     """
-    digest = hashlib.sha256(original)
+    hashed = hashlib.sha256(original)
+    digest = hashed.digest()
     # One event may record several messages; whoever is shown the salt of one must not be able to guess another.
-    salt = fresh(context.facts, b"salt" + digest.digest())[:16]
+    salt = fresh(context.facts, b"salt" + digest)[:16]
     inline, body = "", b""
     if isinstance(message, Response) and message.result is not None and context.sender == "server":
         masked = original  # only its digest is kept, and what the client got was masked by a rewrite
@@ -89,9 +90,9 @@ def describe(  # noqa: PLR0913 - everything that a record says, given once
         findings=findings(decision.findings, masker) if decision is not None else (),
         policy=context.policy.digest,
         body=inline,
-        body_digest=(digest if masked is original else hashlib.sha256(masked)).hexdigest(),
+        body_digest=(hashed if masked is original else hashlib.sha256(masked)).hexdigest(),
         body_size=len(masked),
-        commitment=commit(salt, original),
+        commitment=commit(salt, digest),
         outcome=outcome,
         duration_us=context.now - since,
     )

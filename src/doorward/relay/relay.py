@@ -137,7 +137,7 @@ class Relay:
         return self._enact(rewritten, acts, context, decision)  # 7 enact
 
     def _admit(self, message: Message, context: Context) -> Finding | None:
-        for gate in self._gates.about(message):
+        for gate in self._gates[type(message)]:
             try:
                 finding = gate(message, context)
             except Exception as crash:  # noqa: BLE001 - a crash refuses
@@ -148,7 +148,7 @@ class Relay:
 
     def _rewrite(self, message: Message, context: Context) -> tuple[Message, list[Finding]]:
         notes: list[Finding] = []
-        for rewrite in self._rewrites.about(message):
+        for rewrite in self._rewrites[type(message)]:
             try:
                 message, noted = rewrite(message, context)
             except Exception as crash:  # noqa: BLE001 - a crash refuses
@@ -191,7 +191,7 @@ class Relay:
     def _check(self, acts: tuple[actions.Action, ...], context: Context) -> list[Finding]:
         findings: list[Finding] = []
         for act in acts:
-            for check in self._checks.about(act):
+            for check in self._checks[type(act)]:
                 try:
                     finding = check(act, context)
                 except Exception as crash:  # noqa: BLE001 - a crash refuses

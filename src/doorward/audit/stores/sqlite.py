@@ -248,11 +248,10 @@ class SqliteLog:
                 execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
                 self._full = durable
             if len(rows) == 1 and not rows[0].digest and signed is None:
-                self._insert(0, rows[0])  # one statement is a transaction by itself, in half the time
+                self._insert(rows)  # one statement is a transaction by itself, in half the time
                 return
             execute("BEGIN IMMEDIATE")
-            for position, row in enumerate(rows):
-                self._insert(position, row)
+            self._insert(rows)
             if signed is not None:
                 execute(_INSERT_CHECKPOINT, (signed[0].size, signed[1]))
             execute("COMMIT")
@@ -263,15 +262,18 @@ class SqliteLog:
             self._undo(error)
             raise
 
-    def _insert(self, position: int, row: _Row) -> None:
+    def _insert(self, rows: Sequence[_Row]) -> None:
+        before = self.connection.total_changes
         try:
-            self.connection.execute(_INSERT_ENTRY, row.columns)
+            self.connection.executemany(_INSERT_ENTRY, [row.columns for row in rows])
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorname == "SQLITE_CONSTRAINT_UNIQUE":
-                raise AlreadySpent(str(row.columns[-1]), position) from error
+                position = self.connection.total_changes - before
+                raise AlreadySpent(str(rows[position].columns[-1]), position) from error
             raise
-        if row.digest:
-            self.connection.execute(_INSERT_BODY, (row.digest, row.body))
+        bodies = [(row.digest, row.body) for row in rows if row.digest]
+        if bodies:
+            self.connection.executemany(_INSERT_BODY, bodies)
 
     def _undo(self, error: Exception) -> None:
         """Roll back, and refuse from now on if what is on the disk is not certain any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from doorward.lab import git_repository
 from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Protection, Scenario, Target, Trace, Variant
 from doorward.lab.targets import python, script
 
@@ -98,6 +99,18 @@ class ArgumentInjection(Scenario):
                 ),
             ),
         ),
+        Example(
+            id=git_repository.PUBLISHED,
+            title="CVE-2025-68144 (what names a revision is an option) as published",
+            target=git_repository.GIT,
+            variants=(
+                Variant(
+                    "option",
+                    "a file written by --output",
+                    {"name": "git_diff", "arguments": {"repo_path": "{work}", "target": "--output={marker}"}},
+                ),
+            ),
+        ),
     )
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
@@ -108,6 +121,8 @@ class ArgumentInjection(Scenario):
         return Harm(f"an injected command made {marker.name} outside the server's folder") if marker.exists() else None
 
     async def benign(self, stage: Stage) -> str:
+        if stage.example.target is git_repository.GIT:
+            return await git_repository.honest_look(stage)
         done = stage.layout.work / DONE
         done.unlink(missing_ok=True)
         await stage.client.call_tool("execute_script", {"script_path": LEGIT})

