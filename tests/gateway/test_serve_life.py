@@ -122,6 +122,27 @@ def test_a_new_policy_is_taken_over_and_no_session_is_dropped(house: Place, upst
     assert list(events) == []
 
 
+def test_a_head_that_comes_again_on_its_connection_is_judged_by_the_new_policy(
+    house: Place, upstream: Upstream
+) -> None:
+    text = by_url(upstream.url)
+    with_name = '[serve]\nallowed_hosts = ["gate.example"]\nallowed_origins = ["http://page.example"]\n' + text
+    serve = house.serve(with_name)
+    host, page = serve.client(), serve.client()
+    seen: list[list[int]] = []
+    for written in (with_name, text, with_name):
+        if seen:
+            house.write(written)
+            serve.hang_up()
+            wait_until(lambda: serve.stderr.count("was read anew") == len(seen), "the new policy")
+        answers = [
+            client.ask("POST", headers, call(1, "echo", text="x"))
+            for client, headers in ((host, {"Host": "gate.example"}), (page, {"Origin": "http://page.example"}))
+        ]
+        seen.append([answer.status for answer in answers])
+    assert seen == [[400, 400], [421, 403], [400, 400]]  # 400: there is no session
+
+
 def test_an_approval_that_was_asked_for_under_the_old_policy_does_not_hold(house: Place, upstream: Upstream) -> None:
     text = by_url(upstream.url)
     serve = house.serve(text)
