@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from doorward.errors import MalformedMessageError
 from doorward.gateway.upstream.incoming import Incoming, answered_key
 from doorward.gateway.upstream.standing import LINGER_S, NOT_FOUND, Resumed, usable_id
-from doorward.wire.jsonrpc import FrameLimits, Id, Response, decode, encode, key_of
+from doorward.wire.jsonrpc import FrameLimits, Response, decode, decode_value, encode
 from doorward.wire.sse import Event
 
 if TYPE_CHECKING:
@@ -22,15 +22,14 @@ _ERROR_LIMITS: Final = FrameLimits(max_bytes=64 * 1024)
 
 
 class Post(Incoming):
-    """A request. ``standing`` ones may take as long as they like."""
+    """A request; ``key`` is its id (``wire.jsonrpc.key_of``). ``standing`` ones may take as long as they like."""
 
     def __init__(
-        self, wire: bytes, exchange: int, link: StreamableConnector, request_id: Id, method: str, *, modern: bool
+        self, wire: bytes, exchange: int, link: StreamableConnector, key: str, method: str, *, modern: bool
     ) -> None:
         super().__init__(wire, exchange, link.receiver, link.max_bytes)
         self._link = link
-        self.request_id = request_id
-        self.key = key_of(request_id)
+        self.key = key
         self.method = method
         self.modern = modern
         self.standing = method == "subscriptions/listen"
@@ -93,7 +92,8 @@ class Post(Incoming):
             return None
         if not isinstance(message, Response) or message.error is None:
             return None
-        return encode(Response(self.request_id, error=message.error))  # many servers name no id, or one of their own
+        answer = Response(decode_value(self.key.encode()), error=message.error)
+        return encode(answer)  # many servers name no id, or one of their own
 
     def ended(self, cause: str) -> None:
         self._link.let_go(self)

@@ -15,8 +15,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from doorward.gateway.upstream.address import Address
 from doorward.gateway.upstream.connection import Carriage
 from doorward.gateway.upstream.connector import Receiver
@@ -28,7 +26,7 @@ from doorward.protocol import headers as mcp_headers
 from doorward.protocol import versions
 from doorward.protocol.stateless import meta_of
 from doorward.relay.commands import Send
-from doorward.wire.jsonrpc import FrameLimits, Id, decode_value, key_or_nothing
+from doorward.wire.jsonrpc import FrameLimits, decode_value, key_or_nothing
 
 MAX_ANSWER_S: Final = 30 * 60.0
 """How long one answer may take in all. The specification asks for a maximum that progress does not extend and leaves
@@ -44,20 +42,15 @@ _BOTH: Final = "application/json, text/event-stream"
 _META_VERSION: Final = versions.META_VERSION.encode()  # each modern request has it somewhere, as our encoding writes it
 
 
-class _Sent(msgspec.Struct):
-    """What has to be known of each message that goes out. The rest of it is read only where it is needed."""
-
-    method: str = ""
-    id: Id | None = None
-    params: msgspec.Raw = msgspec.Raw()
+# The beginning of a request or notification in our own encoding: all that has to be known of most that goes out.
+_ASKS: Final = re.compile(
+    rb'\{"jsonrpc":"2\.0",(?:"id":("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?\d+),)?"method":("[^"\\]*+(?:\\.[^"\\]*+)*+")'
+)
 
 
-_sent: Final = msgspec.json.Decoder(_Sent)
-
-
-def _tree(params: msgspec.Raw) -> dict[str, Any]:
-    """The params of a message, or an empty object."""
-    return (decode_value(params) or {}) if params else {}
+def _params(body: bytes) -> dict[str, Any]:
+    """The params of a message of our own encoding, or an empty object."""
+    return decode_value(body).get("params") or {}
 
 
 class StreamableConnector:
@@ -155,23 +148,24 @@ class StreamableConnector:
     # -- what goes out ------------------------------------------------------------------------------------------------
 
     def _post(self, send: Send) -> None:
-        sent = _sent.decode(send.body)
-        if sent.id is not None and sent.method:
-            self._ask(send, sent, sent.id)
+        asks = _ASKS.match(send.body)
+        method = decode_value(asks[2]) if asks else ""
+        if asks and asks[1]:
+            self._ask(send, asks[1].decode(), method)
             return
-        if sent.method == "notifications/cancelled" and self._cancelled(_tree(sent.params)):
+        if method == "notifications/cancelled" and self._cancelled(_params(send.body)):
             return
         tell = Tell(self._wire(send.body), send.exchange, self)
-        if sent.method == "notifications/initialized":
+        if method == "notifications/initialized":
             self._hold(tell)
         self._others.add(tell)
         if self._sweeper is None:
             self._watch_time()
         self.client.start(tell)
 
-    def _ask(self, send: Send, sent: _Sent, request_id: Id) -> None:
-        method, modern = sent.method, False
-        if _META_VERSION in send.body and versions.META_VERSION in meta_of(params := _tree(sent.params)):
+    def _ask(self, send: Send, key: str, method: str) -> None:
+        modern = False
+        if _META_VERSION in send.body and versions.META_VERSION in meta_of(params := _params(send.body)):
             schema = self._schema_of(params.get("name", "")) if self._schema_of else None
             wire, modern = self._wire(send.body, mcp_headers.required_headers(method, params, schema)), True
         elif method == "initialize":
@@ -179,8 +173,7 @@ class StreamableConnector:
             wire = self._wire(send.body, {})
         else:
             wire = self._wire(send.body)
-        post = Post(wire, send.exchange, self, request_id, method, modern=modern)
-        self._posts[post.key] = post
+        post = self._posts[key] = Post(wire, send.exchange, self, key, method, modern=modern)
         self._on[send.exchange] = self._on.get(send.exchange, 0) + 1
         if self._sweeper is None:
             self._watch_time()
