@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from tests.bounded import until
 
+from doorward.errors import MalformedMessageError
 from doorward.relay.commands import Send
 from doorward.wire.jsonrpc import encode_value
 from doorward.wire.lines import Overlong
@@ -152,6 +153,7 @@ class Ear:
     def __init__(self) -> None:
         self.frames: list[tuple[bytes, int]] = []
         self.overlongs: list[tuple[Overlong, int]] = []
+        self.not_read: list[tuple[str, int]] = []
         self.losses: list[tuple[int, str]] = []
         self.ends: list[str] = []
         self.free = asyncio.Event()
@@ -164,6 +166,9 @@ class Ear:
     def overlong(self, frame: Overlong, exchange: int) -> Awaitable[None] | None:
         self.overlongs.append((frame, exchange))
         return None
+
+    def unread(self, problem: MalformedMessageError, exchange: int) -> None:
+        self.not_read.append((problem.rule, exchange))
 
     def lost(self, exchange: int, cause: str) -> None:
         self.losses.append((exchange, cause))

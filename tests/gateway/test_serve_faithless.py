@@ -113,7 +113,6 @@ def test_a_child_that_dies_in_a_call_ends_its_session_and_no_other(world: World,
 
 # --- answers that are none --------------------------------------------------------------------------------------------
 
-GZIPPED = "Content-Encoding: gzip\r\n"
 STATUSES: dict[str, tuple[str, Callable[[Visit], None]]] = {
     "500": ("HTTP 500", lambda visit: visit.whole(b"oops", "500 Internal Server Error", "text/plain")),
     "500 with HTML": ("HTTP 500", lambda visit: visit.whole(b"<h1>no</h1>", "500 No", "text/html")),
@@ -122,7 +121,6 @@ STATUSES: dict[str, tuple[str, Callable[[Visit], None]]] = {
     "202": ("without a response", lambda visit: visit.whole(b"", "202 Accepted")),
     "204": ("HTTP 204", lambda visit: visit.send(b"HTTP/1.1 204 No Content\r\n\r\n")),
     "HTML": ("without a message", lambda visit: visit.whole(b"<html>", kind="text/html")),
-    "gzip": ("compressed", lambda visit: visit.whole(b"\x1f\x8b\x08\0", more=GZIPPED)),
     "no HTTP": ("not HTTP", lambda visit: visit.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
     "switching": ("changed the protocol", lambda visit: visit.send(b"HTTP/1.1 101 Go\r\nUpgrade: ws\r\n\r\n")),
     "two lengths": (
@@ -144,6 +142,20 @@ def test_a_status_or_a_body_that_is_no_answer_is_an_error_with_a_reference(
         upstream.bad = lambda visit: visit.whole(b"", "404 Not Found")
         error = client.call("bad", modern=modern)["error"]
         lost(served, error, "HTTP 404" if modern else "ended the session")
+
+
+@ERAS
+def test_a_compressed_answer_is_not_read_and_refused_by_a_limit(
+    served: Served, upstream: Upstream, modern: bool
+) -> None:
+    upstream.bad = lambda visit: visit.whole(b"\x1f\x8b\x08\0", more="Content-Encoding: gzip\r\n")
+    with served.with_honest_clients(), served.client() if modern else served.session() as client:
+        error = client.call("bad", modern=modern)["error"]
+        assert error["code"] == -31001
+        shown = served.shows(error["data"]["reference"])
+        assert "frame-limits" in shown
+        assert "compressed" in shown
+        assert client.call("echo", modern=modern, text="on")["result"]
 
 
 def test_an_upstream_that_does_not_know_the_session_any_more_ends_it_for_one_client_only(

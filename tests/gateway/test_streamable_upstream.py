@@ -223,6 +223,8 @@ async def test_what_ends_without_an_answer_is_lost_with_its_cause() -> None:
             connector.put(call(number, exchange=number + 1))
         await until(lambda: len(ear.losses) == len(UNUSABLE))
     assert [cause for _, cause in sorted(ear.losses)] == list(UNUSABLE.values())
+    compressed = 1 + [b"Content-Encoding" in answer for answer in UNUSABLE].index(True)
+    assert ear.not_read == [("frame-compressed", compressed)]
     assert not ear.frames
 
 

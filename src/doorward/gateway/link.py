@@ -158,6 +158,11 @@ class Link(Generic[D]):
     def overlong(self, frame: Overlong, exchange: int) -> Awaitable[None] | None:
         return self._arrivals.take(frame, "server", exchange)
 
+    def unread(self, problem: MalformedMessageError, exchange: int) -> None:
+        waiting = self._arrivals.unreadable(problem, b"", "server", exchange)
+        if waiting is not None:
+            self._await(waiting)
+
     def lost(self, exchange: int, cause: str) -> None:
         self._performer.feed(Closed("server", exchange, cause, self._performer.facts()))
 

@@ -29,6 +29,8 @@ _SWITCHING: Final = 101
 # A peer that vanished without a word is noticed after about two minutes: a call may be silent for long, its host not.
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
+COMPRESSED: Final = "its answer is compressed, which was not asked for"
+
 
 class Carriage:
     """One request and whoever takes its answer: subclasses say what is done with it.
@@ -50,6 +52,11 @@ class Carriage:
 
     def body(self, data: bytes) -> None:
         """Some of the content."""
+
+    def compressed(self) -> None:
+        """The answer is compressed, which was not asked for: how large it is cannot be told before it was unpacked, so
+        nothing of it is read. ``failed`` follows.
+        """
 
     def done(self) -> None:
         """The answer is complete."""
@@ -248,7 +255,8 @@ class Connection(asyncio.Protocol):
             return
         headers = self._headers
         if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
-            self._refuse("its answer is compressed, which was not asked for")
+            self._carriage.compressed()
+            self._refuse(COMPRESSED)
         coding = headers.get(b"transfer-encoding")
         if coding and coding.lower() != b"chunked":
             self._refuse("its answer has a transfer coding that is not known")

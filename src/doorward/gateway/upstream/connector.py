@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from doorward.errors import MalformedMessageError
 from doorward.relay.commands import Send
 from doorward.wire.lines import Overlong
 
@@ -27,6 +28,9 @@ class Receiver(Protocol):
 
     def overlong(self, frame: Overlong, exchange: int) -> Awaitable[None] | None:
         """A frame that exceeded the limit, and was dropped while it came in."""
+
+    def unread(self, problem: MalformedMessageError, exchange: int) -> None:
+        """What answers on this exchange was not read, for a reason of its carriage. ``lost`` follows."""
 
     def lost(self, exchange: int, cause: str) -> None:
         """Nothing more will come on this exchange (never 0): the connection broke, or it ended without an answer, or

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from doorward.errors import MalformedMessageError
+from doorward.gateway.upstream.connection import COMPRESSED
 from doorward.gateway.upstream.incoming import Incoming, answered_key
 from doorward.gateway.upstream.standing import LINGER_S, NOT_FOUND, Resumed, usable_id
 from doorward.wire.jsonrpc import FrameLimits, Response, decode, decode_value, encode
@@ -77,6 +78,9 @@ class Post(Incoming):
             return  # the relay says what is wrong with it
         if isinstance(message, Response) and message.result is not None:
             self._link.greeted(message.result.get("protocolVersion"), self.headers.get(b"mcp-session-id"))
+
+    def compressed(self) -> None:
+        self._receiver.unread(MalformedMessageError("frame-compressed", COMPRESSED), self.exchange)
 
     def refused(self, content: bytes) -> bytes | None:
         if (

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Final
 
+from doorward.errors import MalformedMessageError
 from doorward.gateway.upstream.address import Address, join
 from doorward.gateway.upstream.connector import Receiver
 from doorward.gateway.upstream.exchanges import Exchanges
@@ -121,6 +122,9 @@ class SseConnector:
 
     def overlong(self, frame: Overlong, exchange: int) -> Awaitable[None] | None:
         return self._receiver.overlong(frame, exchange)
+
+    def unread(self, problem: MalformedMessageError, exchange: int) -> None:
+        self._receiver.unread(problem, exchange)
 
     def lost(self, exchange: int, cause: str) -> None:
         self._receiver.lost(exchange, cause)
