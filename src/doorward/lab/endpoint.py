@@ -48,11 +48,13 @@ _START = {"method": "tools/call", "params": {"name": "count_letters", "_meta": m
 
 class Endpoint:
     """A server at ``url``. ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted
-    request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order.
+    request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order. ``extra`` are
+    headers that the owner of the server wants with each request.
     """
 
-    def __init__(self, url: str, *, era: Era) -> None:
+    def __init__(self, url: str, *, era: Era, extra: Mapping[str, str] | None = None) -> None:
         self.url = url
+        self._extra = dict(extra or {})
         self.pid = 0  # nobody's: what listens there was started before
         self.lines: list[bytes] = []
         self._era = era
@@ -96,6 +98,8 @@ class Endpoint:
         with anyio.move_on_after(ANSWER_LIMIT_SECONDS), suppress(httpx2.HTTPError):
             async for line in self._post(text, self.headers(message)):
                 answer = line if _answers(line, key) else answer
+        if method == "initialize" and answer:
+            self._version = _agreed(answer) or self._version
         return answer
 
     async def ready(self) -> None:
@@ -157,7 +161,7 @@ class Endpoint:
 
     def headers(self, message: Mapping[str, Any]) -> dict[str, str]:
         """What belongs to ``message`` besides its body, and is right."""
-        found = {"accept": _BOTH, "content-type": "application/json"}
+        found = {**self._extra, "accept": _BOTH, "content-type": "application/json"}
         if self._era is Era.MODERN:
             return found | required_headers(message.get("method", ""), message.get("params"))
         return found | self._legacy(self._session)

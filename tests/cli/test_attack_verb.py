@@ -1,0 +1,107 @@
+"""``doorward attack`` as people type it: what is refused before anything is sent, and what is left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from doorward.cli.main import main
+
+THING = Path(__file__).parents[1] / "lab" / "attacked" / "thing.py"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "no target"),
+        (["--stdio"], "no command to attack"),
+        (["--stdio", "--url", "http://127.0.0.1:1/mcp", "--", "x"], "a URL and a command"),
+        (["--url", "https://mcp.example.com/mcp"], "is not on this machine"),
+        (["--url", "http://127.0.0.1:1/mcp", "--header-env", "X=NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
+        (["--only", "nonsense", "--stdio", "--", "x"], "there is no family 'nonsense'"),
+        (["--only", "argument-injection", "--stdio", "--", "x"], "may change what it touches"),
+        (["--plant", "/", "--stdio", "--", "x"], "no folder that something could be planted beside"),
+    ],
+)
+def test_what_cannot_or_may_not_be_attacked_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(["attack", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_families_are_listed_without_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", "--list", "--json", "-"]) == 0
+    listed = json.loads(capsys.readouterr().out)["families"]
+    assert [family["id"] for family in listed if not family["side_effects"]] == ["path-traversal", "log-leakage"]
+
+
+@pytest.mark.parametrize(("manner", "code"), [("careless", 1), ("careful", 0), ("refusing", 2)])
+def test_the_exit_code_says_whether_harm_was_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], manner: str, code: int
+) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    command = [sys.executable, "-I", "-S", str(THING), manner, str(folder)]
+    options = ["--plant", str(folder), "--seed", "7", "--json", "-"]
+    assert main(["attack", *options, "--stdio", "--", *command]) == code
+    assert json.loads(capsys.readouterr().out)["seed"] == 7
+    assert list(folder.iterdir()) == []
+
+
+def test_an_interrupted_attack_leaves_neither_its_plants_nor_the_target(tmp_path: Path) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    here = tmp_path / "target.pid"
+    target = f"import os, sys; open({str(here)!r}, 'w').write(str(os.getpid())); sys.stdin.read()"
+    command = ("attack", "--plant", str(folder), "--stdio", "--", sys.executable, "-c", target)
+    with subprocess.Popen([sys.executable, "-P", "-m", "doorward", *command], stderr=subprocess.DEVNULL) as attack:
+        until = time.monotonic() + 30
+        while not (here.exists() and here.read_text()) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert any(folder.iterdir())
+        attack.send_signal(signal.SIGINT)
+        assert attack.wait(30) == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seen", "target.pid"]
+    assert list(folder.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(here.read_text()), 0)
+
+
+def test_a_header_from_the_environment_reaches_the_server_and_no_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    got: list[str | None] = []
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(self.headers.get("Authorization"))
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: pytest shows what matters."""
+
+    monkeypatch.setenv("SECRET_OF_MINE", "Bearer swordfish")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{server.server_port}/mcp"
+        assert main(["attack", "--url", url, "--header-env", "Authorization=SECRET_OF_MINE", "--json", "-"]) == 2
+        server.shutdown()
+        serving.join()
+    assert set(got) == {"Bearer swordfish"}
+    said = capsys.readouterr()
+    assert "swordfish" not in said.out + said.err
+    assert {run["outcome"] for run in json.loads(said.out)["runs"]} == {"INCONCLUSIVE"}
