@@ -143,11 +143,12 @@ def test_without_a_place_to_plant_nothing_is_known_about_paths(folder: Path) -> 
 
 def test_the_same_seed_sends_the_same_probes_and_another_seed_others(folder: Path) -> None:
     def sent(seed: int) -> list[object]:
-        rows = attacked(thing("careful", folder), folder, side_effects=True, seed=seed)
+        quick = ("path-traversal", "argument-injection", "log-leakage")
+        rows = attacked(thing("careful", folder), folder, *quick, side_effects=True, seed=seed)
         return [one["request"] for row in rows for one in row.evidence["variants"]]
 
     first = sent(7)
-    assert len(first) > 100
+    assert len(first) > 50
     assert sent(7) == first
     assert sent(8) != first
 
