@@ -121,14 +121,10 @@ class Link(Generic[D]):
     # -- what the client says -----------------------------------------------------------------------------------------
 
     def take(self, frame: Decoded, exchange: int, headers: Headers | None) -> None:
-        waiting = self._arrivals.decoded(frame, "client", exchange, headers)
-        if waiting is not None:
-            self._await(waiting)
+        self._await(self._arrivals.decoded(frame, "client", exchange, headers))
 
     def unreadable(self, problem: MalformedMessageError, body: bytes, exchange: int) -> None:
-        waiting = self._arrivals.unreadable(problem, body, "client", exchange)
-        if waiting is not None:
-            self._await(waiting)
+        self._await(self._arrivals.unreadable(problem, body, "client", exchange))
 
     def leave(self, exchange: int) -> None:
         """The client closed an exchange before its answer: what it asked there is taken back (modern)."""
@@ -139,8 +135,10 @@ class Link(Generic[D]):
     def _answered(self, answer: Answer) -> None:
         self._performer.answered(answer)
 
-    def _await(self, waiting: Awaitable[None]) -> None:
+    def _await(self, waiting: Awaitable[None] | None) -> None:
         """The client's next request comes on a connection of its own; what this one waits for, it waits for alone."""
+        if waiting is None:
+            return
         task = asyncio.ensure_future(waiting)
         self._behind.add(task)
         task.add_done_callback(self._caught_up)
@@ -159,9 +157,7 @@ class Link(Generic[D]):
         return self._arrivals.take(frame, "server", exchange)
 
     def unread(self, problem: MalformedMessageError, exchange: int) -> None:
-        waiting = self._arrivals.unreadable(problem, b"", "server", exchange)
-        if waiting is not None:
-            self._await(waiting)
+        self._await(self._arrivals.unreadable(problem, b"", "server", exchange))
 
     def lost(self, exchange: int, cause: str) -> None:
         self._performer.feed(Closed("server", exchange, cause, self._performer.facts()))

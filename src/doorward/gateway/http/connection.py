@@ -202,7 +202,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._advancing = False
         waits = self._state == _CALL or self._out.stalled
-        wanted = not (waits and self._held) or len(self._held) < PIECE_BYTES
+        wanted = not waits or len(self._held) < PIECE_BYTES
         if wanted != self._reading:
             self._read_on(wanted=wanted)
 
