@@ -40,17 +40,15 @@ class Gateway(msgspec.Struct, frozen=True):
 
     state: Path
     policy: Path | None = None
-    readable: Path | None = None
     without: str = ""
 
     def before(self, aim: Aim) -> tuple[str, ...]:
         """The command that is ``doorward wrap`` in front of ``aim``."""
         entry = ("doorward.lab.ablated", self.without) if self.without else ("doorward",)
         policy = ("-c", str(self.policy)) if self.policy else ()
-        folders = ("--write", str(self.readable)) if self.readable and aim.command else ()
         target = ("--url", aim.url) if aim.url else ("--", *aim.command)
         gateway = (sys.executable, "-P", "-m", *entry, "wrap", "--state", str(self.state), *policy)
-        return (*gateway, "--name", NAME, "--json", *folders, *target)
+        return (*gateway, "--name", NAME, "--json", *target)
 
 
 def environment() -> dict[str, str]:

@@ -43,9 +43,6 @@ class Slot(msgspec.Struct, frozen=True):
         return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.pointer).lstrip(".")
 
 
-Filler = "Callable[[Slot], str]"
-
-
 def slots(schema: dict[str, Any]) -> tuple[Slot, ...]:
     """Every place of ``schema`` where any string may stand, down to five levels; a closed choice is none."""
     return tuple(_walk(schema, schema, (), "", 0))

@@ -46,10 +46,6 @@ class Surface(msgspec.Struct, frozen=True):
     logs: bool = False
     unanswered: tuple[str, ...] = ()
 
-    @property
-    def listed(self) -> int:
-        return len(self.tools) + len(self.resources) + len(self.templates) + len(self.prompts)
-
 
 async def survey(session: Session) -> Surface:
     """Ask for every list that the server declared, and for its tools in any case."""

@@ -91,7 +91,7 @@ def behind(
         named = trail.decisive(own, controls) or trail.decisive(
             own, tuple(f.control for f in own if f.effect != "NOTE")
         )
-        one = _behind_one(saw, outcome, saw.probe.id in harmed, str(named or ""), named, ablated)
+        one = _behind_one(saw, outcome, saw.probe.id in harmed, named, ablated)
         shown.append(msgspec.structs.replace(one, alone=harmed.get(saw.probe.id, "")))
     return _worst(outcome, note, shown)
 
@@ -107,9 +107,8 @@ def harmless_without_a_name(alone: Played, played: Played, fired: tuple[Fired, .
     )
 
 
-def _behind_one(
-    saw: Saw, service: Outcome, harmed: bool, words: str, named: Fired | None, ablated: Mapping[str, Played]
-) -> Shown:
+def _behind_one(saw: Saw, service: Outcome, harmed: bool, named: Fired | None, ablated: Mapping[str, Played]) -> Shown:
+    words = str(named or "")
     if saw.harm or not harmed or service is Outcome.OBSTRUCTED:
         return _shown(saw, service, named.control if named and not saw.harm else "", words)
     if named is not None:
