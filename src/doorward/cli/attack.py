@@ -12,19 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import terminal
+from doorward.cli.playing import CLEAN, ENVIRONMENT, FINDING, play_until, require_writable, seed_of, write_file
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from anyio import CancelScope
-
     from doorward.lab.attack.aim import Aim
     from doorward.lab.attack.families import Family
     from doorward.lab.attack.run import Orders, Row
-
-CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
 
 _DESCRIPTION = """\
 Attack an MCP server that you own. Probes are made from what it lists: its tools with their schemas, its resources and
@@ -101,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(chosen, args.json)
     orders = _orders(args, chosen)
     if args.json and args.json != "-":
-        _check_writable(Path(args.json))
+        require_writable(Path(args.json))
     terminal.say(f"attacking {orders.aim.title}, seed {orders.seed}")
     started = time.monotonic()
     rows = _play(orders)
@@ -140,7 +137,7 @@ def _orders(args: argparse.Namespace, chosen: tuple[Family, ...]) -> Orders:
     return Orders(
         aim=aim,
         families=chosen,
-        seed=int.from_bytes(os.urandom(4), "big") if args.seed is None else args.seed,
+        seed=seed_of(args.seed),
         plant=Path(args.plant) if args.plant else None,
         side_effects=args.allow_side_effects,
         through=args.through_doorward,
@@ -188,45 +185,21 @@ def _from_environment(given: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _play(orders: Orders) -> list[Row]:
-    import anyio
+    import signal
 
     from doorward.lab.attack.run import attack
 
     progress = _Progress()
-
-    async def show() -> list[Row] | None:
-        rows = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_end_on_signal, tasks.cancel_scope)
-            rows = await attack(orders, progress)
-            tasks.cancel_scope.cancel()
-        return rows
-
     try:
-        rows = anyio.run(show)
+        return play_until(lambda: attack(orders, progress), signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     except BaseExceptionGroup as problems:
         raise _first(problems) from None
-    if rows is None:
-        raise KeyboardInterrupt
-    return rows
 
 
 def _first(problem: BaseException) -> BaseException:
     while isinstance(problem, BaseExceptionGroup):
         problem = problem.exceptions[0]
     return problem
-
-
-async def _end_on_signal(everything: CancelScope) -> None:
-    """A request to end is an interruption: processes are ended, what was planted is removed, then we leave."""
-    import signal
-
-    import anyio
-
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            everything.cancel()
-            return
 
 
 class _Progress:
@@ -245,7 +218,7 @@ def _report(json_file: str | None, rows: list[Row], orders: Orders, seconds: flo
             return
         import json
 
-        Path(json_file).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_file(json_file, json.dumps(document, indent=2, sort_keys=True) + "\n")
     for line in text.lines(rows):
         terminal.write(line, style=terminal.RED if line.lstrip().startswith(Outcome.SUCCEEDED.value) else "")
     terminal.write(f"seed {orders.seed}, {seconds:.0f} s")
@@ -256,11 +229,6 @@ def _document(rows: list[Row], orders: Orders) -> dict[str, Any]:
 
     target = {"command": list(orders.aim.command)} if orders.aim.command else {"url": orders.aim.url}
     return {"target": target, "seed": orders.seed, "runs": msgspec.to_builtins(rows)}
-
-
-def _check_writable(file: Path) -> None:
-    if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
-        raise UsageError(f"cannot write {file}", hint="name a file in a folder that is there and yours")
 
 
 def _list(chosen: Sequence[Family], json_file: str | None) -> int:

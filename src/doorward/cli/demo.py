@@ -13,21 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import terminal
+from doorward.cli.playing import CLEAN, ENVIRONMENT, FINDING, play_until, require_writable, seed_of, write_file
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from anyio import CancelScope
-
     from doorward.lab.runner import Cell, Run
     from doorward.lab.scenario import Protection
 
 TOPOLOGIES = ("wrap", "serve-command", "serve-url")
 """What stands where, in letters that every keyboard has; the order is that of ``lab.scenario.Topology``."""
-
-CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
 
 _EPILOG = """\
 exit: 0 every attack succeeded bare and was prevented behind Doorward, or is listed as open and shown as such; 1 harm or
@@ -87,9 +84,9 @@ def run(args: argparse.Namespace) -> int:
         terminal.say("every run has a state and a configuration of its own, so --state and -c change nothing here")
     for file in (args.html, args.json):
         if file and file != "-":
-            _check_writable(Path(file))
+            require_writable(Path(file))
     started = time.monotonic()
-    runs = _play(chosen, _seed(args.seed), args.topology or TOPOLOGIES)
+    runs = _play(chosen, seed_of(args.seed), args.topology or TOPOLOGIES)
     _report(args, runs, time.monotonic() - started)
     return exit_code(runs, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
@@ -113,17 +110,12 @@ def exit_code(runs: Sequence[Run], *, allow_inconclusive: bool, in_ci: bool) -> 
     return ENVIRONMENT if inconclusive and not allow_inconclusive else CLEAN
 
 
-def _seed(given: int | None) -> int:
-    return int.from_bytes(os.urandom(4), "big") if given is None else given
-
-
 def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str]) -> list[Run]:
     import importlib.util
+    import signal
 
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("the targets of the demo need the MCP SDK", hint="`make demo` in a checkout installs them")
-    import anyio
-
     from doorward.lab.runner import cells, play_all
     from doorward.lab.scenario import Topology
 
@@ -131,33 +123,10 @@ def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str]) -> list[R
     wanted = tuple(cell for cell in cells(chosen) if cell.topology in over)
     progress = _Progress(len(wanted) * 3, seed)
 
-    async def show() -> list[Run] | None:
-        runs = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_end_on_signal, tasks.cancel_scope)
-            runs = await play_all(wanted, progress, seed=seed)
-            tasks.cancel_scope.cancel()
-        return runs
-
     try:
-        runs = anyio.run(show)
+        return play_until(lambda: play_all(wanted, progress, seed=seed), signal.SIGTERM, signal.SIGHUP)
     finally:
         progress.close()
-    if runs is None:
-        raise KeyboardInterrupt
-    return runs
-
-
-async def _end_on_signal(everything: CancelScope) -> None:
-    """A request to end is an interruption: stages are struck, processes ended, then we leave as by ctrl-c."""
-    import signal
-
-    import anyio
-
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            everything.cancel()
-            return
 
 
 class _Progress:
@@ -213,14 +182,14 @@ def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
     from doorward.lab.scenario import Exclusion
 
     if args.html:
-        _write(args.html, page.html(runs, version=__version__, seconds=seconds))
+        write_file(args.html, page.html(runs, version=__version__, seconds=seconds))
     if args.json == "-":
         terminal.write_json(_document(runs))
         return
     if args.json:
         import json
 
-        _write(args.json, json.dumps(_document(runs), indent=2, sort_keys=True) + "\n")
+        write_file(args.json, json.dumps(_document(runs), indent=2, sort_keys=True) + "\n")
     terminal.write(matrix.text(runs, columns=terminal.width() if sys.stdout.isatty() else None))
     for scenario, configuration in dict.fromkeys((run.id, run.evidence.get("configuration", "")) for run in runs):
         if configuration:
@@ -240,19 +209,6 @@ def _document(runs: list[Run]) -> dict[str, Any]:
     import msgspec
 
     return {"runs": msgspec.to_builtins(runs)}
-
-
-def _check_writable(file: Path) -> None:
-    """Before half a minute is spent on what could not be written then."""
-    if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
-        raise UsageError(f"cannot write {file}", hint="name a file in a folder that is there and yours")
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise UsageError(f"cannot write {path}: {(problem.strerror or '').lower()}") from None
 
 
 def _list(chosen: Sequence[Any], json_file: str | None) -> int:

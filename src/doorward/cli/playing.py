@@ -1,0 +1,78 @@
+"""What the verbs that attack share: exit codes, the seed, an end on request, and files for their results."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from doorward.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from signal import Signals
+
+    from anyio import CancelScope
+
+CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
+
+T = TypeVar("T")
+
+
+def seed_of(given: int | None) -> int:
+    """The seed that was asked for, else a fresh one."""
+    return int.from_bytes(os.urandom(4), "big") if given is None else given
+
+
+def play_until(play: Callable[[], Awaitable[T]], *signals: Signals) -> T:
+    """What ``play`` answers. One of ``signals`` is an interruption: stages are struck, processes ended and what was
+    planted removed, then we leave as by ctrl-c.
+
+    Raises:
+        KeyboardInterrupt: a signal came first.
+    """
+    import anyio
+
+    async def show() -> tuple[T] | None:
+        played = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_end_on, signals, tasks.cancel_scope)
+            played = (await play(),)
+            tasks.cancel_scope.cancel()
+        return played
+
+    played = anyio.run(show)
+    if played is None:
+        raise KeyboardInterrupt
+    return played[0]
+
+
+async def _end_on(signals: tuple[Signals, ...], everything: CancelScope) -> None:
+    import anyio
+
+    with anyio.open_signal_receiver(*signals) as received:
+        async for _ in received:
+            everything.cancel()
+            return
+
+
+def require_writable(file: Path) -> None:
+    """Before half a minute is spent on what could not be written then.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    if file.is_dir() or not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
+        raise UsageError(f"cannot write {file}", hint="name a file in a folder that is there and yours")
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a result.
+
+    Raises:
+        UsageError: the system refuses.
+    """
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(f"cannot write {path}: {(problem.strerror or '').lower()}") from None
