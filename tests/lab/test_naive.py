@@ -94,7 +94,7 @@ def test_the_oracle_is_silent_where_nobody_attacked(scenario: Scenario) -> None:
         async with raised(scenario, example, Staging(Era.LEGACY, Protection.NAIVE, seed=7)) as stage:
             assert stage.unreached == ""
             mark = stage.mark()
-            await scenario.benign(stage)
+            await scenario.honest_use(stage)
             return [scenario.harmed(stage, variant, stage.since(mark)) for variant in example.variants]
 
     assert set(anyio.run(honest_day)) == {None}

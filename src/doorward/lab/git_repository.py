@@ -50,17 +50,26 @@ def _commit(repository: Path, file: str) -> None:
 
 
 def _command(stage: Stage) -> tuple[str, ...] | None:
-    found = published.find(PUBLISHED)
-    if isinstance(found, published.NotInstalled):
-        return None
-    return (*found.argv, "--repository", str(stage.layout.work))
+    argv = published.argv(PUBLISHED)
+    return None if argv is None else (*argv, "--repository", str(stage.layout.work))
 
 
 def _missing() -> str:
-    found = published.find(PUBLISHED)
-    if isinstance(found, published.NotInstalled):
-        return f"{found.reason}: {found.hint}"
-    return "" if shutil.which("git") else "without its git: install git"
+    return published.missing(PUBLISHED) or ("" if shutil.which("git") else "without its git: install git")
+
+
+async def _look(stage: Stage) -> str:
+    """What an honest user does with it: read the history, and a commit.
+
+    Raises:
+        BenignTwinBrokenError: the note that was committed did not come back.
+    """
+    work = str(stage.layout.work)
+    shown: Any = await stage.client.call_tool("git_show", {"repo_path": work, "revision": "HEAD"})
+    compared: Any = await stage.client.call_tool("git_diff", {"repo_path": work, "target": "HEAD"})
+    if stage.greeting not in shown.content[0].text or compared.is_error:
+        raise BenignTwinBrokenError("git_show and git_diff did not show the commit")
+    return "git_show and git_diff showed the commit"
 
 
 GIT = Target(
@@ -81,18 +90,5 @@ path_below = "{work}"
     eras=(Era.LEGACY,),
     missing=_missing,
     over_http=False,
+    benign=_look,
 )
-
-
-async def honest_look(stage: Stage) -> str:
-    """What an honest user does with it: read the history, and a commit.
-
-    Raises:
-        BenignTwinBrokenError: the note that was committed did not come back.
-    """
-    work = str(stage.layout.work)
-    shown: Any = await stage.client.call_tool("git_show", {"repo_path": work, "revision": "HEAD"})
-    compared: Any = await stage.client.call_tool("git_diff", {"repo_path": work, "target": "HEAD"})
-    if stage.greeting not in shown.content[0].text or compared.is_error:
-        raise BenignTwinBrokenError("git_show and git_diff did not show the commit")
-    return "git_show and git_diff showed the commit"

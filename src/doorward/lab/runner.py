@@ -144,7 +144,7 @@ async def _attack(scenario: Scenario, stage: Stage, variant: Variant) -> tuple[A
 async def _benign(scenario: Scenario, stage: Stage) -> tuple[str, str]:
     try:
         with anyio.fail_after(BENIGN_LIMIT_SECONDS):
-            return await scenario.benign(stage), ""
+            return await scenario.honest_use(stage), ""
     except BenignTwinBrokenError as problem:
         return "", str(problem)
     except Exception as problem:  # noqa: BLE001 - whatever the client raised, an honest user was not served

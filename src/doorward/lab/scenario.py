@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from doorward.lab.stage import Stage
@@ -137,7 +137,8 @@ class Target(msgspec.Struct, frozen=True):
     stage what the server needs to be honest work (notes, scripts); ``configuration`` is what an operator of this server
     would write into ``doorward.toml``, with ``{work}`` for its folder. ``tools`` are the names it lists, for the test
     that no code outside the lab knows them. ``over_http`` says that it can be reached by a URL: by
-    ``targets/over_http.py``, or by the option that ``http_option`` puts before its arguments.
+    ``targets/over_http.py``, or by the option that ``http_option`` puts before its arguments. ``benign`` is what an
+    honest user does with it, where that is not the flow of the scenario.
     """
 
     id: str
@@ -150,6 +151,7 @@ class Target(msgspec.Struct, frozen=True):
     missing: Callable[[], str] = lambda: ""
     over_http: bool = True
     http_option: str = ""
+    benign: Callable[[Stage], Awaitable[str]] | None = None
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -202,6 +204,10 @@ class Scenario(ABC):
         Raises:
             BenignTwinBrokenError: when an honest user did not get what the naive target gives.
         """
+
+    async def honest_use(self, stage: Stage, /) -> str:
+        """What an honest user does with the stage's target: its own flow where it has one, else ``benign``."""
+        return await (stage.example.target.benign or self.benign)(stage)
 
     def sampler(self, _stage: Stage, /) -> Any:
         """The client's sampling callback, for flows in which the server asks the client's model; else None."""

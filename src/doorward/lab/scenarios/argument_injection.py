@@ -121,8 +121,6 @@ class ArgumentInjection(Scenario):
         return Harm(f"an injected command made {marker.name} outside the server's folder") if marker.exists() else None
 
     async def benign(self, stage: Stage) -> str:
-        if stage.example.target is git_repository.GIT:
-            return await git_repository.honest_look(stage)
         done = stage.layout.work / DONE
         done.unlink(missing_ok=True)
         await stage.client.call_tool("execute_script", {"script_path": LEGIT})

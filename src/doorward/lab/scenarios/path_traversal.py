@@ -40,16 +40,16 @@ def _calls(id: str, title: str, *calls: tuple[str, dict[str, Any]]) -> Variant:
     return Variant(id, title, [{"method": "tools/call", "params": {"name": n, "arguments": a}} for n, a in calls])
 
 
-def _published_command(stage: Stage) -> tuple[str, ...] | None:
-    found = published.find(PUBLISHED)
-    if isinstance(found, published.NotInstalled):
-        return None
-    return (*found.argv, str(stage.layout.work))
+def _command(stage: Stage) -> tuple[str, ...] | None:
+    argv = published.argv(PUBLISHED)
+    return None if argv is None else (*argv, str(stage.layout.work))
 
 
-def _published_missing() -> str:
-    found = published.find(PUBLISHED)
-    return f"{found.reason}: {found.hint}" if isinstance(found, published.NotInstalled) else ""
+async def _read(stage: Stage) -> str:
+    got: Any = await stage.client.call_tool("read_file", {"path": str(stage.layout.work / NOTE)})
+    if stage.greeting not in got.content[0].text:
+        raise BenignTwinBrokenError("read_file did not give the note")
+    return f"read_file gave {NOTE}"
 
 
 def _resource(id: str, title: str, uri: str, remote_internals: tuple[Protection, ...] = ()) -> Variant:
@@ -64,7 +64,7 @@ def _call(id: str, title: str, tool: str, path: str, remote_internals: tuple[Pro
 FILESYSTEM = Target(
     id="filesystem",
     title="@modelcontextprotocol/server-filesystem 2025.3.28",
-    command=_published_command,
+    command=_command,
     furnish=furnish,
     configuration="""\
 [servers.filesystem.tools.read_file.arguments.path]
@@ -74,8 +74,9 @@ path_below = "{work}"
 """,
     tools=("read_file", "get_file_info"),
     eras=(Era.LEGACY,),
-    missing=_published_missing,
+    missing=lambda: published.missing(PUBLISHED),
     over_http=False,
+    benign=_read,
 )
 
 NOTES = Target(
@@ -187,13 +188,6 @@ class PathTraversal(Scenario):
         return Harm(f"the client got the content of a file outside the workspace: {how}") if how else None
 
     async def benign(self, stage: Stage) -> str:
-        if stage.example.target is git_repository.GIT:
-            return await git_repository.honest_look(stage)
-        if stage.example.target is FILESYSTEM:
-            got: Any = await stage.client.call_tool("read_file", {"path": str(stage.layout.work / NOTE)})
-            if stage.greeting not in got.content[0].text:
-                raise BenignTwinBrokenError("read_file did not give the note")
-            return f"read_file gave {NOTE}"
         listed = await stage.client.list_resources()
         uri = next((r.uri for r in listed.resources if r.uri.endswith(NOTE)), "")
         read: Any = await stage.client.read_resource(uri)

@@ -116,6 +116,18 @@ def find(name: str, *, locks: Path = LOCKS) -> Installed | NotInstalled:
     return Installed(name, (str(node), *_npm_program(folder, root)), root)
 
 
+def argv(name: str) -> tuple[str, ...] | None:
+    """How to start the server ``name``, without its own arguments; None where it is not installed."""
+    found = find(name)
+    return found.argv if isinstance(found, Installed) else None
+
+
+def missing(name: str) -> str:
+    """Why the server ``name`` cannot be started and what helps; empty where it can."""
+    found = find(name)
+    return f"{found.reason}: {found.hint}" if isinstance(found, NotInstalled) else ""
+
+
 def install(name: str, *, locks: Path = LOCKS) -> Installed:
     """Install the server ``name`` from its lock, unless it is installed already, and answer how to start it.
 
