@@ -146,9 +146,10 @@ import json, sys
 TOOLS = [{{"name": name, "inputSchema": {{"type": "object"}}}} for name in {tools!r}]
 YES = [{{"type": "text", "text": "done, as you wish"}}]
 FOR_ALL = {{"content": YES, "contents": [], "resources": [], "prompts": []}}
+SELF = {{"name": "s", "version": ""}}
 ABLE = {{"tools": {{}}, "resources": {{}}, "logging": {{}}}}
 ANSWERS = {{
-    "initialize": {{"protocolVersion": "2025-11-25", "capabilities": ABLE, "serverInfo": {{"name": "s", "version": ""}}}},
+    "initialize": {{"protocolVersion": "2025-11-25", "capabilities": ABLE, "serverInfo": SELF}},
     "tools/list": {{"tools": TOOLS}},
 }}
 for line in sys.stdin:
