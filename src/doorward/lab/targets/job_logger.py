@@ -24,11 +24,13 @@ from mcp.shared.exceptions import MCPDeprecationWarning
 warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcp.server.context import ServerRequestContext
 
 LINES: dict[str, dict[str, Any]] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 LOGGER = "job-logger"
-WRITTEN = {
+WRITTEN: dict[str, Callable[[str], str]] = {
     "plain": str,
     "quoted": lambda key: json.dumps(key)[1:-1],
     "quoted-twice": lambda key: json.dumps(json.dumps(key)[1:-1])[1:-1],
