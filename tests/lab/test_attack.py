@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -189,7 +190,52 @@ def test_a_mended_version_is_not_reported(peers: Callable[[str], Installed], fol
     assert {row.outcome for row in rows}.isdisjoint({Outcome.SUCCEEDED, Outcome.OBSTRUCTED})
 
 
-@pytest.mark.parametrize("peer", ["mcp-server-time", "server-memory"])
+GIT = "mcp-server-git-2025.7.1"
+
+
+@pytest.fixture
+def repository(folder: Path) -> Path:
+    """A repository with one commit."""
+    (folder / "a.txt").write_text("hello\n", encoding="utf-8")
+    us = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (("init", "-q"), ("add", "."), (*us, "commit", "-q", "-m", "first")):
+        subprocess.run(("git", *words), cwd=folder, check=True)
+    return folder
+
+
+def test_the_escapes_of_the_published_git_server_are_named(peers: Callable[[str], Installed], repository: Path) -> None:
+    command = (*peers(GIT).argv, "--repository", str(repository))
+    rows = attacked(command, repository, "path-traversal", "argument-injection", side_effects=True)
+    by_place = {(row.id, row.example): row for row in rows}
+    made = harms(by_place["path-traversal", "tool git_init repo_path"])  # CVE-2025-68143
+    assert made["elsewhere, absolute folder"].endswith("/.git was made")
+    assert "option-output" in harms(by_place["argument-injection", "tool git_diff target"])  # CVE-2025-68144
+    for (_, place), row in by_place.items():  # what one call made is not held against the next
+        assert "git_init" in place or not any("was made" in saw for saw in harms(row).values()), place
+
+
+def test_what_a_server_makes_under_a_relative_path_is_not_made_where_the_user_stands(
+    peers: Callable[[str], Installed], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = folder.parent / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    rows = attacked(peers(GIT).argv, folder, "argument-injection", side_effects=True)
+    assert any(row.example == "tool git_init repo_path" for row in rows)
+    assert [*here.iterdir()] == []
+    assert sorted({path.name for path in folder.parent.iterdir()} - {"here", "seen"}) == []
+
+
+@pytest.mark.parametrize("version", ["mcp-server-git-2026.1.14", "mcp-server-git"])
+def test_a_mended_git_server_is_not_reported(peers: Callable[[str], Installed], repository: Path, version: str) -> None:
+    command = (*peers(version).argv, "--repository", str(repository))
+    rows = attacked(command, repository, "path-traversal", "argument-injection", side_effects=True)
+    found = outcomes(rows)
+    assert found["path-traversal"].get("tool git_status repo_path") is Outcome.RESISTED, rows
+    assert {row.outcome for row in rows}.isdisjoint({Outcome.SUCCEEDED, Outcome.OBSTRUCTED})
+
+
+@pytest.mark.parametrize("peer", ["mcp-server-time", "server-memory", "server-sequential-thinking"])
 def test_there_is_no_false_alarm_on_servers_that_are_well(
     peers: Callable[[str], Installed], folder: Path, peer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,3 +85,9 @@ def test_words_of_refusal_mean_nothing_to_an_oracle(word: str) -> None:
     line = json.dumps({"jsonrpc": "2.0", "id": 1, "error": {"code": -31001, "message": word}}).encode()
     assert oracles.arrived([line], CANARY) is None
     assert oracles.arrived([line[:-1] + b', "data": "' + CANARY.encode() + b'"}'], CANARY) is not None
+
+
+@pytest.mark.parametrize("text", ["\\u", "\\u12", "C:\\users\\u", "\\"])
+def test_a_text_that_only_looks_escaped_is_read_all_the_same(text: str) -> None:
+    assert oracles.carries(f"{text} {CANARY}", CANARY) == "plain"
+    assert oracles.carries(text, CANARY) is None

@@ -146,7 +146,7 @@ def _orders(args: argparse.Namespace, chosen: tuple[Family, ...]) -> Orders:
 
 
 def _aim(args: argparse.Namespace) -> Aim:
-    from doorward.lab.attack.aim import Aim
+    from doorward.lab.attack.aim import Aim, located
     from doorward.policy.addresses import url_problem
 
     if bool(args.url) == bool(args.stdio):
@@ -157,7 +157,7 @@ def _aim(args: argparse.Namespace) -> Aim:
             raise UsageError("no command to attack", hint="doorward attack --stdio -- COMMAND [ARGUMENT…]")
         if args.header or args.header_env:
             raise UsageError("headers are for a URL", hint="give --url, or leave them out")
-        return Aim(command=args.command)
+        return Aim(command=located(args.command))
     if args.command:
         raise UsageError("a URL and a command", hint="give one of them")
     if problem := url_problem(args.url):

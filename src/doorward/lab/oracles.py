@@ -109,6 +109,6 @@ def _unescaped(text: str) -> str:
 
     def undo(match: re.Match[str]) -> str:
         code = match.group(1)
-        return chr(int(code[1:], 16)) if code[0] == "u" else simple.get(code, code)
+        return chr(int(code[1:], 16)) if len(code) > 1 else simple.get(code, code)
 
     return re.sub(r"\\(u[0-9A-Fa-f]{4}|.)", undo, text)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from doorward.policy.addresses import is_loopback
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 NAME = "attack-target"
 """What the gateway calls the target in its log."""
+
+
+def located(command: tuple[str, ...]) -> tuple[str, ...]:
+    """``command`` with every word that names a file here, or with a slash a folder, as an absolute path.
+
+    A target is not started where the user stands: what it makes under a relative path would be made there.
+    """
+    return tuple(_located(word) for word in command)
+
+
+def _located(word: str) -> str:
+    is_place = Path(word).is_file() or (("/" in word or word in (".", "..")) and Path(word).is_dir())
+    return str(Path(word).absolute()) if is_place and not word.startswith("-") else word
 
 
 class Aim(msgspec.Struct, frozen=True):

@@ -86,7 +86,10 @@ class Plant(msgspec.Struct, frozen=True):
         return self.folder.parent / f"{self.folder.name}-{self.values.word}"
 
     def restore(self) -> None:
-        """Put back what a probe that writes may have changed."""
+        """Put back what a probe that writes may have changed, so that the next one is not credited with it."""
+        for place in (self.outside, self.sibling):
+            for name in self._strange(place):
+                _remove(place / name)
         for path, text in self._files():
             with suppress(OSError):
                 path.write_text(text, encoding="utf-8")
@@ -105,10 +108,15 @@ class Plant(msgspec.Struct, frozen=True):
             except OSError:
                 return f"{path} is gone"
         for place in (self.outside, self.sibling):
-            known = {path.name for path, _ in self._files() if path.parent == place}
-            if strange := sorted(set(os.listdir(place)) - known):
+            if strange := self._strange(place):
                 return f"{place / strange[0]} was made"
         return ""
+
+    def _strange(self, place: Path) -> list[str]:
+        """What lies in one of the two places and was not planted."""
+        with suppress(OSError):
+            return sorted(set(os.listdir(place)) - {path.name for path, _ in self._files() if path.parent == place})
+        return []
 
     def _files(self) -> list[tuple[Path, str]]:
         first, second, third, fourth = self.values.secrets

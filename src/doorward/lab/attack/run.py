@@ -89,6 +89,9 @@ class _Attack:
         self._life = AsyncExitStack()
         self._session: Session | None = None
         self.topology = "url" if orders.aim.url else "stdio"
+        # What a call makes under a relative path is made there, and never where the user stands.
+        self._cwd = orders.plant.absolute() if orders.plant is not None else root / "work"
+        self._cwd.mkdir(mode=0o700, exist_ok=True)
 
     async def look(self) -> Surface | None:
         """Ask what the target offers; None, and rows that say so, if it is not reached."""
@@ -183,7 +186,7 @@ class _Attack:
 
     def _connected(self, argv: tuple[str, ...]) -> AbstractAsyncContextManager[Session]:
         words = self.root / STDERR
-        return connected(self.orders.aim, argv=argv, env=environment(), cwd=Path.cwd(), words=words)
+        return connected(self.orders.aim, argv=argv, env=environment(), cwd=self._cwd, words=words)
 
     def _unplayed(self, one: Unplayed) -> Row:
         outcome = Outcome.NOT_APPLICABLE
