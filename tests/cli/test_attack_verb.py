@@ -12,10 +12,13 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
 from doorward.cli.main import main
+from doorward.lab.report import document
 
+SCHEMA = json.loads(Path(document.__file__).with_name("schema.json").read_text(encoding="utf-8"))
 THING = Path(__file__).parents[1] / "lab" / "attacked" / "thing.py"
 
 
@@ -54,8 +57,19 @@ def test_the_exit_code_says_whether_harm_was_seen(
     command = [sys.executable, "-I", "-S", str(THING), manner, str(folder)]
     options = ["--plant", str(folder), "--seed", "7", "--json", "-"]
     assert main(["attack", *options, "--stdio", "--", *command]) == code
-    assert json.loads(capsys.readouterr().out)["seed"] == 7
+    told = json.loads(capsys.readouterr().out)
+    jsonschema_rs.validate(SCHEMA, told)
+    assert (told["seed"], told["target"]) == (7, {"command": command})
+    assert bool(told["findings"]) is (code == 1)
     assert list(folder.iterdir()) == []
+
+
+def test_a_credential_on_the_command_line_is_masked_in_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", "raise SystemExit", "--api-key", "swordfish-and-chips"]
+    assert main(["attack", "--only", "log-leakage", "--json", "-", "--stdio", "--", *command]) == 2
+    said = capsys.readouterr().out
+    assert "swordfish" not in said
+    assert json.loads(said)["target"]["command"][:4] == command[:4]
 
 
 def test_an_interrupted_attack_leaves_neither_its_plants_nor_the_target(tmp_path: Path) -> None:

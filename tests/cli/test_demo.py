@@ -12,16 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 
-from doorward.cli import demo
+from doorward.cli import playing
 from doorward.cli.main import main
 from doorward.lab.catalogue import CATALOGUE
-from doorward.lab.runner import Run
+from doorward.lab.report import document
+from doorward.lab.report.model import Report, Run
 from doorward.lab.scenario import Exclusion, Kind
 
 DEMO = (sys.executable, "-P", "-c", "from doorward.cli.main import run; run()", "demo")
+SCHEMA = json.loads(Path(document.__file__).with_name("schema.json").read_text(encoding="utf-8"))
 KEYS = {"id", "example", "era", "topology", "target", "configured", "outcome", "reason", "control", "evidence", "issue"}
 
 BARE = Run("a", "b", "2025-11-25", "wrap", "naive", None, Kind.SUCCEEDED, None, None, {"variants": []})
@@ -29,7 +32,8 @@ SHIPPED = msgspec.structs.replace(BARE, target="relayed", configured=False, outc
 
 
 def ended(*runs: Run, allow_inconclusive: bool = False, in_ci: bool = False) -> int:
-    return demo.exit_code(runs, allow_inconclusive=allow_inconclusive, in_ci=in_ci)
+    report = Report("demo", "0", 1, "2026-11-26T00:00:00Z", 1.0, runs)
+    return playing.exit_code(report, allow_inconclusive=allow_inconclusive, in_ci=in_ci)
 
 
 def ends(run: Run, outcome: Kind, reason: Exclusion | None = None) -> Run:
@@ -120,6 +124,13 @@ Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
 def runs_of(folder: Path) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = json.loads((folder / "m.json").read_text())["runs"]
     return runs
+
+
+def test_the_json_keeps_the_schema_that_is_shipped(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    written = json.loads((folder / "m.json").read_text())
+    jsonschema_rs.validate(SCHEMA, written)
+    assert (written["verb"], written["seed"], written["findings"]) == ("demo", 3, [])
 
 
 def test_the_json_has_the_agreed_rows(log_leakage: Demo) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from doorward.lab.report import matrix, page
-from doorward.lab.runner import Run
+from doorward.lab.report.model import Report, Run, Verb
 from doorward.lab.scenario import Exclusion, Kind
 
 EVIL = "<script>alert('x')</script>&\""
@@ -22,6 +22,10 @@ def row(outcome: Kind, *, configured: bool | None = None, **more: Any) -> Run:
     fields |= {"reason": None, "control": None} | more
     target = "naive" if configured is None else "relayed"
     return Run(outcome=outcome, target=target, configured=configured, evidence=evidence, **fields)
+
+
+def reported(*runs: Run, verb: Verb = "demo") -> Report:
+    return Report(verb, "1", 7, "2026-11-26T00:00:00Z", 1.0, runs)
 
 
 FULL = [
@@ -70,7 +74,7 @@ def test_what_is_known_to_be_open_is_shown_as_open_with_its_reason_and_is_no_tro
     assert matrix.words(opened) == "OPEN, issue D: ATTACK SUCCEEDED 1/1"
     assert matrix.troubles([opened]) == ()
     assert matrix.openings([opened, opened]) == ("open, issue D: path-traversal on notes (wrap): nobody caps it",)
-    assert 'class="OPEN"' in page.html([opened], version="1", seconds=1.0)
+    assert 'class="OPEN"' in page.html(reported(opened))
 
 
 def test_variants_that_only_a_remote_server_could_stop_are_counted_beside_what_was_prevented() -> None:
@@ -100,7 +104,7 @@ class Tags(HTMLParser):
 def test_nothing_from_a_run_becomes_markup_and_the_page_fetches_nothing() -> None:
     evil = [msgspec.structs.replace(run, example=EVIL, control=EVIL, era=EVIL, id=EVIL) for run in FULL]
     evil.append(row(Kind.SUCCEEDED, configured=True, saw=EVIL, evidence={"note": EVIL, "configuration": EVIL}))
-    text = page.html(evil, version=EVIL, seconds=1.0)
+    text = page.html(msgspec.structs.replace(reported(*evil), doorward=EVIL))
     parser = Tags()
     parser.feed(text)
     tags = {tag for tag, _ in parser.seen}

@@ -15,6 +15,7 @@ import msgspec
 from doorward.lab import open_cells
 from doorward.lab.ablated import WALLS
 from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
+from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
     BenignTwinBrokenError,
     Era,
@@ -47,26 +48,6 @@ class Cell(msgspec.Struct, frozen=True):
     example: Example
     era: Era
     topology: Topology = Topology.WRAP
-
-
-class Run(msgspec.Struct, frozen=True):
-    """One row of the result, as ``doorward demo --json`` writes it.
-
-    ``configured`` is None for bare targets. ``issue`` is the letter of the issue that owns what is not prevented yet
-    (``open_cells``), where exactly that was seen.
-    """
-
-    id: str
-    example: str
-    era: str
-    topology: str
-    target: str
-    configured: bool | None
-    outcome: Kind
-    reason: Exclusion | None
-    control: str | None
-    evidence: dict[str, Any]
-    issue: str | None = None
 
 
 class Listener(Protocol):

@@ -49,7 +49,7 @@ class Shown(msgspec.Struct, frozen=True):
     ``alone`` is the harm that it did bare, empty where it did none.
     """
 
-    probe: str
+    variant: str
     title: str
     outcome: Outcome
     saw: str

@@ -11,7 +11,7 @@ from doorward.lab.scenario import Kind, Protection
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from doorward.lab.runner import Run
+    from doorward.lab.report.model import Report, Run
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bad: #c62828; --good: #2e7d32; --odd: #b26a00; }
@@ -27,16 +27,17 @@ code { font-size: .9em; }
 """
 
 
-def html(runs: Sequence[Run], *, version: str, seconds: float) -> str:
-    """The whole page. ``seconds`` is how long the runs took."""
-    return "\n".join(_page(runs, version, seconds)) + "\n"
+def html(report: Report) -> str:
+    """The whole page."""
+    return "\n".join(_page(report)) + "\n"
 
 
-def _page(runs: Sequence[Run], version: str, seconds: float) -> Iterator[str]:
+def _page(report: Report) -> Iterator[str]:
+    runs = report.runs
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Doorward demo</title>'
     yield '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
     yield f"<style>{_STYLE}</style></head><body><h1>Doorward demo</h1>"
-    yield f"<p>{len(runs)} runs of doorward {escape(version)} in {seconds:.0f} s.</p>"
+    yield f"<p>{len(runs)} runs of doorward {escape(report.doorward)} in {report.seconds:.0f} s.</p>"
     heads = "".join(f"<th>{escape(column.value)}</th>" for column in matrix.COLUMNS)
     yield f"<table><thead><tr><th>topology</th><th>scenario</th><th>target</th><th>era</th>{heads}</tr></thead><tbody>"
     for line in matrix.lines(runs):
@@ -68,7 +69,7 @@ def _configurations(runs: Sequence[Run]) -> Iterator[str]:
     said = {
         run.example: run.evidence["configuration"]
         for run in runs
-        if matrix.protection_of(run) is Protection.CONFIGURED and run.evidence.get("configuration")
+        if run.protection is Protection.CONFIGURED and run.evidence.get("configuration")
     }
     if said:
         yield "<h2>Configured with</h2>"

@@ -1,0 +1,70 @@
+"""The reports of the verbs that attack, beside what they print: one option for each format, all of one play."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from doorward.cli import terminal
+from doorward.cli.playing import require_writable, write_file
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from doorward.lab.report.model import Report, Run, Verb
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; ``--json FILE`` is one of every verb."""
+    parser.add_argument("--html", metavar="FILE", help="write the result as a page of HTML")
+
+
+def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str, ...] = (), url: str = "") -> Report:
+    """A report without its runs, made before anything is played: what cannot be written is said now.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    import datetime
+
+    from doorward import __version__
+    from doorward.gateway.identity.command import shown
+    from doorward.lab.report.model import Report
+
+    for file in ("" if args.json == "-" else args.json, args.html):
+        if file:
+            require_writable(Path(file))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Report(verb, __version__, seed, now, time.monotonic(), (), command=shown(command), url=url)
+
+
+def ended(draft: Report, runs: Sequence[Run]) -> Report:
+    """The whole report. Until now ``seconds`` held when it began."""
+    import msgspec
+
+    return msgspec.structs.replace(draft, runs=tuple(runs), seconds=time.monotonic() - draft.seconds)
+
+
+def written(args: argparse.Namespace, report: Report) -> bool:
+    """Write what was asked for. Whether that took stdout, which then holds nothing else.
+
+    Raises:
+        UsageError: the system refuses.
+    """
+    from doorward.lab.report import page
+
+    if args.html:
+        write_file(args.html, page.html(report))
+    if not args.json:
+        return False
+    import json
+
+    from doorward.lab.report.document import document
+
+    if args.json == "-":
+        terminal.write_json(document(report))
+        return True
+    write_file(args.json, json.dumps(document(report), indent=2, sort_keys=True) + "\n")
+    return False
