@@ -57,7 +57,7 @@ def test_a_bare_target_that_was_not_harmed_is_one(outcome: Kind) -> None:
 def test_a_file_that_cannot_be_written_is_said_before_anything_is_played(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for option, file in (("--html", tmp_path / "missing" / "page.html"), ("--json", tmp_path)):
+    for option, file in (("--html", tmp_path / "no" / "x"), ("--json", tmp_path), ("--junit", tmp_path / "no" / "x")):
         assert main(["demo", option, str(file)]) == 2
         out, err = capsys.readouterr()
         hint = "name a file in a folder that is there and yours"
@@ -114,6 +114,8 @@ def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproc
         str(folder / "m.html"),
         "--json",
         str(folder / "m.json"),
+        "--junit",
+        str(folder / "m.xml"),
     )
     return folder, subprocess.run((*DEMO, *options), capture_output=True, text=True, timeout=110, check=False)
 
@@ -131,6 +133,13 @@ def test_the_json_keeps_the_schema_that_is_shipped(log_leakage: Demo) -> None:
     written = json.loads((folder / "m.json").read_text())
     jsonschema_rs.validate(SCHEMA, written)
     assert (written["verb"], written["seed"], written["findings"]) == ("demo", 3, [])
+
+
+def test_the_junit_has_one_case_for_each_run(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    told = (folder / "m.xml").read_text()
+    assert told.count("<testcase ") == 6
+    assert 'tests="6" failures="0" errors="0" skipped="0"' in told
 
 
 def test_the_json_has_the_agreed_rows(log_leakage: Demo) -> None:

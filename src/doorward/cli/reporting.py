@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; ``--json FILE`` is one of every verb."""
+    parser.add_argument("--junit", metavar="FILE", help="write the result as JUnit XML")
     parser.add_argument("--html", metavar="FILE", help="write the result as a page of HTML")
 
 
@@ -33,7 +34,7 @@ def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str
     from doorward.gateway.identity.command import shown
     from doorward.lab.report.model import Report
 
-    for file in ("" if args.json == "-" else args.json, args.html):
+    for file in ("" if args.json == "-" else args.json, args.junit, args.html):
         if file:
             require_writable(Path(file))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -53,8 +54,10 @@ def written(args: argparse.Namespace, report: Report) -> bool:
     Raises:
         UsageError: the system refuses.
     """
-    from doorward.lab.report import page
+    from doorward.lab.report import junit, page
 
+    if args.junit:
+        write_file(args.junit, junit.xml(report))
     if args.html:
         write_file(args.html, page.html(report))
     if not args.json:
