@@ -19,6 +19,7 @@ from doorward.cli.main import main
 from doorward.lab.report import document
 
 SCHEMA = json.loads(Path(document.__file__).with_name("schema.json").read_text(encoding="utf-8"))
+NOWHERE = "http://127.0.0.1:1/mcp"
 THING = Path(__file__).parents[1] / "lab" / "attacked" / "thing.py"
 
 
@@ -70,6 +71,12 @@ def test_a_credential_on_the_command_line_is_masked_in_the_report(capsys: pytest
     said = capsys.readouterr().out
     assert "swordfish" not in said
     assert json.loads(said)["target"]["command"][:4] == command[:4]
+    assert (
+        main(["attack", "--only", "log-leakage", "--json", "-", "--url", f"{NOWHERE}?api_key=swordfish-and-chips"]) == 2
+    )
+    said = capsys.readouterr().out
+    assert "swordfish" not in said
+    assert json.loads(said)["target"]["url"].startswith(NOWHERE)
 
 
 def test_an_interrupted_attack_leaves_neither_its_plants_nor_the_target(tmp_path: Path) -> None:

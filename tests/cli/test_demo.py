@@ -116,6 +116,8 @@ def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproc
         str(folder / "m.json"),
         "--junit",
         str(folder / "m.xml"),
+        "--sarif",
+        str(folder / "m.sarif"),
     )
     return folder, subprocess.run((*DEMO, *options), capture_output=True, text=True, timeout=110, check=False)
 
@@ -140,6 +142,12 @@ def test_the_junit_has_one_case_for_each_run(log_leakage: Demo) -> None:
     told = (folder / "m.xml").read_text()
     assert told.count("<testcase ") == 6
     assert 'tests="6" failures="0" errors="0" skipped="0"' in told
+
+
+def test_the_sarif_of_a_demo_without_findings_has_rules_and_no_results(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    (told,) = json.loads((folder / "m.sarif").read_text())["runs"]
+    assert (len(told["tool"]["driver"]["rules"]), told["results"]) == (len(CATALOGUE), [])
 
 
 def test_the_json_has_the_agreed_rows(log_leakage: Demo) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from doorward.cli import terminal
 from doorward.cli.playing import require_writable, write_file
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; ``--json FILE`` is one of every verb."""
     parser.add_argument("--junit", metavar="FILE", help="write the result as JUnit XML")
+    parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF 2.1.0")
     parser.add_argument("--html", metavar="FILE", help="write the result as a page of HTML")
 
 
@@ -34,11 +35,13 @@ def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str
     from doorward.gateway.identity.command import shown
     from doorward.lab.report.model import Report
 
-    for file in ("" if args.json == "-" else args.json, args.junit, args.html):
+    for file in ("" if args.json == "-" else args.json, args.junit, args.sarif, args.html):
         if file:
             require_writable(Path(file))
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Report(verb, __version__, seed, now, time.monotonic(), (), command=shown(command), url=url)
+    return Report(
+        verb, __version__, seed, now, time.monotonic(), (), command=shown(command), url="".join(shown((url,)))
+    )
 
 
 def ended(draft: Report, runs: Sequence[Run]) -> Report:
@@ -55,19 +58,26 @@ def written(args: argparse.Namespace, report: Report) -> bool:
         UsageError: the system refuses.
     """
     from doorward.lab.report import junit, page
+    from doorward.lab.report.sarif import sarif
 
     if args.junit:
         write_file(args.junit, junit.xml(report))
+    if args.sarif:
+        write_file(args.sarif, _text(sarif(report)))
     if args.html:
         write_file(args.html, page.html(report))
     if not args.json:
         return False
-    import json
-
     from doorward.lab.report.document import document
 
     if args.json == "-":
         terminal.write_json(document(report))
         return True
-    write_file(args.json, json.dumps(document(report), indent=2, sort_keys=True) + "\n")
+    write_file(args.json, _text(document(report)))
     return False
+
+
+def _text(value: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"

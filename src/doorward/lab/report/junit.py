@@ -65,12 +65,15 @@ def _case(report: Report, run: Run) -> Element:
         failure.set("type", run.outcome.value)
     elif findings:
         _child(
-            case, "skipped", f"{run.outcome.value}, {findings[0].state.value}: {_why(report, run)}", _lines(findings)
+            case,
+            "skipped",
+            f"{run.outcome.value}, {findings[0].state.value}: {report.why_known(findings[0])}",
+            _lines(findings),
         )
     elif standing is Standing.UNKNOWN:
-        _child(case, "error", _reason(run), "").set("type", run.outcome.value)
+        _child(case, "error", report.reason(run), "").set("type", run.outcome.value)
     elif standing is Standing.NOT_PLAYED:
-        _child(case, "skipped", f"{run.outcome.value}: {_reason(run)}", "")
+        _child(case, "skipped", f"{run.outcome.value}: {report.reason(run)}", "")
     return case
 
 
@@ -84,16 +87,6 @@ def _lines(findings: Sequence[Finding]) -> str:
     return "\n".join(
         f"{one.variant or 'the run'} [{one.state.value}, {one.fingerprint}]: {one.saw}" for one in findings
     )
-
-
-def _why(report: Report, run: Run) -> str:
-    return f"issue {run.issue}: {run.evidence['open']}" if run.issue else f"it stands in {report.baseline}"
-
-
-def _reason(run: Run) -> str:
-    said = [run.evidence.get("note") or run.reason or ""]
-    said += [f"{one['variant']}: {one['saw']}" for one in run.evidence.get("variants", ()) if not said[0]]
-    return "; ".join(said).strip("; ")
 
 
 def _told(text: str) -> str:

@@ -128,6 +128,18 @@ class Report(msgspec.Struct, frozen=True):
             return ()
         return tuple(self._found(run, standing))
 
+    def why_known(self, finding: Finding) -> str:
+        """Why a finding that is known or open decides nothing."""
+        if finding.state is State.OPEN:
+            return f"issue {finding.run.issue}: {finding.why}"
+        return f"it stands in {self.baseline}"
+
+    def reason(self, run: Run) -> str:
+        """Why nothing is known of ``run``, or why it was not played."""
+        if said := run.evidence.get("note") or run.reason:
+            return str(said)
+        return "; ".join(f"{one['variant']}: {one['saw']}" for one in run.evidence.get("variants", ()))
+
     def _found(self, run: Run, standing: Standing) -> Iterator[Finding]:
         fine = {Kind.EXCLUDED.value, Kind.PREVENTED.value, "RESISTED"}
         if standing is Standing.FINDING:
