@@ -65,6 +65,61 @@ def test_the_exit_code_says_whether_harm_was_seen(
     assert list(folder.iterdir()) == []
 
 
+def test_what_stands_in_the_baseline_is_told_and_only_what_is_new_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    only = ["--plant", str(folder), "--only", "path-traversal", "--allow-inconclusive"]
+    target = ["--stdio", "--", sys.executable, "-I", "-S", str(THING), "careless", str(folder)]
+    assert main(["attack", *only, "--seed", "7", "--json", str(first), *target]) == 1
+    again = ["--seed", "8", "--baseline", str(first), "--json", str(second)]
+    capsys.readouterr()
+    assert main(["attack", *only, *again, *target]) == 0
+    said = capsys.readouterr().out
+    told = json.loads(second.read_text())
+    jsonschema_rs.validate(SCHEMA, told)
+    count = len(told["findings"])
+    assert count == len(json.loads(first.read_text())["findings"]) > 1
+    assert {finding["state"] for finding in told["findings"]} == {"known"}
+    assert told["unseen"] == []
+    assert f"compared with {first}: 0 new, {count} known, 0 not seen any more\n" in said
+    assert said.count("  known: path-traversal on ") == count
+    assert "SUCCEEDED" in said
+
+    mended = json.loads(first.read_text())
+    mended["findings"] = mended["findings"][1:]
+    first.write_text(json.dumps(mended))
+    assert (
+        main(["attack", *only, "--baseline", str(second), *target]) == 0
+    )  # a report with known ones is a baseline too
+    assert main(["attack", *only, "--baseline", str(first), *target]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot read"),
+        ("[]", "is no report"),
+        ("\xff", "is no report"),
+        ('{"schema": "doorward-report/2", "verb": "attack", "findings": []}', "of the form 'doorward-report/2'"),
+        ('{"schema": "doorward-report/1", "verb": "demo", "findings": []}', "is a report of `doorward demo`"),
+        ('{"schema": "doorward-report/1", "verb": "attack", "findings": [{}]}', "is no report"),
+    ],
+)
+def test_what_is_no_baseline_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str
+) -> None:
+    file = tmp_path / "baseline.json"
+    if text is not None:
+        file.write_text(text, encoding="latin-1")
+    assert main(["attack", "--baseline", str(file), "--stdio", "--", "not-a-program"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "attacking" not in told
+
+
 def test_a_credential_on_the_command_line_is_masked_in_the_report(capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-c", "raise SystemExit", "--api-key", "swordfish-and-chips"]
     assert main(["attack", "--only", "log-leakage", "--json", "-", "--stdio", "--", *command]) == 2

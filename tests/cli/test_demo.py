@@ -20,6 +20,7 @@ from doorward.cli import playing
 from doorward.cli.main import main
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.report import document
+from doorward.lab.report.baseline import Earlier
 from doorward.lab.report.model import Report, Run
 from doorward.lab.scenario import Exclusion, Kind
 
@@ -69,6 +70,21 @@ def test_inconclusive_is_two_unless_allowed_and_never_hides_harm() -> None:
     assert ended(BARE, unclear) == 2
     assert ended(BARE, unclear, allow_inconclusive=True) == 0
     assert ended(BARE, unclear, ends(SHIPPED, Kind.SUCCEEDED)) == 1
+
+
+def test_a_finding_of_the_baseline_decides_nothing_and_another_does() -> None:
+    harm = ends(SHIPPED, Kind.SUCCEEDED)
+    before = Report("demo", "0", 1, "2026-11-26T00:00:00Z", 1.0, (harm,))
+    known = msgspec.convert(document.document(before)["findings"], tuple[Earlier, ...])
+
+    def code(*runs: Run) -> int:
+        told = msgspec.structs.replace(before, runs=runs, baseline="last.json", known=known)
+        return playing.exit_code(told, allow_inconclusive=False)
+
+    assert code(BARE, harm) == 0
+    assert code(BARE, harm, msgspec.structs.replace(harm, era="2026-07-28")) == 1
+    assert code(BARE, harm, ends(SHIPPED, Kind.INCONCLUSIVE)) == 2
+    assert code(ends(BARE, Kind.INCONCLUSIVE), harm) == 1
 
 
 def test_an_exclusion_changes_nothing_except_a_missing_target_in_ci() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from doorward.lab.attack.verdicts import Outcome
 from doorward.lab.report import document as form
+from doorward.lab.report.baseline import Baseline
 from doorward.lab.report.model import Report, Run, Standing, State, Verb
 from doorward.lab.scenario import Exclusion, Kind
 
@@ -131,3 +132,39 @@ def test_a_fingerprint_tells_places_apart_and_outlives_seed_time_and_words() -> 
         run(Kind.SUCCEEDED, configured=True, variants=[seen("SUCCEEDED", "percent")]),
     ]
     assert len({first, *map(fingerprint, others)}) == 1 + len(others)
+
+
+def known_from(told: Report, *, name: str = "last.json") -> dict[str, Any]:
+    return {"baseline": name, "known": msgspec.convert(written(told), Baseline).known}
+
+
+def test_what_stands_in_the_baseline_is_known_and_stays_in_the_report() -> None:
+    harm, other = run(Kind.SUCCEEDED, configured=True), run(Kind.SUCCEEDED, configured=False)
+    told = report(harm, other, **known_from(report(harm)))
+    assert [finding["state"] for finding in written(told)["findings"]] == ["known", "new"]
+
+
+def test_what_is_not_seen_any_more_is_named() -> None:
+    harm = run(Kind.SUCCEEDED, configured=True)
+    told = written(report(run(Kind.PREVENTED, configured=True), **known_from(report(harm))))
+    assert told["findings"] == []
+    (unseen,) = told["unseen"]
+    assert (unseen["variant"], unseen["outcome"]) == ("dot-dot", "SUCCEEDED")
+
+
+def test_harm_is_new_where_the_baseline_knew_an_obstruction() -> None:
+    before = run(Kind.OBSTRUCTED, configured=True)
+    told = report(run(Kind.SUCCEEDED, configured=True), **known_from(report(before)))
+    assert [finding.state for finding in told.findings()] == [State.NEW]
+
+
+def test_what_was_open_before_is_new_once_the_lab_does_not_list_it_any_more() -> None:
+    harm = run(Kind.SUCCEEDED, configured=True)
+    before = msgspec.structs.replace(harm, issue="D", evidence={**harm.evidence, "open": "why"})
+    told = report(harm, **known_from(report(before)))
+    assert [finding.state for finding in told.findings()] == [State.NEW]
+
+
+def test_a_later_version_may_have_added_members_to_a_baseline() -> None:
+    added = {**written(report(run(Kind.SUCCEEDED, configured=True))), "weather": "rain"}
+    assert len(msgspec.convert(added, Baseline).known) == 1

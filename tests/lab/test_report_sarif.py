@@ -9,6 +9,8 @@ import pytest
 
 from doorward.lab.attack.verdicts import Outcome
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.report.baseline import Earlier
+from doorward.lab.report.document import document
 from doorward.lab.report.model import Report, Run, Verb
 from doorward.lab.report.rules import rules
 from doorward.lab.report.sarif import FINGERPRINT, sarif
@@ -77,7 +79,7 @@ def test_what_is_open_is_there_and_marked_with_its_reason() -> None:
 
 def test_what_is_known_is_there_and_unchanged_and_what_is_not_is_new() -> None:
     report = Report("demo", "1", 7, "2026-11-26T00:00:00Z", 1.5, (HARM,))
-    known = frozenset(finding.fingerprint for finding in report.findings())
+    known = msgspec.convert(document(report)["findings"], tuple[Earlier, ...])
     shipped = msgspec.structs.replace(HARM, configured=False)
     old, new = told(HARM, shipped, baseline="last.json", known=known)["results"]
     assert (old["baselineState"], new["baselineState"]) == ("unchanged", "new")

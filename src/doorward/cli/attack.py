@@ -103,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
     report = reporting.ended(draft, _play(orders))
     if not reporting.written(args, report):
         _print(report)
+        for line in reporting.compared(report):
+            terminal.write(line)
     return exit_code(report, allow_inconclusive=args.allow_inconclusive)
 
 

@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     report = reporting.ended(draft, runs)
     if not reporting.written(args, report):
         _print(report)
+        for line in reporting.compared(report):
+            terminal.write(line)
     return exit_code(report, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
 

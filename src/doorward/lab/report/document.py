@@ -30,6 +30,7 @@ def document(report: Report) -> dict[str, Any]:
         **({"baseline": report.baseline} if report.baseline else {}),
         "runs": msgspec.to_builtins(report.runs),
         "findings": [_finding(finding) for finding in report.findings()],
+        **({"unseen": msgspec.to_builtins(report.unseen())} if report.baseline else {}),
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from doorward.lab.report.baseline import Earlier
 from doorward.lab.scenario import Kind, Protection
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Finding(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """One play. ``command`` and ``url`` say what was attacked, credentials masked; a demo has its own targets.
 
-    ``started`` is UTC, as RFC 3339 writes it; ``known`` are the fingerprints of ``baseline``, an earlier report.
+    ``started`` is UTC, as RFC 3339 writes it; ``known`` are the findings of ``baseline``, an earlier report.
     """
 
     verb: Verb
@@ -103,7 +104,7 @@ class Report(msgspec.Struct, frozen=True):
     command: tuple[str, ...] = ()
     url: str = ""
     baseline: str = ""
-    known: frozenset[str] = frozenset()
+    known: tuple[Earlier, ...] = ()
 
     def standing(self, run: Run) -> Standing:
         """What ``run`` means, the baseline aside."""
@@ -120,6 +121,11 @@ class Report(msgspec.Struct, frozen=True):
     def findings(self) -> tuple[Finding, ...]:
         """Every finding, known and open ones too, in the order of the runs."""
         return tuple(finding for run in self.runs for finding in self.findings_of(run))
+
+    def unseen(self) -> tuple[Earlier, ...]:
+        """What stands in the baseline and was not seen this time: mended, or not played."""
+        seen = {finding.fingerprint for finding in self.findings()}
+        return tuple(earlier for earlier in self.known if earlier.fingerprint not in seen)
 
     def findings_of(self, run: Run) -> tuple[Finding, ...]:
         """Those of one run; none where it is good, unknown or not played."""
@@ -148,9 +154,10 @@ class Report(msgspec.Struct, frozen=True):
             fine = {Kind.SUCCEEDED.value}
         wrong = [one for one in run.evidence.get("variants", ()) if one["outcome"] not in fine]
         note = run.evidence.get("note") or run.reason or ""
+        known = {earlier.fingerprint for earlier in self.known}
         for one in wrong or [{"variant": "", "outcome": run.outcome.value, "saw": note}]:
             fingerprint = _fingerprint(self.verb, run, one["variant"], one["outcome"])
-            state = State.KNOWN if fingerprint in self.known else State.NEW
+            state = State.KNOWN if fingerprint in known else State.NEW
             if standing is Standing.OPEN:
                 state = State.OPEN
             why = run.evidence.get("open", "")
