@@ -183,11 +183,15 @@ def test_the_matrix_is_on_stdout_and_the_progress_is_not(log_leakage: Demo) -> N
     assert done.stderr.count("log-leakage on api-caller") == 6
 
 
-def test_the_page_holds_the_same_outcomes(log_leakage: Demo) -> None:
+def test_the_page_shows_the_exchange_of_the_attack_and_no_planted_secret(log_leakage: Demo) -> None:
     folder, _ = log_leakage
     text = (folder / "m.html").read_text()
-    for outcome in {run["outcome"] for run in runs_of(folder)}:
-        assert f'<td class="{outcome}">' in text
+    assert "ATTACK SUCCEEDED 4/4" in text
+    assert "call_external_api" in text
+    assert "DENY by" in text or "NOTE by" in text
+    assert "\u2039hidden:" in text
+    assert "kestrel" not in text
+    assert "ghp_" not in text
 
 
 def test_behind_doorward_no_log_carries_the_secret_and_the_demo_says_all_is_well(log_leakage: Demo) -> None:
