@@ -74,7 +74,7 @@ soak: setup ## Look for what `make test` does not: new examples, every cell of t
 	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 -m 'not soak' \
 		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
 	DOORWARD_WHOLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e $(ARGS)
-	$(BIN)/python -m pytest -m soak tests/gateway $(ARGS)
+	$(BIN)/python -m pytest -m soak -rP tests/gateway $(ARGS)
 	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' tests
 
 .PHONY: bench
