@@ -134,6 +134,20 @@ def test_a_credential_on_the_command_line_is_masked_in_the_report(capsys: pytest
     assert json.loads(said)["target"]["url"].startswith(NOWHERE)
 
 
+def test_what_a_server_says_at_its_end_is_masked_in_every_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dying = "import sys; sys.exit('no licence for password=swordfish-and-chips')"
+    files = {name: tmp_path / name for name in ("json", "junit", "sarif", "html")}
+    options = [word for name, file in files.items() for word in (f"--{name}", str(file))]
+    command = ["--stdio", "--", sys.executable, "-c", dying]
+    assert main(["attack", "--only", "log-leakage", *options, *command]) == 2
+    said = capsys.readouterr().out
+    for text in (said, *(file.read_text() for file in files.values())):
+        assert "swordfish" not in text
+    assert "it said: no licence for password=" in said
+
+
 def test_an_interrupted_attack_leaves_neither_its_plants_nor_the_target(tmp_path: Path) -> None:
     folder = tmp_path / "seen"
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,10 +58,15 @@ def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str
 
 
 def ended(draft: Report, runs: Sequence[Run]) -> Report:
-    """The whole report. Until now ``seconds`` held when it began."""
+    """The whole report, its words masked. Until now ``seconds`` held when it began."""
     import msgspec
 
-    return msgspec.structs.replace(draft, runs=tuple(runs), seconds=time.monotonic() - draft.seconds)
+    from doorward.content.redaction import Masker
+    from doorward.lab.report.model import masked
+
+    masker = Masker(os.urandom(32))
+    told = tuple(masked(run, masker) for run in runs)
+    return msgspec.structs.replace(draft, runs=told, seconds=time.monotonic() - draft.seconds)
 
 
 def written(args: argparse.Namespace, report: Report) -> bool:

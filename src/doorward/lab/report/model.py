@@ -18,6 +18,8 @@ from doorward.lab.scenario import Kind, Protection
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from doorward.content.redaction import Masker
+
 Verb = Literal["demo", "attack"]
 
 
@@ -47,6 +49,24 @@ class Run(msgspec.Struct, frozen=True):
         if self.target == "naive":
             return Protection.NAIVE
         return Protection.CONFIGURED if self.configured else Protection.SHIPPED
+
+
+def masked(run: Run, masker: Masker) -> Run:
+    """``run`` with the words in it masked: a server's last ones, quoted where it was not reached, may hold a secret.
+
+    Requests stay as they are, since what is planted in them is what makes them worth sending again.
+    """
+
+    def words(text: str) -> str:
+        return masker.mask_text(text)[0]
+
+    evidence = dict(run.evidence)
+    for name in ("benign", "note"):
+        if name in evidence:
+            evidence[name] = words(evidence[name])
+    if "variants" in evidence:
+        evidence["variants"] = [{**one, "saw": words(one["saw"])} for one in evidence["variants"]]
+    return msgspec.structs.replace(run, reason=words(run.reason) if run.reason else run.reason, evidence=evidence)
 
 
 class Standing(StrEnum):
