@@ -29,7 +29,7 @@ AT_ONCE = 50
 SCENARIOS = {scenario.id: scenario for scenario in CATALOGUE}
 
 
-TOPOLOGIES = (Topology.WRAP, Topology.SERVE_URL)
+TOPOLOGIES = (Topology.WRAP, Topology.SERVE_URL) if WHOLE else (Topology.WRAP,)
 
 
 def is_open(grammar: Grammar, topology: Topology) -> bool:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from doorward.lab.generated import commands, paths
+from doorward.lab.generated import commands, log_lines, paths, prompts
+from doorward.lab.scenario import Example
+from doorward.lab.scenarios import log_leakage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from doorward.lab.scenario import Example, Scenario, Variant
+    from doorward.lab.scenario import Scenario, Target, Variant
 
     Draw = Callable[[random.Random, str], Variant]
 
@@ -26,17 +28,23 @@ DRAWS_PER_VARIANT = 50
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """Draws variants for one example. ``least`` is how many different ones `make soak` plays."""
+    """Draws variants for one example. ``least`` is how many different ones `make soak` plays.
+
+    ``target`` is the server, where it is not that of the example with that id.
+    """
 
     scenario: str
     example: str
     least: int
     draw: Draw
+    target: Target | None = None
 
 
 GRAMMARS = (
     Grammar("path-traversal", "workspace-notes", 300, paths.draw),
     Grammar("argument-injection", "script-runner", 200, commands.draw),
+    Grammar("log-leakage", "job-logger", 150, log_lines.draw, log_leakage.JOBS),
+    Grammar("consent-bypass", "misleading-ui", 60, prompts.draw),
 )
 
 
@@ -65,5 +73,7 @@ def _drawn(grammar: Grammar, count: int, source: random.Random) -> Iterator[Vari
 
 def example(grammar: Grammar, scenario: Scenario, drawn: tuple[Variant, ...]) -> Example:
     """The example that the grammar draws for, with ``drawn`` in place of what was written by hand."""
+    if grammar.target is not None:
+        return Example(id=grammar.example, title=grammar.target.title, target=grammar.target, variants=drawn)
     written = next(each for each in scenario.examples if each.id == grammar.example)
     return msgspec.structs.replace(written, variants=drawn)
