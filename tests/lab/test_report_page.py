@@ -167,7 +167,7 @@ def test_each_attack_tells_its_messages_its_cause_and_its_remedy() -> None:
         ([run(Kind.SUCCEEDED, configured=True)], "1 finding."),
         ([*FULL, run(Kind.INCONCLUSIVE, configured=True)], "No finding; 1 inconclusive."),
         ([run(Kind.EXCLUDED)], "No finding; 1 not played."),
-        ([msgspec.structs.replace(run(Kind.SUCCEEDED, configured=True), issue="D")], "No finding; 1 listed as open."),
+        ([*FULL, msgspec.structs.replace(FULL[0], target="relayed", issue="D")], "No finding; 1 listed as open."),
     ],
 )
 def test_the_verdict_is_one_sentence_that_leaves_nothing_out(runs: list[Run], verdict: str) -> None:

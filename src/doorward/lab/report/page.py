@@ -96,7 +96,8 @@ def _verdict(report: Report) -> Iterator[str]:
         parts.append(f"{unknown} inconclusive")
     if standings[Standing.NOT_PLAYED]:
         parts.append(f"{standings[Standing.NOT_PLAYED]} not played")
-    tone = "bad" if new else "" if unknown or not standings[Standing.GOOD] else "good"
+    doubtful = unknown or states or not standings[Standing.GOOD]
+    tone = "bad" if new else "" if doubtful else "good"
     yield f'<p class="verdict {tone}">{said("; ".join(parts))}.</p>'
     yield f"<p>{said(' '.join(_sentences(report)))}</p>"
     if unseen := report.unseen():
