@@ -12,10 +12,14 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
 from doorward.cli.main import main
+from doorward.lab.report import document
 
+SCHEMA = json.loads(Path(document.__file__).with_name("schema.json").read_text(encoding="utf-8"))
+NOWHERE = "http://127.0.0.1:1/mcp"
 THING = Path(__file__).parents[1] / "lab" / "attacked" / "thing.py"
 
 
@@ -54,8 +58,94 @@ def test_the_exit_code_says_whether_harm_was_seen(
     command = [sys.executable, "-I", "-S", str(THING), manner, str(folder)]
     options = ["--plant", str(folder), "--seed", "7", "--json", "-"]
     assert main(["attack", *options, "--stdio", "--", *command]) == code
-    assert json.loads(capsys.readouterr().out)["seed"] == 7
+    told = json.loads(capsys.readouterr().out)
+    jsonschema_rs.validate(SCHEMA, told)
+    assert (told["seed"], told["target"]) == (7, {"command": command})
+    assert bool(told["findings"]) is (code == 1)
     assert list(folder.iterdir()) == []
+
+
+def test_what_stands_in_the_baseline_is_told_and_only_what_is_new_is_a_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    only = ["--plant", str(folder), "--only", "path-traversal", "--allow-inconclusive"]
+    target = ["--stdio", "--", sys.executable, "-I", "-S", str(THING), "careless", str(folder)]
+    assert main(["attack", *only, "--seed", "7", "--json", str(first), *target]) == 1
+    again = ["--seed", "8", "--baseline", str(first), "--json", str(second)]
+    capsys.readouterr()
+    assert main(["attack", *only, *again, *target]) == 0
+    said = capsys.readouterr().out
+    told = json.loads(second.read_text())
+    jsonschema_rs.validate(SCHEMA, told)
+    count = len(told["findings"])
+    assert count == len(json.loads(first.read_text())["findings"]) > 1
+    assert {finding["state"] for finding in told["findings"]} == {"known"}
+    assert told["unseen"] == []
+    assert f"compared with {first}: 0 new, {count} known, 0 not seen any more\n" in said
+    assert said.count("  known: path-traversal on ") == count
+    assert "SUCCEEDED" in said
+
+    mended = json.loads(first.read_text())
+    mended["findings"] = mended["findings"][1:]
+    first.write_text(json.dumps(mended))
+    assert (
+        main(["attack", *only, "--baseline", str(second), *target]) == 0
+    )  # a report with known ones is a baseline too
+    assert main(["attack", *only, "--baseline", str(first), *target]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot read"),
+        ("[]", "is no report"),
+        ("\xff", "is no report"),
+        ('{"schema": "doorward-report/2", "verb": "attack", "findings": []}', "of the form 'doorward-report/2'"),
+        ('{"schema": "doorward-report/1", "verb": "demo", "findings": []}', "is a report of `doorward demo`"),
+        ('{"schema": "doorward-report/1", "verb": "attack", "findings": [{}]}', "is no report"),
+    ],
+)
+def test_what_is_no_baseline_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str
+) -> None:
+    file = tmp_path / "baseline.json"
+    if text is not None:
+        file.write_text(text, encoding="latin-1")
+    assert main(["attack", "--baseline", str(file), "--stdio", "--", "not-a-program"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "attacking" not in told
+
+
+def test_a_credential_on_the_command_line_is_masked_in_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", "raise SystemExit", "--api-key", "swordfish-and-chips"]
+    assert main(["attack", "--only", "log-leakage", "--json", "-", "--stdio", "--", *command]) == 2
+    said = capsys.readouterr().out
+    assert "swordfish" not in said
+    assert json.loads(said)["target"]["command"][:4] == command[:4]
+    assert (
+        main(["attack", "--only", "log-leakage", "--json", "-", "--url", f"{NOWHERE}?api_key=swordfish-and-chips"]) == 2
+    )
+    said = capsys.readouterr().out
+    assert "swordfish" not in said
+    assert json.loads(said)["target"]["url"].startswith(NOWHERE)
+
+
+def test_what_a_server_says_at_its_end_is_masked_in_every_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dying = "import sys; sys.exit('no licence for password=swordfish-and-chips')"
+    files = {name: tmp_path / name for name in ("json", "junit", "sarif", "html")}
+    options = [word for name, file in files.items() for word in (f"--{name}", str(file))]
+    command = ["--stdio", "--", sys.executable, "-c", dying]
+    assert main(["attack", "--only", "log-leakage", *options, *command]) == 2
+    said = capsys.readouterr().out
+    for text in (said, *(file.read_text() for file in files.values())):
+        assert "swordfish" not in text
+    assert "it said: no licence for password=" in said
 
 
 def test_an_interrupted_attack_leaves_neither_its_plants_nor_the_target(tmp_path: Path) -> None:

@@ -12,16 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 
-from doorward.cli import demo
+from doorward.cli import playing
 from doorward.cli.main import main
 from doorward.lab.catalogue import CATALOGUE
-from doorward.lab.runner import Run
+from doorward.lab.report import document
+from doorward.lab.report.baseline import Earlier
+from doorward.lab.report.model import Report, Run
 from doorward.lab.scenario import Exclusion, Kind
 
 DEMO = (sys.executable, "-P", "-c", "from doorward.cli.main import run; run()", "demo")
+SCHEMA = json.loads(Path(document.__file__).with_name("schema.json").read_text(encoding="utf-8"))
 KEYS = {"id", "example", "era", "topology", "target", "configured", "outcome", "reason", "control", "evidence", "issue"}
 
 BARE = Run("a", "b", "2025-11-25", "wrap", "naive", None, Kind.SUCCEEDED, None, None, {"variants": []})
@@ -29,7 +33,8 @@ SHIPPED = msgspec.structs.replace(BARE, target="relayed", configured=False, outc
 
 
 def ended(*runs: Run, allow_inconclusive: bool = False, in_ci: bool = False) -> int:
-    return demo.exit_code(runs, allow_inconclusive=allow_inconclusive, in_ci=in_ci)
+    report = Report("demo", "0", 1, "2026-11-26T00:00:00Z", 1.0, runs)
+    return playing.exit_code(report, allow_inconclusive=allow_inconclusive, in_ci=in_ci)
 
 
 def ends(run: Run, outcome: Kind, reason: Exclusion | None = None) -> Run:
@@ -53,7 +58,7 @@ def test_a_bare_target_that_was_not_harmed_is_one(outcome: Kind) -> None:
 def test_a_file_that_cannot_be_written_is_said_before_anything_is_played(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for option, file in (("--html", tmp_path / "missing" / "page.html"), ("--json", tmp_path)):
+    for option, file in (("--html", tmp_path / "no" / "x"), ("--json", tmp_path), ("--junit", tmp_path / "no" / "x")):
         assert main(["demo", option, str(file)]) == 2
         out, err = capsys.readouterr()
         hint = "name a file in a folder that is there and yours"
@@ -65,6 +70,21 @@ def test_inconclusive_is_two_unless_allowed_and_never_hides_harm() -> None:
     assert ended(BARE, unclear) == 2
     assert ended(BARE, unclear, allow_inconclusive=True) == 0
     assert ended(BARE, unclear, ends(SHIPPED, Kind.SUCCEEDED)) == 1
+
+
+def test_a_finding_of_the_baseline_decides_nothing_and_another_does() -> None:
+    harm = ends(SHIPPED, Kind.SUCCEEDED)
+    before = Report("demo", "0", 1, "2026-11-26T00:00:00Z", 1.0, (harm,))
+    known = msgspec.convert(document.document(before)["findings"], tuple[Earlier, ...])
+
+    def code(*runs: Run) -> int:
+        told = msgspec.structs.replace(before, runs=runs, baseline="last.json", known=known)
+        return playing.exit_code(told, allow_inconclusive=False)
+
+    assert code(BARE, harm) == 0
+    assert code(BARE, harm, msgspec.structs.replace(harm, era="2026-07-28")) == 1
+    assert code(BARE, harm, ends(SHIPPED, Kind.INCONCLUSIVE)) == 2
+    assert code(ends(BARE, Kind.INCONCLUSIVE), harm) == 1
 
 
 def test_an_exclusion_changes_nothing_except_a_missing_target_in_ci() -> None:
@@ -110,6 +130,10 @@ def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproc
         str(folder / "m.html"),
         "--json",
         str(folder / "m.json"),
+        "--junit",
+        str(folder / "m.xml"),
+        "--sarif",
+        str(folder / "m.sarif"),
     )
     return folder, subprocess.run((*DEMO, *options), capture_output=True, text=True, timeout=110, check=False)
 
@@ -120,6 +144,26 @@ Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
 def runs_of(folder: Path) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = json.loads((folder / "m.json").read_text())["runs"]
     return runs
+
+
+def test_the_json_keeps_the_schema_that_is_shipped(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    written = json.loads((folder / "m.json").read_text())
+    jsonschema_rs.validate(SCHEMA, written)
+    assert (written["verb"], written["seed"], written["findings"]) == ("demo", 3, [])
+
+
+def test_the_junit_has_one_case_for_each_run(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    told = (folder / "m.xml").read_text()
+    assert told.count("<testcase ") == 6
+    assert 'tests="6" failures="0" errors="0" skipped="0"' in told
+
+
+def test_the_sarif_of_a_demo_without_findings_has_rules_and_no_results(log_leakage: Demo) -> None:
+    folder, _ = log_leakage
+    (told,) = json.loads((folder / "m.sarif").read_text())["runs"]
+    assert (len(told["tool"]["driver"]["rules"]), told["results"]) == (len(CATALOGUE), [])
 
 
 def test_the_json_has_the_agreed_rows(log_leakage: Demo) -> None:
@@ -139,11 +183,15 @@ def test_the_matrix_is_on_stdout_and_the_progress_is_not(log_leakage: Demo) -> N
     assert done.stderr.count("log-leakage on api-caller") == 6
 
 
-def test_the_page_holds_the_same_outcomes(log_leakage: Demo) -> None:
+def test_the_page_shows_the_exchange_of_the_attack_and_no_planted_secret(log_leakage: Demo) -> None:
     folder, _ = log_leakage
     text = (folder / "m.html").read_text()
-    for outcome in {run["outcome"] for run in runs_of(folder)}:
-        assert f'<td class="{outcome}">' in text
+    assert "ATTACK SUCCEEDED 4/4" in text
+    assert "call_external_api" in text
+    assert "DENY by" in text or "NOTE by" in text
+    assert "\u2039hidden:" in text
+    assert "kestrel" not in text
+    assert "ghp_" not in text
 
 
 def test_behind_doorward_no_log_carries_the_secret_and_the_demo_says_all_is_well(log_leakage: Demo) -> None:

@@ -14,8 +14,9 @@ import pytest
 from doorward.lab.attack import run
 from doorward.lab.attack.aim import Aim
 from doorward.lab.attack.families import FAMILIES
-from doorward.lab.attack.run import EVERYTHING, Orders, Row
+from doorward.lab.attack.run import EVERYTHING, Orders
 from doorward.lab.attack.verdicts import Outcome
+from doorward.lab.report.model import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def attacked(
     side_effects: bool = False,
     through: bool = False,
     seed: int = 7,
-) -> list[Row]:
+) -> list[Run]:
     orders = Orders(
         aim=Aim(command=command),
         families=tuple(family for family in FAMILIES if not only or family.id in only),
@@ -54,7 +55,7 @@ def attacked(
         through=through,
     )
 
-    async def play() -> list[Row]:
+    async def play() -> list[Run]:
         return await run.attack(orders, Quiet())
 
     return anyio.run(play)
@@ -64,14 +65,14 @@ def thing(manner: str, folder: Path) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", str(THING), manner, str(folder))
 
 
-def outcomes(rows: list[Row]) -> dict[str, dict[str, Outcome]]:
+def outcomes(rows: list[Run]) -> dict[str, dict[str, Outcome]]:
     found: dict[str, dict[str, Outcome]] = defaultdict(dict)
     for row in rows:
-        found[row.id][row.example] = row.outcome
+        found[row.id][row.example] = Outcome(row.outcome)
     return dict(found)
 
 
-def harms(row: Row) -> dict[str, str]:
+def harms(row: Run) -> dict[str, str]:
     return {one["title"]: one["saw"] for one in row.evidence["variants"] if one["outcome"] == Outcome.SUCCEEDED}
 
 
@@ -163,8 +164,8 @@ def test_behind_doorward_the_difference_is_shown_for_each_probe_and_what_made_it
         assert bare[place].outcome is Outcome.SUCCEEDED
         assert behind[place].outcome is Outcome.PREVENTED
         stopped = [one for one in behind[place].evidence["variants"] if one["alone"]]
-        assert {one["probe"] for one in stopped} == {
-            one["probe"] for one in bare[place].evidence["variants"] if one["outcome"] == Outcome.SUCCEEDED
+        assert {one["variant"] for one in stopped} == {
+            one["variant"] for one in bare[place].evidence["variants"] if one["outcome"] == Outcome.SUCCEEDED
         }
         assert all(one["control"] for one in stopped)
     assert behind["log-leakage", "tool greet access_token"].control == "log-masking"

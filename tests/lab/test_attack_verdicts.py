@@ -44,7 +44,7 @@ def test_harm_of_one_probe_is_a_success_of_the_attack_whatever_else_is_known(
 ) -> None:
     found = verdicts.bare(played("", "the secret arrived", plan=plan, after=after, unsent=3))
     assert found.outcome is Outcome.SUCCEEDED
-    assert [shown.probe for shown in found.probes if shown.outcome is Outcome.SUCCEEDED] == ["second"]
+    assert [shown.variant for shown in found.probes if shown.outcome is Outcome.SUCCEEDED] == ["second"]
 
 
 def test_harm_behind_doorward_is_a_success_of_the_attack_though_a_control_fired() -> None:

@@ -17,7 +17,8 @@ from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.generated import GRAMMARS, Grammar
 from doorward.lab.judgment import REMOTE
 from doorward.lab.report import matrix
-from doorward.lab.runner import Cell, Run
+from doorward.lab.report.model import Run
+from doorward.lab.runner import Cell
 from doorward.lab.scenario import BEHIND, Era, Kind, Topology
 
 WHOLE = os.environ.get("DOORWARD_WHOLE") == "1"
@@ -66,7 +67,7 @@ def test_what_was_drawn_does_harm_bare_and_none_behind_doorward(
     bare, *behind = played(cell)
     assert not_so(bare, Kind.SUCCEEDED) == [], "the grammar draws what does no harm"
     for run in behind:
-        assert not_so(run, Kind.PREVENTED) == [], (matrix.protection_of(run), matrix.troubles([run]))
+        assert not_so(run, Kind.PREVENTED) == [], (run.protection, matrix.troubles([run]))
 
 
 def played(cell: Cell) -> list[Run]:

@@ -18,7 +18,8 @@ import pytest
 from doorward.lab import runner
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.judgment import Played, verdict
-from doorward.lab.runner import Cell, Run
+from doorward.lab.report.model import Run
+from doorward.lab.runner import Cell
 from doorward.lab.scenario import Era, Exclusion, Harm, Kind, Protection, Scenario, Target, Topology
 from doorward.lab.stage import Layout, Stage, Staging, raised
 from doorward.lab.targets import published

@@ -13,7 +13,8 @@ from doorward.lab import open_cells, runner
 from doorward.lab.ablated import WALLS
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.report import matrix
-from doorward.lab.runner import Cell, Run
+from doorward.lab.report.model import Run
+from doorward.lab.runner import Cell
 from doorward.lab.scenario import Era, Exclusion, Kind, Protection, Scenario, Topology
 from doorward.lab.stage import Staging
 from doorward.lab.targets import published
@@ -68,7 +69,7 @@ def by_variant(cell: Cell, run: Run) -> dict[str, str]:
     """
     if run.reason is Exclusion.REMOTE_INTERNALS:
         return {}
-    opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, matrix.protection_of(run))
+    opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, run.protection)
     assert run.issue == (opened.issue if opened else None), matrix.troubles([run]) or "listed as open, and prevented"
     assert run.issue or run.outcome is Kind.PREVENTED, matrix.troubles([run])
     assert run.evidence["benign"]

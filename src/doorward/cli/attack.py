@@ -7,12 +7,11 @@ end, also after ctrl-c.
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doorward.cli import terminal
-from doorward.cli.playing import CLEAN, ENVIRONMENT, FINDING, play_until, require_writable, seed_of, write_file
+from doorward.cli import reporting, terminal
+from doorward.cli.playing import CLEAN, exit_code, play_until, seed_of
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
     from doorward.lab.attack.aim import Aim
     from doorward.lab.attack.families import Family
-    from doorward.lab.attack.run import Orders, Row
+    from doorward.lab.attack.run import Orders
+    from doorward.lab.report.model import Report, Run
 
 _DESCRIPTION = """\
 Attack an MCP server that you own. Probes are made from what it lists: its tools with their schemas, its resources and
@@ -74,6 +74,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
     add("--allow-side-effects", action="store_true", help="also call what may change something, and what may end it")
     add("--i-own-this-target", action="store_true", help="needed where the URL is not on this machine")
     add("--through-doorward", action="store_true", help="play it again behind `doorward wrap`, and show the difference")
+    reporting.add_options(parser)
     add("--allow-inconclusive", action="store_true", help="what is inconclusive does not change the exit code")
     parser.set_defaults(run=run, takes_command=True)
 
@@ -97,26 +98,14 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         return _list(chosen, args.json)
     orders = _orders(args, chosen)
-    if args.json and args.json != "-":
-        require_writable(Path(args.json))
+    draft = reporting.begun(args, "attack", orders.seed, command=orders.aim.command, url=orders.aim.url)
     terminal.say(f"attacking {orders.aim.title}, seed {orders.seed}")
-    started = time.monotonic()
-    rows = _play(orders)
-    _report(args.json, rows, orders, time.monotonic() - started)
-    return exit_code(rows, allow_inconclusive=args.allow_inconclusive)
-
-
-def exit_code(rows: Sequence[Row], *, allow_inconclusive: bool) -> int:
-    """What the rows mean for a script; see the end of ``doorward attack --help``."""
-    from doorward.lab.attack.verdicts import Outcome
-
-    outcomes = {row.outcome for row in rows}
-    if outcomes & {Outcome.SUCCEEDED, Outcome.OBSTRUCTED}:
-        return FINDING
-    if allow_inconclusive:
-        return CLEAN
-    tried = Outcome.RESISTED in outcomes or Outcome.PREVENTED in outcomes
-    return ENVIRONMENT if Outcome.INCONCLUSIVE in outcomes or not tried else CLEAN
+    report = reporting.ended(draft, _play(orders))
+    if not reporting.written(args, report):
+        _print(report)
+        for line in reporting.compared(report):
+            terminal.write(line)
+    return exit_code(report, allow_inconclusive=args.allow_inconclusive)
 
 
 def _orders(args: argparse.Namespace, chosen: tuple[Family, ...]) -> Orders:
@@ -184,7 +173,7 @@ def _from_environment(given: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _play(orders: Orders) -> list[Row]:
+def _play(orders: Orders) -> list[Run]:
     import signal
 
     from doorward.lab.attack.run import attack
@@ -207,28 +196,13 @@ class _Progress:
         terminal.say(words)
 
 
-def _report(json_file: str | None, rows: list[Row], orders: Orders, seconds: float) -> None:
+def _print(report: Report) -> None:
     from doorward.lab.attack import text
     from doorward.lab.attack.verdicts import Outcome
 
-    if json_file:
-        document = _document(rows, orders)
-        if json_file == "-":
-            terminal.write_json(document)
-            return
-        import json
-
-        write_file(json_file, json.dumps(document, indent=2, sort_keys=True) + "\n")
-    for line in text.lines(rows):
+    for line in text.lines(report.runs):
         terminal.write(line, style=terminal.RED if line.lstrip().startswith(Outcome.SUCCEEDED.value) else "")
-    terminal.write(f"seed {orders.seed}, {seconds:.0f} s")
-
-
-def _document(rows: list[Row], orders: Orders) -> dict[str, Any]:
-    import msgspec
-
-    target = {"command": list(orders.aim.command)} if orders.aim.command else {"url": orders.aim.url}
-    return {"target": target, "seed": orders.seed, "runs": msgspec.to_builtins(rows)}
+    terminal.write(f"seed {report.seed}, {report.seconds:.0f} s")
 
 
 def _list(chosen: Sequence[Family], json_file: str | None) -> int:

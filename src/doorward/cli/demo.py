@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doorward.cli import terminal
-from doorward.cli.playing import CLEAN, ENVIRONMENT, FINDING, play_until, require_writable, seed_of, write_file
+from doorward.cli import reporting, terminal
+from doorward.cli.playing import CLEAN, exit_code, play_until, seed_of
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from doorward.lab.runner import Cell, Run
+    from doorward.lab.report.model import Report, Run
+    from doorward.lab.runner import Cell
     from doorward.lab.scenario import Protection
 
 TOPOLOGIES = ("wrap", "serve-command", "serve-url")
@@ -55,7 +55,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         help="only over this; may be repeated (default: all)",
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
-    parser.add_argument("--html", metavar="FILE", help="write the matrix as a page of HTML")
+    reporting.add_options(parser)
     parser.add_argument(
         "--seed", type=int, default=None, metavar="N", help="seed of the planted values (default: random)"
     )
@@ -82,32 +82,14 @@ def run(args: argparse.Namespace) -> int:
         return _list(chosen, args.json)
     if args.state or args.config:
         terminal.say("every run has a state and a configuration of its own, so --state and -c change nothing here")
-    for file in (args.html, args.json):
-        if file and file != "-":
-            require_writable(Path(file))
-    started = time.monotonic()
-    runs = _play(chosen, seed_of(args.seed), args.topology or TOPOLOGIES)
-    _report(args, runs, time.monotonic() - started)
-    return exit_code(runs, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
-
-
-def exit_code(runs: Sequence[Run], *, allow_inconclusive: bool, in_ci: bool) -> int:
-    """What the rows mean for a script; see the end of ``doorward demo --help``."""
-    from doorward.lab.scenario import Exclusion, Kind
-
-    def harmed(run: Run) -> bool:
-        if run.issue:
-            return False
-        if run.outcome is Kind.EXCLUDED:
-            return in_ci and run.reason is Exclusion.REGISTRY_UNREACHABLE
-        if run.target == "naive":
-            return run.outcome is not Kind.SUCCEEDED
-        return run.outcome in (Kind.SUCCEEDED, Kind.OBSTRUCTED)
-
-    if any(harmed(run) for run in runs):
-        return FINDING
-    inconclusive = any(run.outcome is Kind.INCONCLUSIVE and not run.issue for run in runs)
-    return ENVIRONMENT if inconclusive and not allow_inconclusive else CLEAN
+    draft = reporting.begun(args, "demo", seed_of(args.seed))
+    runs = _play(chosen, draft.seed, args.topology or TOPOLOGIES)
+    report = reporting.ended(draft, runs)
+    if not reporting.written(args, report):
+        _print(report)
+        for line in reporting.compared(report):
+            terminal.write(line)
+    return exit_code(report, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
 
 def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str]) -> list[Run]:
@@ -147,7 +129,7 @@ class _Progress:
         from doorward.lab.report import matrix
 
         self._done += 1
-        label = _label(cell, matrix.protection_of(run))
+        label = _label(cell, run.protection)
         if label in self._playing:
             self._playing.remove(label)
         if not self._live:
@@ -176,20 +158,11 @@ def _label(cell: Cell, protection: Protection) -> str:
     return f"{cell.topology.value}: {cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
 
 
-def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
-    from doorward import __version__
-    from doorward.lab.report import matrix, page
+def _print(report: Report) -> None:
+    from doorward.lab.report import matrix
     from doorward.lab.scenario import Exclusion
 
-    if args.html:
-        write_file(args.html, page.html(runs, version=__version__, seconds=seconds))
-    if args.json == "-":
-        terminal.write_json(_document(runs))
-        return
-    if args.json:
-        import json
-
-        write_file(args.json, json.dumps(_document(runs), indent=2, sort_keys=True) + "\n")
+    runs = report.runs
     terminal.write(matrix.text(runs, columns=terminal.width() if sys.stdout.isatty() else None))
     for scenario, configuration in dict.fromkeys((run.id, run.evidence.get("configuration", "")) for run in runs):
         if configuration:
@@ -202,13 +175,7 @@ def _report(args: argparse.Namespace, runs: list[Run], seconds: float) -> None:
         terminal.write(f"\n{opening}", style=terminal.YELLOW)
     for missing in dict.fromkeys(run.evidence["note"] for run in runs if run.reason is Exclusion.REGISTRY_UNREACHABLE):
         terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
-    terminal.write(f"\n{len(runs)} runs in {seconds:.0f} s")
-
-
-def _document(runs: list[Run]) -> dict[str, Any]:
-    import msgspec
-
-    return {"runs": msgspec.to_builtins(runs)}
+    terminal.write(f"\n{len(runs)} runs in {report.seconds:.0f} s")
 
 
 def _list(chosen: Sequence[Any], json_file: str | None) -> int:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from anyio import CancelScope
 
+    from doorward.lab.report.model import Report
+
 CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
 
 T = TypeVar("T")
@@ -22,6 +24,22 @@ T = TypeVar("T")
 def seed_of(given: int | None) -> int:
     """The seed that was asked for, else a fresh one."""
     return int.from_bytes(os.urandom(4), "big") if given is None else given
+
+
+def exit_code(report: Report, *, allow_inconclusive: bool, in_ci: bool = False) -> int:
+    """What a report means for a script; ``--help`` of each verb ends with it. What is known or open never decides."""
+    from doorward.lab.report.model import Standing, State
+    from doorward.lab.scenario import Exclusion
+
+    if any(finding.state is State.NEW for finding in report.findings()):
+        return FINDING
+    if in_ci and any(run.reason == Exclusion.REGISTRY_UNREACHABLE for run in report.runs):
+        return FINDING
+    if allow_inconclusive:
+        return CLEAN
+    standings = {report.standing(run) for run in report.runs}
+    untried = report.verb == "attack" and standings <= {Standing.NOT_PLAYED}
+    return ENVIRONMENT if Standing.UNKNOWN in standings or untried else CLEAN
 
 
 def play_until(play: Callable[[], Awaitable[T]], *signals: Signals) -> T:

@@ -19,6 +19,7 @@ import httpx2
 
 from doorward.lab.peer import ANSWER_LIMIT_SECONDS, RAW, modern_meta, parsed
 from doorward.lab.scenario import Era
+from doorward.lab.transcript import Transcript
 from doorward.protocol.headers import required_headers
 from doorward.wire.sse import EventParser
 
@@ -48,8 +49,8 @@ _START = {"method": "tools/call", "params": {"name": "count_letters", "_meta": m
 
 class Endpoint:
     """A server at ``url``. ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted
-    request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order. ``extra`` are
-    headers that the owner of the server wants with each request.
+    request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order, ``transcript``
+    those of both directions, for reports. ``extra`` are headers that the owner of the server wants with each request.
     """
 
     def __init__(self, url: str, *, era: Era, extra: Mapping[str, str] | None = None) -> None:
@@ -57,6 +58,7 @@ class Endpoint:
         self._extra = dict(extra or {})
         self.pid = 0  # nobody's: what listens there was started before
         self.lines: list[bytes] = []
+        self.transcript = Transcript()
         self._era = era
         self._session = self._hostile = ""
         self._version = era.value  # until the server agreed on another
@@ -122,6 +124,7 @@ class Endpoint:
         On a connection of its own: what is no whole request breaks it. Returns when the server has answered or cut it.
         """
         where = urlsplit(self.url)
+        self.transcript.sent(flood.head + flood.piece, flood.size)
         with suppress(anyio.BrokenResourceError, anyio.EndOfStream, OSError):
             async with await anyio.connect_tcp(where.hostname or "", where.port or 80) as wire:
                 with anyio.move_on_after(POUR_LIMIT_SECONDS):
@@ -156,7 +159,7 @@ class Endpoint:
             while not _whole(said) and len(said) < _ENOUGH_BYTES:
                 said += await wire.receive()
         if body := said.partition(b"\r\n\r\n")[2]:
-            self.lines.append(body)
+            self._arrived(body)
         life.cancel()
 
     def headers(self, message: Mapping[str, Any]) -> dict[str, str]:
@@ -208,6 +211,7 @@ class Endpoint:
                     await self._pass_on(line)
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> AsyncIterator[bytes]:
+        self.transcript.sent(body)
         async with self._http.stream("POST", self.url, content=body, headers=headers) as response:
             self._session = response.headers.get(SESSION) or self._session
             async for line in self._frames(response):
@@ -220,11 +224,15 @@ class Endpoint:
             async for chunk in response.aiter_bytes():
                 for event in events.feed(chunk):
                     if isinstance(event.data, bytes) and event.data:
-                        self.lines.append(event.data)
+                        self._arrived(event.data)
                         yield event.data
         elif body := await response.aread():
-            self.lines.append(body)
+            self._arrived(body)
             yield body
+
+    def _arrived(self, body: bytes) -> None:
+        self.lines.append(body)
+        self.transcript.received(body)
 
 
 def _whole(said: bytes) -> bool:

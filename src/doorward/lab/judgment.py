@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 
     from doorward.lab.scenario import Glance
     from doorward.lab.trail import Fired
+    from doorward.lab.transcript import Told
 
 
 REMOTE = "inside a remote server: not Doorward's to prevent"
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What one variant did on one stage."""
+    """What one variant did on one stage. ``exchange`` is for reports: no rule reads it."""
 
     harm: Harm | None
     fired: tuple[Fired, ...] = ()
     glances: tuple[Glance, ...] = ()
+    exchange: tuple[Told, ...] = ()
 
 
 class Played(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from mcp import types
 from mcp.shared.message import SessionMessage
 
 from doorward.lab.scenario import Era
+from doorward.lab.transcript import Transcript
 from doorward.wire.lines import LineSplitter
 
 if TYPE_CHECKING:
@@ -73,11 +74,13 @@ class Pipe:
     """A started server, or a ``wrap`` in front of one, at the other end of two pipes.
 
     ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted request, ``pour`` one whose
-    size is the attack. ``lines`` are all complete lines that arrived, in order; ``pid`` is the started process.
+    size is the attack. ``lines`` are all complete lines that arrived, in order; ``pid`` is the started process;
+    ``transcript`` is both directions, for reports.
     """
 
     def __init__(self, argv: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, stderr: Path, era: Era) -> None:
         self.lines: list[bytes] = []
+        self.transcript = Transcript()
         self.exit_code: int | None = None
         self.pid = 0
         self._argv, self._env, self._cwd, self._stderr, self._era = argv, env, cwd, stderr, era
@@ -144,6 +147,7 @@ class Pipe:
         """
         if self._into_process is None:
             return
+        self.transcript.sent(flood.head + flood.piece, flood.size)
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             for piece in flood.pieces(enough):
                 await self._into_process.send(piece)
@@ -153,6 +157,7 @@ class Pipe:
     async def _write(self, line: bytes) -> None:
         if self._into_process is None:
             return
+        self.transcript.sent(line)
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             await self._into_process.send(line + b"\n")
 
@@ -167,6 +172,7 @@ class Pipe:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             async for line in _lines(stdout):
                 self.lines.append(line)
+                self.transcript.received(line)
                 if not self._is_ours(line):
                     await into.send(parsed(line))
         for done, _ in self._waiting.values():

@@ -6,15 +6,18 @@ order is fixed: the bare target first, because what is not harmful there proves 
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import msgspec
 
+from doorward.content.redaction import Masker
 from doorward.lab import open_cells
 from doorward.lab.ablated import WALLS
-from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
+from doorward.lab.judgment import Finding, Played, Seen, Verdict, undecided, verdict
+from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
     BenignTwinBrokenError,
     Era,
@@ -29,6 +32,7 @@ from doorward.lab.scenario import (
 )
 from doorward.lab.stage import Stage, Staging, configuration_of, raised
 from doorward.lab.trail import TrailUnreadableError, between
+from doorward.lab.transcript import Told, records, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,26 +51,6 @@ class Cell(msgspec.Struct, frozen=True):
     example: Example
     era: Era
     topology: Topology = Topology.WRAP
-
-
-class Run(msgspec.Struct, frozen=True):
-    """One row of the result, as ``doorward demo --json`` writes it.
-
-    ``configured`` is None for bare targets. ``issue`` is the letter of the issue that owns what is not prevented yet
-    (``open_cells``), where exactly that was seen.
-    """
-
-    id: str
-    example: str
-    era: str
-    topology: str
-    target: str
-    configured: bool | None
-    outcome: Kind
-    reason: Exclusion | None
-    control: str | None
-    evidence: dict[str, Any]
-    issue: str | None = None
 
 
 class Listener(Protocol):
@@ -111,22 +95,26 @@ async def play(
     """Set one stage, play the variants (all, or ``only`` those), then the benign twin, and read the trail."""
     traces: dict[str, Any] = {}
     harms: dict[str, Any] = {}
+    exchanges: dict[str, tuple[Told, ...]] = {}
     benign = broken = ""
     try:
         with anyio.fail_after(STAGE_LIMIT_SECONDS):
             async with raised(scenario, example, staging) as stage:
                 if stage.unreached:
                     return Played(unreached=stage.unreached)
+                # What the stage planted counts as a known secret, so that a report shows where it went.
+                masker = Masker(os.urandom(32), (stage.canary, stage.credential))
                 for variant in example.variants_of(staging.topology):
                     if only is None or variant.id in only:
                         traces[variant.id], harms[variant.id] = await _attack(scenario, stage, variant)
+                        exchanges[variant.id] = told(traces[variant.id].exchange, masker)
                 benign, broken = await _benign(scenario, stage)
     except TrailUnreadableError as problem:
         return Played(unreached=f"the audit log of this stage cannot be read: {problem}")
     except TimeoutError:
         return Played(unreached=f"the stage did not end within {STAGE_LIMIT_SECONDS:g} s")
     seen = {
-        id: Seen(harms[id], between(stage.trail, trace.started, trace.ended), trace.glances)
+        id: Seen(harms[id], between(stage.trail, trace.started, trace.ended), trace.glances, exchanges[id])
         for id, trace in traces.items()
     }
     return Played(seen, benign, broken)
@@ -280,9 +268,22 @@ def _row(
 
 
 def _evidence(cell: Cell, protection: Protection, found: Verdict, played: Played) -> dict[str, Any]:
-    evidence: dict[str, Any] = {"benign": played.benign, "variants": msgspec.to_builtins(found.variants)}
+    titles = {variant.id: variant.title for variant in cell.example.variants}
+    evidence: dict[str, Any] = {
+        "benign": played.benign,
+        "variants": [_shown(one, titles[one.variant], played.seen.get(one.variant)) for one in found.variants],
+    }
     if found.note:
         evidence["note"] = found.note
     if protection is Protection.CONFIGURED:
         evidence["configuration"] = configuration_of(cell.example)
     return evidence
+
+
+def _shown(found: Finding, title: str, seen: Seen | None) -> dict[str, Any]:
+    """One variant as reports have it; ``seen`` is None where it was not played."""
+    shown = {**msgspec.to_builtins(found), "title": title}
+    if seen is not None:
+        shown["exchange"] = msgspec.to_builtins(seen.exchange)
+        shown["records"] = records(seen.fired)
+    return shown

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from doorward.lab.stage import Stage
+    from doorward.lab.transcript import Message
 
 HEADINGS = ("Goal", "Attacker", "Steps", "Impact", "Remedy")
 """The docstring of every scenario has exactly these headings, in this order."""
@@ -98,7 +99,7 @@ class Trace(msgspec.Struct, frozen=True):
     """Everything that reached the lab's side while one variant was played: the only thing that an oracle may read.
 
     ``lines`` are the bytes that arrived at the client, ``prompts`` what its model was given, ``glances`` what the
-    person was shown and said. Times are microseconds since the epoch, UTC.
+    person was shown and said. Times are microseconds since the epoch, UTC. ``exchange`` is for reports only.
     """
 
     started: int
@@ -106,6 +107,7 @@ class Trace(msgspec.Struct, frozen=True):
     lines: tuple[bytes, ...] = ()
     prompts: tuple[str, ...] = ()
     glances: tuple[Glance, ...] = ()
+    exchange: tuple[Message, ...] = ()
 
 
 class Glance(msgspec.Struct, frozen=True):

@@ -113,6 +113,7 @@ class Mark(NamedTuple):
     lines: int
     prompts: int
     glances: int
+    messages: int
 
 
 class Stage:
@@ -171,7 +172,7 @@ class Stage:
     def mark(self) -> Mark:
         """Where we are now: hand it to :meth:`since` to get what happened after."""
         glances = len(self.person.glances) if self.person else 0
-        return Mark(_now(), len(self.pipe.lines), len(self.model), glances)
+        return Mark(_now(), len(self.pipe.lines), len(self.model), glances, len(self.pipe.transcript.messages))
 
     def since(self, mark: Mark) -> Trace:
         return Trace(
@@ -180,6 +181,7 @@ class Stage:
             lines=tuple(self.pipe.lines[mark.lines :]),
             prompts=tuple(self.model[mark.prompts :]),
             glances=tuple(self.person.glances[mark.glances :]) if self.person else (),
+            exchange=tuple(self.pipe.transcript.messages[mark.messages :]),
         )
 
     def stderr(self) -> str:

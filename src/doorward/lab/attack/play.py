@@ -19,6 +19,7 @@ from doorward.lab.attack.probes import BULK, Bulk, Probe
 from doorward.lab.attack.scene import served
 from doorward.lab.attack.session import LOG
 from doorward.lab.peer import Flood, Pipe
+from doorward.lab.transcript import Told, told
 
 if TYPE_CHECKING:
     from doorward.lab.attack.probes import Plan
@@ -37,7 +38,8 @@ _PIECE = 64 * 1024
 class Saw(msgspec.Struct, frozen=True):
     """What one probe brought: ``harm`` in words or empty, and what was answered (result, error, nothing).
 
-    Times are microseconds since the epoch, UTC, to find what the gateway's log says about it.
+    Times are microseconds since the epoch, UTC, to find what the gateway's log says about it. ``exchange`` is for
+    reports.
     """
 
     probe: Probe
@@ -45,6 +47,7 @@ class Saw(msgspec.Struct, frozen=True):
     answer: str
     started: int
     ended: int
+    exchange: tuple[Told, ...] = ()
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -101,7 +104,7 @@ async def _honest(session: Session, plan: Plan, scene: Scene) -> tuple[bool, ...
 
 
 async def _probe(session: Session, plan: Plan, probe: Probe, scene: Scene) -> Saw:
-    mark, started = len(session.lines), _now()
+    mark, noted, started = len(session.lines), len(session.wire.transcript.messages), _now()
     _clear(probe)
     if probe.bulk is Bulk.NESTED and isinstance(session.wire, Pipe):
         await session.wire.pour(nested(probe), lambda: False)
@@ -116,7 +119,8 @@ async def _probe(session: Session, plan: Plan, probe: Probe, scene: Scene) -> Sa
         harm = await _broken(session)
     else:
         harm = _late(Saw(probe, "", answer, started, started), plan, lines).harm
-    return Saw(probe, harm, answer, started, _now())
+    exchange = told(session.wire.transcript.messages[noted:], scene.masker)
+    return Saw(probe, harm, answer, started, _now(), exchange)
 
 
 def _clear(probe: Probe) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -27,6 +27,7 @@ from doorward.lab.attack.session import UnreachedError, connected
 from doorward.lab.attack.surface import Surface, survey
 from doorward.lab.attack.verdicts import Outcome, Verdict
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.report.model import Run
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -56,21 +57,6 @@ class Orders(msgspec.Struct, frozen=True):
     policy: Path | None = None
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One row of the result, in the shape of ``runner.Run``: ``id`` is the family, ``example`` the place."""
-
-    id: str
-    example: str
-    era: str
-    topology: str
-    target: str
-    configured: bool | None
-    outcome: Outcome
-    reason: str | None
-    control: str | None
-    evidence: dict[str, Any]
-
-
 class Listener(Protocol):
     """Whoever wants to know how far the attack is."""
 
@@ -84,7 +70,7 @@ class _Attack:
 
     def __init__(self, orders: Orders, root: Path, listener: Listener) -> None:
         self.orders, self.root, self.listener = orders, root, listener
-        self.rows: list[Row] = []
+        self.rows: list[Run] = []
         self.era = ""
         self._life = AsyncExitStack()
         self._session: Session | None = None
@@ -188,17 +174,17 @@ class _Attack:
         words = self.root / STDERR
         return connected(self.orders.aim, argv=argv, env=environment(), cwd=self._cwd, words=words)
 
-    def _unplayed(self, one: Unplayed) -> Row:
+    def _unplayed(self, one: Unplayed) -> Run:
         outcome = Outcome.NOT_APPLICABLE
         if one.excluded or one.unreached:
             outcome = Outcome.EXCLUDED if one.excluded else Outcome.INCONCLUSIVE
         return self._made(one.family, EVERYTHING, Verdict(outcome, one.why), relayed=False)
 
-    def _row(self, plan: Plan, verdict: Verdict, *, relayed: bool) -> Row:
+    def _row(self, plan: Plan, verdict: Verdict, *, relayed: bool) -> Run:
         return self._made(plan.family, plan.place, verdict, relayed=relayed)
 
-    def _made(self, family: str, place: str, verdict: Verdict, *, relayed: bool) -> Row:
-        return Row(
+    def _made(self, family: str, place: str, verdict: Verdict, *, relayed: bool) -> Run:
+        return Run(
             id=family,
             example=place,
             era=self.era,
@@ -212,7 +198,7 @@ class _Attack:
         )
 
 
-async def attack(orders: Orders, listener: Listener) -> list[Row]:
+async def attack(orders: Orders, listener: Listener) -> list[Run]:
     """Play ``orders``. Whatever was planted or started is gone when this returns or is cancelled.
 
     Raises:

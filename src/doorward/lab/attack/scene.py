@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from doorward.content.redaction import Masker
 from doorward.lab import oracles
 from doorward.lab.attack import slots, words
 from doorward.lab.attack.session import LOG
@@ -24,7 +26,9 @@ SCOUT_LIMIT_SECONDS = 30.0
 
 
 class Scene:
-    """``proven`` collects the honest calls that were served, for families that need any such call."""
+    """``proven`` collects the honest calls that were served, for families that need any such call; ``masker``
+    masks what reports show of an exchange, planted values too.
+    """
 
     def __init__(
         self, surface: Surface, values: Values, *, plant: Plant | None, marks: Path, side_effects: bool
@@ -32,6 +36,7 @@ class Scene:
         self.surface, self.values, self.plant, self.marks = surface, values, plant, marks
         self.side_effects = side_effects
         self.proven: list[Honest] = []
+        self.masker = Masker(os.urandom(32), (*values.secrets, values.credential))
         self.session: Session
         self._since = time.monotonic()
 

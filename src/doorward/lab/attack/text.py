@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from doorward.lab.attack.verdicts import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from doorward.lab.attack.run import Row
+    from doorward.lab.report.model import Run
 
 LONGEST_REQUEST = 300
 MOST_SHOWN = 6
 """Escapes of one place that are shown whole; all are in the JSON."""
 
 
-def lines(rows: list[Row]) -> Iterator[str]:
+def lines(rows: Sequence[Run]) -> Iterator[str]:
     """All of it."""
     for family in dict.fromkeys(row.id for row in rows):
         yield family
@@ -27,7 +27,7 @@ def lines(rows: list[Row]) -> Iterator[str]:
     yield summary(rows)
 
 
-def summary(rows: list[Row]) -> str:
+def summary(rows: Sequence[Run]) -> str:
     """The last line: what was counted, and what was not tried."""
     counts = {outcome: sum(row.outcome is outcome for row in rows) for outcome in Outcome}
     said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
@@ -37,7 +37,7 @@ def summary(rows: list[Row]) -> str:
     )
 
 
-def _row(row: Row) -> Iterator[str]:
+def _row(row: Run) -> Iterator[str]:
     relayed = row.target == "relayed"
     by = f" by {row.control}" if row.control else ""
     why = f": {row.reason}" if row.reason else ""

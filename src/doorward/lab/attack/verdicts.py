@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from doorward.lab import trail
+from doorward.lab.transcript import Told, records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,16 +47,18 @@ class Outcome(StrEnum):
 
 class Shown(msgspec.Struct, frozen=True):
     """One probe in a row: its request as it was sent (bulk in short), what it did, and what stopped it. Behind Doorward
-    ``alone`` is the harm that it did bare, empty where it did none.
+    ``alone`` is the harm that it did bare, empty where it did none, and ``records`` what the audit log says.
     """
 
-    probe: str
+    variant: str
     title: str
     outcome: Outcome
     saw: str
     control: str
     request: dict[str, Any]
     alone: str = ""
+    exchange: tuple[Told, ...] = ()
+    records: tuple[dict[str, Any], ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -92,7 +95,7 @@ def behind(
             own, tuple(f.control for f in own if f.effect != "NOTE")
         )
         one = _behind_one(saw, outcome, saw.probe.id in harmed, named, ablated)
-        shown.append(msgspec.structs.replace(one, alone=harmed.get(saw.probe.id, "")))
+        shown.append(msgspec.structs.replace(one, alone=harmed.get(saw.probe.id, ""), records=records(own)))
     return _worst(outcome, note, shown)
 
 
@@ -148,4 +151,4 @@ def _shown(saw: Saw, service: Outcome, control: str, words: str = "") -> Shown:
     outcome = Outcome.SUCCEEDED if saw.harm else service
     request = {"method": saw.probe.method, "params": saw.probe.params}
     said = saw.harm or words or f"no harm; the answer was {saw.answer}"
-    return Shown(saw.probe.id, saw.probe.title, outcome, said, control, request)
+    return Shown(saw.probe.id, saw.probe.title, outcome, said, control, request, exchange=saw.exchange)

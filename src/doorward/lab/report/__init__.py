@@ -1,1 +1,1 @@
-"""What the lab found, for people: ``matrix`` for terminals, ``page`` for browsers. Both show rows, neither decides."""
+"""What the lab found. ``model`` says what it means; every other module is one format, and decides nothing."""

@@ -11,7 +11,7 @@ from doorward.lab.scenario import Exclusion, Kind, Protection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from doorward.lab.runner import Run
+    from doorward.lab.report.model import Run
 
 COLUMNS = tuple(Protection)
 
@@ -38,15 +38,8 @@ def lines(runs: Iterable[Run]) -> tuple[Line, ...]:
     """The matrix, in the order of ``runs``."""
     found: dict[tuple[str, str, str, str], dict[Protection, Run]] = {}
     for run in runs:
-        found.setdefault((run.topology, run.id, run.example, run.era), {})[protection_of(run)] = run
+        found.setdefault((run.topology, run.id, run.example, run.era), {})[run.protection] = run
     return tuple(Line(*key, cells) for key, cells in found.items())
-
-
-def protection_of(run: Run) -> Protection:
-    """Which column a row belongs to."""
-    if run.configured is None:
-        return Protection.NAIVE
-    return Protection.CONFIGURED if run.configured else Protection.SHIPPED
 
 
 def words(run: Run | None) -> str:
@@ -54,7 +47,7 @@ def words(run: Run | None) -> str:
     if run is None:
         return "-"
     if run.outcome is Kind.EXCLUDED and run.reason is not None:
-        return f"excluded: {REASONS[run.reason]}"
+        return f"excluded: {REASONS[Exclusion(run.reason)]}"
     told = _outcome(run)
     return f"OPEN, issue {run.issue}: {told}" if run.issue else told
 
@@ -96,7 +89,7 @@ def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
     """Everything that a reader must know beyond the matrix: what harmed behind protection, broke, or is unclear."""
     found = []
     for run in runs:
-        protection = protection_of(run)
+        protection = run.protection
         expected = Kind.SUCCEEDED if protection is Protection.NAIVE else Kind.PREVENTED
         if run.outcome in (expected, Kind.EXCLUDED) or run.issue:
             continue

@@ -1,0 +1,119 @@
+"""The reports of the verbs that attack, beside what they print: one option for each format, all of one play."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from doorward.cli import terminal
+from doorward.cli.playing import require_writable, write_file
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from doorward.lab.report.model import Report, Run, Verb
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; ``--json FILE`` is one of every verb."""
+    parser.add_argument("--junit", metavar="FILE", help="write the result as JUnit XML")
+    parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF 2.1.0")
+    parser.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="an earlier report (JSON): what stands there is known, and only what is new decides the exit code",
+    )
+    parser.add_argument("--html", metavar="FILE", help="write the result as a page of HTML")
+
+
+def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str, ...] = (), url: str = "") -> Report:
+    """A report without its runs, made before anything is played: what cannot be written is said now.
+
+    Raises:
+        UsageError: a file cannot be written, or the baseline is none.
+    """
+    import datetime
+
+    import msgspec
+
+    from doorward import __version__
+    from doorward.gateway.identity.command import shown
+    from doorward.lab.report import baseline
+    from doorward.lab.report.model import Report
+
+    for file in ("" if args.json == "-" else args.json, args.junit, args.sarif, args.html):
+        if file:
+            require_writable(Path(file))
+    masked, address = shown(command), "".join(shown((url,)))
+    earlier = baseline.read(Path(args.baseline), verb) if args.baseline else None
+    if earlier and (earlier.target.command, earlier.target.url) != (masked, address):
+        before = " ".join(earlier.target.command) or earlier.target.url
+        terminal.say(f"{args.baseline} is about another target: {before}")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    draft = Report(verb, __version__, seed, now, time.monotonic(), (), command=masked, url=address)
+    return msgspec.structs.replace(draft, baseline=args.baseline, known=earlier.known) if earlier else draft
+
+
+def ended(draft: Report, runs: Sequence[Run]) -> Report:
+    """The whole report, its words masked. Until now ``seconds`` held when it began."""
+    import msgspec
+
+    from doorward.content.redaction import Masker
+    from doorward.lab.report.model import masked
+
+    masker = Masker(os.urandom(32))
+    told = tuple(masked(run, masker) for run in runs)
+    return msgspec.structs.replace(draft, runs=told, seconds=time.monotonic() - draft.seconds)
+
+
+def written(args: argparse.Namespace, report: Report) -> bool:
+    """Write what was asked for. Whether that took stdout, which then holds nothing else.
+
+    Raises:
+        UsageError: the system refuses.
+    """
+    from doorward.lab.report import junit, page
+    from doorward.lab.report.sarif import sarif
+
+    if args.junit:
+        write_file(args.junit, junit.xml(report))
+    if args.sarif:
+        write_file(args.sarif, _text(sarif(report)))
+    if args.html:
+        write_file(args.html, page.html(report))
+    if not args.json:
+        return False
+    from doorward.lab.report.document import document
+
+    if args.json == "-":
+        terminal.write_json(document(report))
+        return True
+    write_file(args.json, _text(document(report)))
+    return False
+
+
+def compared(report: Report) -> Iterator[str]:
+    """What the baseline changed, said aloud: nothing where there is none."""
+    from doorward.lab.report.model import State
+
+    if not report.baseline:
+        return
+    findings = report.findings()
+    known = [finding for finding in findings if finding.state is State.KNOWN]
+    new = sum(finding.state is State.NEW for finding in findings)
+    yield f"compared with {report.baseline}: {new} new, {len(known)} known, {len(report.unseen())} not seen any more"
+    for finding in known:
+        run = finding.run
+        where = f"{run.topology}, {run.era}, {run.protection.value}"
+        yield f"  known: {run.id} on {run.example} ({where}), {finding.variant or 'the run'}: {finding.outcome}"
+    for earlier in report.unseen():
+        yield f"  not seen, so mended or not played: {earlier}"
+
+
+def _text(value: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
