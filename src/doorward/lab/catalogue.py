@@ -9,9 +9,11 @@ from doorward.lab.scenarios import (
     log_leakage,
     oversized_payload,
     path_traversal,
+    server_imitation,
 )
 
 CATALOGUE: tuple[Scenario, ...] = (
+    server_imitation.SCENARIO,
     argument_injection.SCENARIO,
     path_traversal.SCENARIO,
     log_leakage.SCENARIO,
