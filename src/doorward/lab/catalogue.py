@@ -6,6 +6,7 @@ from doorward.lab.scenario import Scenario
 from doorward.lab.scenarios import (
     argument_injection,
     consent_bypass,
+    disputed_execution,
     log_leakage,
     oversized_payload,
     path_traversal,
@@ -15,6 +16,7 @@ from doorward.lab.scenarios import (
 CATALOGUE: tuple[Scenario, ...] = (
     server_imitation.SCENARIO,
     argument_injection.SCENARIO,
+    disputed_execution.SCENARIO,
     path_traversal.SCENARIO,
     log_leakage.SCENARIO,
     oversized_payload.SCENARIO,
