@@ -1,6 +1,7 @@
-"""Another server that the same user connects to while a stage stands: bare, or behind Doorward with the same state.
+"""Another connection of the same user while a stage stands: to another server, or to the stage's own once more.
 
-It is what imitations need: what Doorward knows of the stage's own target (its pin, its name) is known there too.
+Bare, or behind Doorward with the same state: what Doorward knows of the stage's own target (its pin, its name) is known
+there too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from doorward.lab.scenario import Era, Topology
+from doorward.lab.stage import command as command_of
 from doorward.lab.stage import doorward, environment
 
 if TYPE_CHECKING:
@@ -67,3 +69,21 @@ async def _wire(
     argv = (*doorward("serve", stage), "--name", name, "--json", "--listen", "127.0.0.1:0", "--upstream", upstream)
     starting = listening(argv, env=env, cwd=layout.work, words=words, read=serving_event)
     return Endpoint((await open_things.enter_async_context(starting)).url, era=era)
+
+
+@asynccontextmanager
+async def beside(stage: Stage, era: Era) -> AsyncIterator[Pipe | Endpoint]:
+    """A fresh connection to the stage's own target, as its client has one, on which nothing was said yet: for what the
+    SDK's client would not say. It speaks ``era``.
+    """
+    from doorward.lab.endpoint import Endpoint
+    from doorward.lab.peer import Pipe
+
+    layout = stage.layout
+    if isinstance(stage.pipe, Endpoint):
+        wire: Pipe | Endpoint = Endpoint(stage.pipe.url, era=era)
+    else:
+        words = layout.root / "stderr-beside"
+        wire = Pipe(command_of(stage), env=environment(stage), cwd=layout.work, stderr=words, era=era)
+    async with wire.streams():
+        yield wire

@@ -5,6 +5,7 @@ from __future__ import annotations
 from doorward.lab.scenario import Scenario
 from doorward.lab.scenarios import (
     argument_injection,
+    capability_forgery,
     consent_bypass,
     disputed_execution,
     log_leakage,
@@ -15,6 +16,7 @@ from doorward.lab.scenarios import (
 
 CATALOGUE: tuple[Scenario, ...] = (
     server_imitation.SCENARIO,
+    capability_forgery.SCENARIO,
     argument_injection.SCENARIO,
     disputed_execution.SCENARIO,
     path_traversal.SCENARIO,

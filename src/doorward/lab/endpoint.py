@@ -92,7 +92,7 @@ class Endpoint:
         key = f"{RAW}{self._asked}"
         body = dict(params)
         if self._era is Era.MODERN:
-            body["_meta"] = modern_meta()
+            body["_meta"] = {**modern_meta(), **body.get("_meta", {})}
         message = {"jsonrpc": "2.0", "id": key, "method": method, "params": body}
         text = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
         answer: bytes | None = None
@@ -102,6 +102,13 @@ class Endpoint:
         if method == "initialize" and answer:
             self._version = _agreed(answer) or self._version
         return answer
+
+    async def tell(self, method: str) -> None:
+        """Send a notification without parameters."""
+        message = {"jsonrpc": "2.0", "method": method}
+        with suppress(httpx2.HTTPError):
+            async for _ in self._post(json.dumps(message).encode(), self.headers(message)):
+                pass
 
     async def ready(self) -> None:
         """Be able to :meth:`pour`: in the legacy era, have a session beside the honest client's. It is kept unless a
