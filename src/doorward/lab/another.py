@@ -72,16 +72,16 @@ async def _wire(
 
 
 @asynccontextmanager
-async def beside(stage: Stage, era: Era) -> AsyncIterator[Pipe | Endpoint]:
+async def beside(stage: Stage, era: Era, *, source: str = "") -> AsyncIterator[Pipe | Endpoint]:
     """A fresh connection to the stage's own target, as its client has one, on which nothing was said yet: for what the
-    SDK's client would not say. It speaks ``era``.
+    SDK's client would not say. It speaks ``era``; over HTTP it comes from the address ``source`` of loopback.
     """
     from doorward.lab.endpoint import Endpoint
     from doorward.lab.peer import Pipe
 
     layout = stage.layout
     if isinstance(stage.pipe, Endpoint):
-        wire: Pipe | Endpoint = Endpoint(stage.pipe.url, era=era)
+        wire: Pipe | Endpoint = Endpoint(stage.pipe.url, era=era, source=source)
     else:
         words = layout.root / "stderr-beside"
         wire = Pipe(command_of(stage), env=environment(stage), cwd=layout.work, stderr=words, era=era)

@@ -11,6 +11,7 @@ from doorward.lab.scenarios import (
     log_leakage,
     oversized_payload,
     path_traversal,
+    request_flooding,
     server_imitation,
 )
 
@@ -21,6 +22,7 @@ CATALOGUE: tuple[Scenario, ...] = (
     disputed_execution.SCENARIO,
     path_traversal.SCENARIO,
     log_leakage.SCENARIO,
+    request_flooding.SCENARIO,
     oversized_payload.SCENARIO,
     consent_bypass.SCENARIO,
 )

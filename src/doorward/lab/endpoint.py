@@ -49,11 +49,14 @@ _START = {"method": "tools/call", "params": {"name": "count_letters", "_meta": m
 class Endpoint:
     """A server at ``url``. ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted
     request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order. ``extra`` are
-    headers that the owner of the server wants with each request. ``verify`` says whether a certificate must be valid.
+    headers that the owner of the server wants with each request. ``verify`` says whether a certificate must be valid;
+    ``source`` is the address that it comes from, the system's choice if empty.
     """
 
-    def __init__(self, url: str, *, era: Era, extra: Mapping[str, str] | None = None, verify: bool = True) -> None:
-        self.url, self._verify = url, verify
+    def __init__(
+        self, url: str, *, era: Era, extra: Mapping[str, str] | None = None, verify: bool = True, source: str = ""
+    ) -> None:
+        self.url, self._verify, self._source = url, verify, source
         self._extra = dict(extra or {})
         self.pid = 0  # nobody's: what listens there was started before
         self.lines: list[bytes] = []
@@ -71,7 +74,8 @@ class Endpoint:
         outgoing, out = anyio.create_memory_object_stream[Any](0)
         # No proxy of the environment: this is a loopback of ours.
         limit = ANSWER_LIMIT_SECONDS * 2
-        async with httpx2.AsyncClient(timeout=limit, trust_env=False, verify=self._verify) as self._http:
+        ways = httpx2.AsyncHTTPTransport(verify=self._verify, local_address=self._source or None)
+        async with httpx2.AsyncClient(timeout=limit, trust_env=False, transport=ways) as self._http:
             try:
                 async with anyio.create_task_group() as carriers:
                     carriers.start_soon(self._send_all, out, carriers)
