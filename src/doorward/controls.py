@@ -220,6 +220,13 @@ _TABLE: Final = (
     ),
     Control("crash", "a control that fails has refused", (), "relay", "doorward.relay.relay"),
     Control(
+        "server-reached",
+        "what is meant for a server that cannot be started or reached is refused, and nothing of it was sent",
+        (),
+        "channel",
+        "doorward.gateway.http.traffic",
+    ),
+    Control(
         "http-host",
         "a request names this gateway, and no page of another origin sends one",
         ("server-imitation", "capability-forgery"),

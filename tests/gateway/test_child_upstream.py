@@ -42,7 +42,7 @@ while True:
 
 @asynccontextmanager
 async def child_of(
-    code: str, top: Path
+    code: str, top: Path, max_answer_s: float = 60
 ) -> AsyncIterator[tuple[ChildConnector, Ear, list[tuple[bytes, str]], process.Child]]:
     script = top / "server.py"
     script.write_text(code)
@@ -59,7 +59,9 @@ async def child_of(
     child = process.start(argv, profile)
     child.started(20)
     ear, passed = Ear(), list[tuple[bytes, str]]()
-    connector = ChildConnector(child, ear, lambda line, source: passed.append((line, source)))
+    connector = ChildConnector(
+        child, ear, lambda line, source: passed.append((line, source)), max_answer_s=max_answer_s
+    )
     try:
         yield connector, ear, passed, child
     finally:
@@ -110,3 +112,16 @@ async def test_a_child_that_will_not_end_is_ended(tmp_path: Path) -> None:
         assert child.ended
         assert asyncio.get_running_loop().time() - started < 7
     assert not ear.ends
+
+
+@on_both_loops
+async def test_what_a_child_never_answers_is_lost_but_not_what_stands(tmp_path: Path) -> None:
+    async with child_of(DEAF, tmp_path, max_answer_s=0.3) as (connector, ear, _, _child):
+        await ear.heard(1)
+        connector.put(call("standing", "subscriptions/listen", exchange=3))
+        connector.put(call("a part of a batch", exchange=4))
+        connector.put(call("another part", exchange=4))
+        await until(lambda: ear.losses)
+        connector.put(call("later", exchange=5))
+        await until(lambda: len(ear.losses) > 1)
+        assert ear.losses == [(4, "no answer within 0.3 s"), (5, "no answer within 0.3 s")]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -292,4 +295,25 @@ def test_a_child_that_cannot_start_or_dies_at_once_is_told_of_and_leaves_nothing
     gone = serve.ask("POST", {}, initialize(id=1), CHILD)
     assert gone.status == 502, gone
     assert gone.message["id"] == 1
+    assert serve.findings()[-1][0] == "first-use"  # its pinned file is not there
     assert "unexpected" not in serve.stderr
+
+
+def test_a_child_that_cannot_be_started_for_want_of_descriptors_is_refused_and_starts_once_there_are_some(
+    house: Place,
+) -> None:
+    serve = house.serve(by_command(BOTH))
+    client = serve.client(CHILD)
+    client.send("POST", {}, json.dumps(request(1, "ping")).encode())  # connected, so that accepting costs none
+    assert client.answer().status in (400, 404)
+    pid = serve.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 1, limits[1]))
+    client.send("POST", {}, json.dumps(initialize(id=1)).encode())
+    refused = client.answer()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert refused.status == 502, refused
+    assert refused.message["error"]["data"]["outcome"] == "not executed"
+    control, why = serve.findings()[-1]
+    assert (control, "cannot be reached" in why) == ("server-reached", True)
+    assert serve.session(CHILD).ask(request(2, "ping")).status == 200

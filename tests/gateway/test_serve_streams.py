@@ -244,11 +244,12 @@ def test_a_standing_stream_keeps_its_ids_however_many_streams_come_and_go(serve:
         visit.event(visit.text("y"))
         visit.end()
 
-    upstream.on_get, upstream.scripts["brief"] = get, chatty
+    upstream.on_get, upstream.scripts["brief"], earlier = get, chatty, set(upstream.sessions)
     session = serve.session()
     _, events = session.listen()
     next(events)
-    wait_until(lambda: len(held) == 1, "the standing stream upstream")
+    wait_until(lambda: bool(held), "the standing stream upstream")
+    assert [visit.headers["mcp-session-id"] in earlier for visit in held] == [False], "others are open too"
     held[0].event(log("before"))
     before = next(events)
     for number in range(70):  # more than are remembered

@@ -20,6 +20,7 @@ class Server:
     def __init__(self, endpoint: bytes = b"/messages?s=1", status: str = "202 Accepted") -> None:
         self.endpoint = endpoint
         self.status = status
+        self.mute = False
         self.stream: Visit | None = None
         self.ready = asyncio.Event()
         self.ready.set()
@@ -33,17 +34,17 @@ class Server:
             await visit.left()
             return
         await visit.status(self.status)
-        if self.stream is not None and self.status.startswith("202"):
+        if self.stream is not None and self.status.startswith("202") and not self.mute:
             note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}
             await self.stream.event(note, more="event: message\n")
             await self.stream.event({"jsonrpc": "2.0", "id": visit.seen.tree["id"], "result": {}})
 
 
 @asynccontextmanager
-async def linked(server: Server) -> AsyncIterator[tuple[SseConnector, Ear, RawUpstream]]:
+async def linked(server: Server, *, max_answer_s: float = 60) -> AsyncIterator[tuple[SseConnector, Ear, RawUpstream]]:
     async with raw_upstream(server.play) as upstream:
         address, ear = parse(upstream.url.replace("/mcp", "/sse")), Ear()
-        connector = SseConnector(HttpClient(address), address, ear)
+        connector = SseConnector(HttpClient(address), address, ear, max_answer_s=max_answer_s)
         try:
             yield connector, ear, upstream
         finally:
@@ -115,3 +116,20 @@ async def test_a_url_without_a_stream_breaks_the_link() -> None:
         await until(lambda: ear.ends)
         assert ear.ends == ["the server answered HTTP 404 where its stream should be"]
         await connector.close()
+
+
+@on_both_loops
+async def test_an_answer_that_never_comes_is_lost_and_the_next_one_still_comes() -> None:
+    server = Server()
+    async with linked(server, max_answer_s=0.3) as (connector, ear, upstream):
+        connector.put(call(1, exchange=5))
+        await ear.heard(2)
+        server.mute = True
+        connector.put(call(2, exchange=6))
+        await until(lambda: ear.losses)
+        assert ear.losses == [(6, "no answer within 0.3 s")]
+        server.mute = False
+        connector.put(call(3, exchange=7))
+        assert [exchange for message, exchange in (await ear.heard(4)) if message.get("id") == 3] == [7]
+        assert len(upstream.seen) == 4
+    assert len(ear.losses) == 1

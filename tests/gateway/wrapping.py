@@ -184,16 +184,16 @@ class World:
         self._started.append(wrapped)
         return wrapped
 
-    def doorward(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def doorward(self, *words: str, seconds: float = BOUND_SECONDS) -> subprocess.CompletedProcess[str]:
         """Another verb on the same state, to its end."""
         return subprocess.run(
             [*DOORWARD, "--state", str(self.state), *words],
-            env=self.env, cwd=self.cwd, capture_output=True, text=True, timeout=BOUND_SECONDS, check=False,
+            env=self.env, cwd=self.cwd, capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
 
-    def logs(self) -> list[dict[str, Any]]:
-        """What ``audit verify`` says of each log."""
-        done = self.doorward("audit", "verify", "--json")
+    def logs(self, seconds: float = BOUND_SECONDS) -> list[dict[str, Any]]:
+        """What ``audit verify`` says of each log, within ``seconds``."""
+        done = self.doorward("audit", "verify", "--json", seconds=seconds)
         logs: list[dict[str, Any]] = json.loads(done.stdout)["logs"]
         assert (done.returncode == 0) == all(log["verified"] for log in logs), done
         return logs

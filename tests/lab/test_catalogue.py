@@ -11,6 +11,7 @@ import pytest
 
 import doorward
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.generated import GRAMMARS
 from doorward.lab.scenario import CONFIGURATION_LINES, HEADINGS, Example, Scenario
 from doorward.policy.load import load
 
@@ -28,7 +29,10 @@ PAYLOADS = ("legit_script", "work-evil", "attacker.example", "trusted.com", "kes
 
 def payload_words() -> list[str]:
     tools = {tool for _, example in EXAMPLES for tool in example.target.tools}
+    drawn_for = [grammar.target for grammar in GRAMMARS if grammar.target]
+    tools |= {tool for target in drawn_for for tool in target.tools}
     targets = {example.target.id for _, example in EXAMPLES} - {"filesystem"}  # a word of everybody's
+    targets |= {target.id for target in drawn_for}
     return sorted(tools | targets | set(PAYLOADS))
 
 

@@ -141,6 +141,35 @@ def test_a_server_that_serves_nobody_is_never_a_defence(scenario: Scenario, kind
         assert found.outcome in (Kind.OBSTRUCTED, Kind.INCONCLUSIVE)
 
 
+PERMISSIVE = """
+import json, sys
+TOOLS = [{{"name": name, "inputSchema": {{"type": "object"}}}} for name in {tools!r}]
+YES = [{{"type": "text", "text": "done, as you wish"}}]
+FOR_ALL = {{"content": YES, "contents": [], "resources": [], "prompts": []}}
+SELF = {{"name": "s", "version": ""}}
+ABLE = {{"tools": {{}}, "resources": {{}}, "logging": {{}}}}
+ANSWERS = {{
+    "initialize": {{"protocolVersion": "2025-11-25", "capabilities": ABLE, "serverInfo": SELF}},
+    "tools/list": {{"tools": TOOLS}},
+}}
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" in asked and "method" in asked:
+        answer = ANSWERS.get(asked["method"], FOR_ALL)
+        print(json.dumps({{"jsonrpc": "2.0", "id": asked["id"], "result": answer}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
+def test_a_server_that_says_yes_to_everything_and_does_nothing_is_never_called_protected(scenario: Scenario) -> None:
+    example = scenario.examples[-1]
+    target = sentinel(example.target, PERMISSIVE.format(tools=example.target.tools))
+    cell = Cell(scenario, msgspec.structs.replace(example, target=target), Era.LEGACY)
+    for run in rows(cell):
+        assert run.outcome in (Kind.OBSTRUCTED, Kind.INCONCLUSIVE), run
+        assert run.control is None
+
+
 def test_the_planted_values_follow_from_the_seed_and_differ_between_stages() -> None:
     scenario, staging = CATALOGUE[0], Staging(Era.LEGACY, Protection.NAIVE, seed=7)
 

@@ -85,7 +85,7 @@ class Traffic:
         if isinstance(problem, CapacityError):
             self.capped(call, about.principal, str(problem), key)
             return
-        control = "first-use" if isinstance(problem, IdentityError) else "crash"
+        control = "first-use" if isinstance(problem, IdentityError) else "server-reached"
         why = f"{about.place.server} cannot be reached: {problem}"
         reference = self._front.refuse(control, why, peer=peer_of(call), principal=about.principal.id)
         told = Peer(-32603, "the server cannot be reached", {"outcome": "not executed", "reference": reference})

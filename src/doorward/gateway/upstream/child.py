@@ -15,7 +15,7 @@ from typing import Final
 
 from doorward.confine.process import Child
 from doorward.gateway.ports import Intake, Outlet, readable
-from doorward.gateway.upstream.connector import Receiver
+from doorward.gateway.upstream.connector import MAX_ANSWER_S, Receiver
 from doorward.gateway.upstream.exchanges import Exchanges
 from doorward.relay.commands import Send
 from doorward.wire.jsonrpc import FrameLimits
@@ -44,13 +44,14 @@ class ChildConnector:
         *,
         limits: FrameLimits | None = None,
         on_closed: Callable[[], None] = lambda: None,
+        max_answer_s: float = MAX_ANSWER_S,
     ) -> None:
         self._child = child
         self._receiver = receiver
         self._pass_on = pass_on
         self._on_closed = on_closed
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
-        self._exchanges = Exchanges()
+        self._exchanges = Exchanges(receiver.lost, max_answer_s)
         self._outlet = Outlet(child.stdin, self._no_longer_reads)
         loop = asyncio.get_running_loop()
         self._readers = (loop.create_task(self._read_stdout()), loop.create_task(self._read_stderr()))
@@ -89,6 +90,7 @@ class ChildConnector:
     async def close(self) -> None:
         """Step by step: close its stdin, wait, ask it by a signal, kill everything."""
         self._closing = True
+        self._exchanges.close()
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end())
         await asyncio.shield(self._ending)
@@ -129,6 +131,7 @@ class ChildConnector:
         await asyncio.wait(self._readers, timeout=_LAST_WORDS_S)
         if not self._closing:
             self._told = True
+            self._exchanges.close()
             self._receiver.broke(self._why or f"the server ended (code {self._child.status})")
 
     def _no_longer_reads(self, why: str) -> None:

@@ -11,11 +11,17 @@ stream. Doorward's own questions have -1 (``relay.routes.OURS``), which can be l
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Final, Protocol
 
 from doorward.errors import MalformedMessageError
 from doorward.relay.commands import Send
 from doorward.wire.lines import Overlong
+
+MAX_ANSWER_S: Final = 30 * 60.0
+"""How long one answer may take in all. The specification asks for a maximum that progress does not extend and leaves
+the time to the client; SDKs end a call after 1 to 5 minutes unless told otherwise, and for what takes longer than half
+an hour there are tasks. ``subscriptions/listen`` is exempt: it is a standing stream by its nature.
+"""
 
 
 class Receiver(Protocol):

@@ -13,7 +13,7 @@ from typing import Final
 
 from doorward.errors import MalformedMessageError
 from doorward.gateway.upstream.address import Address, join
-from doorward.gateway.upstream.connector import Receiver
+from doorward.gateway.upstream.connector import MAX_ANSWER_S, Receiver
 from doorward.gateway.upstream.exchanges import Exchanges
 from doorward.gateway.upstream.http_client import MAX_QUEUED_BYTES, HttpClient, checked, request
 from doorward.gateway.upstream.incoming import MULTIPLE, Incoming
@@ -41,13 +41,14 @@ class SseConnector:
         *,
         limits: FrameLimits | None = None,
         fields: dict[str, str] | None = None,
+        max_answer_s: float = MAX_ANSWER_S,
     ) -> None:
         self._client = client
         self._address = address
         self._receiver = receiver
         self._fields = checked(fields or {})
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
-        self._exchanges = Exchanges()
+        self._exchanges = Exchanges(receiver.lost, max_answer_s)
         self._endpoint: Address | None = None
         self._early: deque[Send] = deque()
         self._early_bytes = 0
@@ -153,6 +154,7 @@ class SseConnector:
     def _end(self) -> None:
         self.broken = True
         self._timer.cancel()
+        self._exchanges.close()
         self._stream.drop()
         for post in self._posts:
             post.drop()

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from doorward.gateway.upstream.address import Address
 from doorward.gateway.upstream.connection import Carriage
-from doorward.gateway.upstream.connector import Receiver
+from doorward.gateway.upstream.connector import MAX_ANSWER_S, Receiver
 from doorward.gateway.upstream.http_client import MAX_QUEUED_BYTES, HttpClient, checked, head, lines, request
 from doorward.gateway.upstream.incoming import Incoming
 from doorward.gateway.upstream.posts import Post, Tell
@@ -28,11 +28,6 @@ from doorward.protocol.stateless import meta_of
 from doorward.relay.commands import Send
 from doorward.wire.jsonrpc import FrameLimits, decode_value, key_or_nothing
 
-MAX_ANSWER_S: Final = 30 * 60.0
-"""How long one answer may take in all. The specification asks for a maximum that progress does not extend and leaves
-the time to the client; SDKs end a call after 1 to 5 minutes unless told otherwise, and for what takes longer than half
-an hour there are tasks. ``subscriptions/listen`` is exempt: it is a standing stream by its nature.
-"""
 _BARRIER_S: Final = 5.0
 _SWEEP_S: Final = 5.0
 _DELETE_S: Final = 2.0

@@ -59,6 +59,35 @@ floor = "warning"
 )
 
 
+def _job_command(stage: Stage) -> tuple[str, ...]:
+    lines = stage.layout.work / "lines.json"
+    lines.write_text(json.dumps({v.id: v.payload for v in stage.example.variants}), encoding="utf-8")
+    return (*python(), script("job_logger"), str(lines))
+
+
+async def _run_a_job(stage: Stage) -> str:
+    mark, job = stage.mark(), f"job-{stage.greeting}"
+    result: Any = await stage.client.call_tool(RUN_JOB, {"job": job})
+    if job not in result.content[0].text:
+        raise BenignTwinBrokenError("the tool did not say what it ran")
+    if not oracles.arrived(stage.since(mark).lines, f"{job} has nothing to do", method=LOG):
+        raise BenignTwinBrokenError("the harmless log line of level error did not arrive")
+    return "a job without a key ran, and its log line of level error arrived"
+
+
+RUN_JOB = "run_job"
+
+JOBS = Target(
+    id="job-logger",
+    title="a naive server of ours whose authors log in many ways",
+    command=_job_command,
+    furnish=furnish,
+    configuration=CALLER.configuration,
+    tools=(RUN_JOB,),
+    benign=_run_a_job,
+)
+
+
 class LogLeakage(Scenario):
     """Sensitive data leakage via logs.
 
@@ -102,7 +131,10 @@ class LogLeakage(Scenario):
         if variant.id != "own-key":
             arguments["apiKey"] = f"secret/key_value+{stage.canary}"
         counted = _counted(stage)
-        await stage.client.call_tool(variant.payload, arguments)
+        if stage.example.target is JOBS:
+            await stage.client.call_tool(RUN_JOB, {"job": variant.id, "apiKey": arguments["apiKey"]})
+        else:
+            await stage.client.call_tool(variant.payload, arguments)
         if stage.staging.protection is Protection.CONFIGURED:
             await _window_closed(stage, counted)
 
