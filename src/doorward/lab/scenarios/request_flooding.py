@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from doorward.lab.peer import Pipe
     from doorward.lab.stage import Stage
 
-SHORTEN, REPORT = "shorten_text", "index_documents"
+SHORTEN = "shorten_text"
 DOCUMENTS = 1500
 ATTACKERS, AT_ONCE = 8, 8
 """So many attackers, each with so many requests under way (docs/threats.md, the measure)."""
@@ -41,6 +41,8 @@ FLOOR_SECONDS = 0.020
 QUIET_CALLS = 20
 QUIET_SECONDS = 0.1
 """A wait that says that what came before is over."""
+
+CALM_LIMIT_SECONDS = 10.0
 
 HTTP = (Topology.SERVE_URL,)
 
@@ -64,36 +66,18 @@ concurrent = 16
 )
 
 
-def _nothing(_work: Path, _greeting: str) -> None:
-    """There are no documents: it only says that it indexes some."""
-
-
-TALKATIVE = Target(
-    id="talkative",
-    title="a malicious server of ours that reports progress without end",
-    command=lambda _: (*python(), script("talkative"), str(FLOOD_SECONDS)),
-    furnish=_nothing,
-    configuration="""\
-[log]
-floor = "warning"
-""",
-    tools=(SHORTEN, REPORT),
-)
-
-
 class RequestFlooding(Scenario):
     """Request flooding.
 
     Goal:
         That nobody else is served.
     Attacker:
-        Clients that ask without end: many of them, or one that runs away. In the last example the server.
+        Clients that ask without end: many of them, or one that runs away.
     Steps:
         1. An honest client calls a tool twenty times a second, and is answered in milliseconds.
         2. Eight attackers send ``ping`` and ``resources/list`` in a tight loop, each with eight requests under way: in
            the same session or pipe, or in sessions of their own.
         3. The server does the work for each of them, one after the other.
-        4. Or the server floods: it reports progress of one call as fast as it can, in front of all other answers.
     Impact:
         The honest client waits behind all of them, or is refused.
     Remedy:
@@ -103,7 +87,7 @@ class RequestFlooding(Scenario):
 
     id = "request-flooding"
     title = "request flooding"
-    attacker = "client, server"
+    attacker = "client"
     stride = "denial of service"
     cwe = ("CWE-770", "CWE-799")
     owasp = "MCP05:2025"
@@ -119,28 +103,18 @@ class RequestFlooding(Scenario):
                 Variant("same-session", "all of it beside the honest client, in its session or pipe", "same"),
             ),
         ),
-        Example(
-            id="notification-flood",
-            title="the server reports progress as fast as it can",
-            target=TALKATIVE,
-            variants=(Variant("progress", "of one call, in front of all other answers", "progress"),),
-        ),
     )
 
     def __init__(self) -> None:
         self._waited: dict[tuple[int, str], tuple[float, float, str]] = {}
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
-        with anyio.move_on_after(PATIENCE_SECONDS):
-            while await _timed(stage) > QUIET_SECONDS:
-                pass
+        await _calm(stage)
         # The best of three: on a machine that does something else meanwhile, one round says little of the server.
         quiet = min([max([await _timed(stage) for _ in range(QUIET_CALLS)]) for _ in range(3)])
-        if stage.example.target is TALKATIVE:
-            loud, failed = await _while_it_reports(stage)
-        else:
-            loud, failed = await _while_they_ask(stage, variant)
+        loud, failed = await _while_they_ask(stage, variant)
         self._waited[id(stage), variant.id] = quiet, loud, failed
+        await _calm(stage)
 
     def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
         quiet, loud, failed = self._waited.pop((id(stage), variant.id), (0.0, 0.0, ""))
@@ -154,9 +128,19 @@ class RequestFlooding(Scenario):
         result: Any = await stage.client.call_tool(SHORTEN, {"text": stage.greeting})
         if stage.greeting not in result.content[0].text:
             raise BenignTwinBrokenError("a text was not shortened")
-        if stage.example.target is INDEX and not (await stage.client.list_resources()).resources:
+        if not (await stage.client.list_resources()).resources:
             raise BenignTwinBrokenError("no document was listed")
-        return "a text was shortened" + (", and documents were listed" if stage.example.target is INDEX else "")
+        return "a text was shortened, and documents were listed"
+
+
+async def _calm(stage: Stage) -> None:
+    """Wait until what is under way from before is over, so that it is not taken for what comes next."""
+    with anyio.move_on_after(CALM_LIMIT_SECONDS):
+        while True:
+            with suppress(Exception):  # refused or late: it is not over
+                if await _timed(stage) <= QUIET_SECONDS:
+                    return
+            await anyio.sleep(HONEST_EVERY_SECONDS)
 
 
 async def _timed(stage: Stage) -> float:
@@ -178,24 +162,6 @@ async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
                     flood.start_soon(_without_end, wire)
             found = await _honest_day(stage)
             flood.cancel_scope.cancel()
-    return found
-
-
-async def _while_it_reports(stage: Stage) -> tuple[float, str]:
-    shown = [0.0]
-
-    async def heard(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's form
-        """The honest client shows how far the call is."""
-        shown[0] = progress
-
-    async def index() -> None:
-        with suppress(Exception):  # the call may end as it likes: only the others count
-            await stage.client.call_tool(REPORT, {}, progress_callback=heard)
-
-    async with anyio.create_task_group() as call:
-        call.start_soon(index)
-        found = await _honest_day(stage)
-        call.cancel_scope.cancel()
     return found
 
 
