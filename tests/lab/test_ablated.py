@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -35,10 +36,19 @@ def test_a_stand_in_is_named_after_a_control_and_replaces_one_field_only(name: s
     assert type(after[field]) is stand_in
 
 
-def test_every_wall_is_a_sandbox_with_a_stand_in() -> None:
+def test_every_wall_leaves_no_finding_when_it_holds_and_has_a_stand_in() -> None:
     for wall in ablated.WALLS:
-        assert wall in ablated.STAND_INS
-        assert CONTROLS[wall].mechanism == "sandbox"
+        assert (wall in ablated.STAND_INS) != (wall in ablated.REPLACED_METHODS)
+        assert CONTROLS[wall].mechanism in ("sandbox", "archive")
+
+
+@pytest.mark.parametrize("name", ablated.REPLACED_METHODS)
+def test_a_method_is_replaced_that_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, owner, method, stand_in = ablated.REPLACED_METHODS[name]
+    where = getattr(importlib.import_module(module), owner)
+    monkeypatch.setattr(where, method, getattr(where, method))  # fails where there is none, and puts it back
+    ablated.replace(name)
+    assert getattr(where, method) is stand_in
 
 
 def test_unconfined_starts_the_very_same_child_without_its_walls() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from doorward.controls import CONTROLS
 from doorward.lab import open_cells, runner
-from doorward.lab.ablated import WALLS
+from doorward.lab.ablated import CONFINE_FILES, WALLS
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
@@ -90,7 +90,7 @@ def test_without_the_wall_the_attack_that_it_stops_succeeds_again(topology: Topo
 
     async def both() -> tuple[bool, bool]:
         harmed = []
-        for without in ("", *WALLS):
+        for without in ("", CONFINE_FILES):
             set_up = msgspec.structs.replace(staging, without=without)
             played = await runner.play(cell.scenario, cell.example, set_up, only=("semicolon",))
             assert not played.unreached

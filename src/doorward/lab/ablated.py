@@ -11,15 +11,14 @@ the same argument does harm (``tests/lab/test_relayed.py``).
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-CONFINE_FILES = "confine-files"
-WALLS = (CONFINE_FILES,)
+CONFINE_FILES, ARCHIVE = "confine-files", "archive"
+WALLS = (CONFINE_FILES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
 
@@ -34,16 +33,29 @@ class Unconfined:
         return self._start(*args, **{**options, "unsafe_no_sandbox": True})
 
 
+def forget(*_: Any) -> None:
+    """Stands in for the writing of entries: each counts as written, and none is. The log opens and closes as ever."""
+
+
 STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {CONFINE_FILES: ("confine", Unconfined)}
 """Name of the defence → the field of ``Defences`` that holds it, and what takes its place."""
 
+REPLACED_METHODS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
+    ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
+}
+"""The same for what is no armed defence: module, class and method, and what takes the method's place."""
+
 
 def replace(name: str) -> None:
-    """From now on, in this process, ``defences.arm`` hands out the stand-in for ``name``.
+    """From now on, in this process, the stand-in for ``name`` is in its place.
 
     Raises:
         KeyError: there is no stand-in of that name.
     """
+    if name in REPLACED_METHODS:
+        module, owner, method, stand_in = REPLACED_METHODS[name]
+        setattr(getattr(importlib.import_module(module), owner), method, stand_in)
+        return
     import msgspec
 
     from doorward.gateway import defences

@@ -5,16 +5,24 @@ from __future__ import annotations
 from doorward.lab.scenario import Scenario
 from doorward.lab.scenarios import (
     argument_injection,
+    capability_forgery,
     consent_bypass,
+    disputed_execution,
     log_leakage,
     oversized_payload,
     path_traversal,
+    request_flooding,
+    server_imitation,
 )
 
 CATALOGUE: tuple[Scenario, ...] = (
+    server_imitation.SCENARIO,
+    capability_forgery.SCENARIO,
     argument_injection.SCENARIO,
+    disputed_execution.SCENARIO,
     path_traversal.SCENARIO,
     log_leakage.SCENARIO,
+    request_flooding.SCENARIO,
     oversized_payload.SCENARIO,
     consent_bypass.SCENARIO,
 )

@@ -51,10 +51,14 @@ class Endpoint:
     """A server at ``url``. ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted
     request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order, ``transcript``
     those of both directions, for reports. ``extra`` are headers that the owner of the server wants with each request.
+    ``verify`` says whether a certificate must be valid; ``source`` is the address that it comes from, the system's
+    choice if empty.
     """
 
-    def __init__(self, url: str, *, era: Era, extra: Mapping[str, str] | None = None) -> None:
-        self.url = url
+    def __init__(
+        self, url: str, *, era: Era, extra: Mapping[str, str] | None = None, verify: bool = True, source: str = ""
+    ) -> None:
+        self.url, self._verify, self._source = url, verify, source
         self._extra = dict(extra or {})
         self.pid = 0  # nobody's: what listens there was started before
         self.lines: list[bytes] = []
@@ -72,7 +76,9 @@ class Endpoint:
         self._into, incoming = anyio.create_memory_object_stream[Any](1024)
         outgoing, out = anyio.create_memory_object_stream[Any](0)
         # No proxy of the environment: this is a loopback of ours.
-        async with httpx2.AsyncClient(timeout=ANSWER_LIMIT_SECONDS * 2, trust_env=False) as self._http:
+        limit = ANSWER_LIMIT_SECONDS * 2
+        ways = httpx2.AsyncHTTPTransport(verify=self._verify, local_address=self._source or None)
+        async with httpx2.AsyncClient(timeout=limit, trust_env=False, transport=ways) as self._http:
             try:
                 async with anyio.create_task_group() as carriers:
                     carriers.start_soon(self._send_all, out, carriers)
@@ -93,7 +99,7 @@ class Endpoint:
         key = f"{RAW}{self._asked}"
         body = dict(params)
         if self._era is Era.MODERN:
-            body["_meta"] = modern_meta()
+            body["_meta"] = {**modern_meta(), **body.get("_meta", {})}
         message = {"jsonrpc": "2.0", "id": key, "method": method, "params": body}
         text = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
         answer: bytes | None = None
@@ -103,6 +109,13 @@ class Endpoint:
         if method == "initialize" and answer:
             self._version = _agreed(answer) or self._version
         return answer
+
+    async def tell(self, method: str) -> None:
+        """Send a notification without parameters."""
+        message = {"jsonrpc": "2.0", "method": method}
+        with suppress(httpx2.HTTPError):
+            async for _ in self._post(json.dumps(message).encode(), self.headers(message)):
+                pass
 
     async def ready(self) -> None:
         """Be able to :meth:`pour`: in the legacy era, have a session beside the honest client's. It is kept unless a

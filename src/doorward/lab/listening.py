@@ -107,7 +107,7 @@ async def _end(process: Process) -> None:
 
 def plain_url(line: bytes) -> str:
     """What ``targets/over_http.py`` says."""
-    return line.decode("ascii", "replace") if line.startswith(b"http://") else ""
+    return line.decode("ascii", "replace") if line.startswith((b"http://", b"https://")) else ""
 
 
 def serving_event(line: bytes) -> str:

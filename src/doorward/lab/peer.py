@@ -121,13 +121,14 @@ class Pipe:
     async def ask(self, method: str, params: Mapping[str, Any]) -> bytes | None:
         """Send one request exactly as given and answer the line that came back; None if none came in time.
 
-        In the modern era the request carries the ``_meta`` that each modern request must carry.
+        In the modern era the request carries the ``_meta`` that each modern request must carry, under what it says
+        itself.
         """
         self._asked += 1
         key = f"{RAW}{self._asked}"
         body = dict(params)
         if self._era is Era.MODERN:
-            body["_meta"] = modern_meta()
+            body["_meta"] = {**modern_meta(), **body.get("_meta", {})}
         line = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": body}, ensure_ascii=False)
         done, answer = anyio.Event(), list[bytes]()
         self._waiting[key] = (done, answer)
@@ -136,6 +137,10 @@ class Pipe:
             await done.wait()
         self._waiting.pop(key, None)
         return answer[0] if answer else None
+
+    async def tell(self, method: str) -> None:
+        """Send a notification without parameters."""
+        await self._write(json.dumps({"jsonrpc": "2.0", "method": method}).encode())
 
     async def ready(self) -> None:
         """Be able to :meth:`pour`: there is one session on a pipe, and it is there."""

@@ -14,6 +14,7 @@ import anyio
 import msgspec
 
 from doorward.content.redaction import Masker
+from doorward.controls import CONTROLS
 from doorward.lab import open_cells
 from doorward.lab.ablated import WALLS
 from doorward.lab.judgment import Finding, Played, Seen, Verdict, undecided, verdict
@@ -192,7 +193,7 @@ async def _protected(cell: Cell, protection: Protection, playing: _Playing, reac
             played = await play(cell.scenario, cell.example, staging, only=wanted)
     ablated: dict[str, Played] = {}
     if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
-        for wall in WALLS:
+        for wall in (wall for wall in WALLS if cell.scenario.id in CONTROLS[wall].threats):
             async with playing.places:
                 without = msgspec.structs.replace(staging, without=wall)
                 ablated[wall] = await play(cell.scenario, cell.example, without, only=open_ones)

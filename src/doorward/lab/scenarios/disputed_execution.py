@@ -1,0 +1,219 @@
+"""``disputed-execution``: somebody denies what was done, or alters the record of it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from doorward.audit import reader
+from doorward.audit.verify import verify_log
+from doorward.lab import another, forgery
+from doorward.lab.adjudicator import Answer, Claim, Decision, adjudicate
+from doorward.lab.scenario import (
+    BenignTwinBrokenError,
+    Example,
+    Harm,
+    Scenario,
+    Target,
+    Topology,
+    Trace,
+    Variant,
+)
+from doorward.lab.stage import target_command
+from doorward.lab.targets import python, script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from doorward.lab.stage import Stage
+
+DELETE, LIST = "delete_file", "list_files"
+PLAN, BUDGET = "plan.txt", "budget.txt"
+SOMEBODY_ELSE = "user:mallory"
+
+
+def furnish(work: Path, greeting: str) -> None:
+    """The shared files of a team."""
+    for name in (PLAN, BUDGET, f"{greeting}.txt"):
+        (work / name).write_text("of all of us\n", encoding="utf-8")
+
+
+KEEPER = Target(
+    id="file-keeper",
+    title="a naive server of ours that keeps files, and no record",
+    command=lambda stage: (*python(), script("file_keeper"), str(stage.layout.work)),
+    furnish=furnish,
+    configuration="""\
+[servers.file-keeper.tools.delete_file.arguments.name]
+no_leading_dash = true
+""",
+    tools=(DELETE, LIST),
+)
+
+
+class Dispute(msgspec.Struct, frozen=True):
+    """A claim and the truth. ``forged`` says how the record was altered, empty for not at all; ``witnessed`` that
+    somebody else kept its newest checkpoint before. ``by`` is whom the claim names: empty for who came. ``agreed`` says
+    that the file is gone, and only not by whom.
+    """
+
+    truth: Answer
+    forged: str = ""
+    witnessed: bool = False
+    by: str = ""
+    file: str = PLAN
+    worked: bool = False
+    agreed: bool = False
+
+
+class DisputedExecution(Scenario):
+    """Disputing tool execution.
+
+    Goal:
+        Not to be held to what one did, or to have another held to what they did not do.
+    Attacker:
+        The user who did it, or the operator who keeps the record.
+    Steps:
+        1. A user deletes a shared file through a tool.
+        2. Later they deny it, blame somebody else, or say that it failed. Or the operator deletes, edits, back-dates or
+           forges entries, cuts the log short, or makes another one and signs it with the log's own key.
+        3. An adjudicator gets what a third party would get, and decides: DID, DID NOT or CANNOT TELL.
+    Impact:
+        The dispute is decided wrongly, or cannot be decided and nobody is shown to have altered anything.
+    Remedy:
+        Each act is recorded before its effect with who asked for it and all of it, in an append-only log whose
+        checkpoints are signed and kept by others too, so that a third party can verify it without the keeper's help.
+    """
+
+    id = "disputed-execution"
+    title = "disputing tool execution"
+    attacker = "user, operator"
+    stride = "repudiation"
+    cwe = ("CWE-778", "CWE-223", "CWE-117")
+    owasp = "MCP08:2025"
+    controls = ("archive",)
+    examples = (
+        Example(
+            id="deleted-file",
+            title="the user deletes a file and denies it; the operator alters the log",
+            target=KEEPER,
+            variants=(
+                Variant("own-act", "the document's own: I did not", Dispute(Answer.DID)),
+                Variant("others-act", "somebody else did", Dispute(Answer.DID_NOT, by=SOMEBODY_ELSE, agreed=True)),
+                Variant("deleted-entry", "the entry is deleted", Dispute(Answer.DID, "drop")),
+                Variant("edited-entry", "the entry names another file", Dispute(Answer.DID, "edit")),
+                Variant("back-dated", "the entry has another time", Dispute(Answer.DID, "date")),
+                Variant(
+                    "forged-entry",
+                    "an entry is added, for what the operator did by hand",
+                    Dispute(Answer.DID_NOT, "add", file=BUDGET, agreed=True),
+                ),
+                Variant("cut-after-witness", "the end is removed", Dispute(Answer.DID, "cut", witnessed=True)),
+                Variant("rewritten-after-witness", "made anew", Dispute(Answer.DID, "rewrite", witnessed=True)),
+            ),
+        ),
+        Example(
+            id="beyond-one-log",
+            title="what one side's own log does not show",
+            target=KEEPER,
+            variants=(
+                Variant("outcome", "the user says that it failed", Dispute(Answer.DID, worked=True)),
+                Variant("cut", "the end is removed, and nobody kept a checkpoint", Dispute(Answer.DID, "cut")),
+                Variant("rewritten", "made anew and signed by its keeper", Dispute(Answer.DID, "rewrite")),
+            ),
+        ),
+    )
+
+    def __init__(self) -> None:
+        self._records: WeakKeyDictionary[Stage, Path] = WeakKeyDictionary()
+        self._decided: dict[tuple[int, str], Decision] = {}
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        if stage not in self._records:
+            self._records[stage] = await _deed(stage)
+        dispute: Dispute = variant.payload
+        handed = stage.layout.outside / f"evidence-{variant.id}"
+        shutil.copytree(self._records[stage], handed)
+        notes = _newest_notes(handed) if dispute.witnessed else ()
+        for log in reader.logs(handed):
+            _alter(log, dispute, stage)
+        who = dispute.by or _who(self._records[stage])
+        claim = Claim(who, DELETE, {"name": dispute.file}, worked=dispute.worked, agreed=dispute.agreed)
+        self._decided[id(stage), variant.id] = adjudicate(handed, claim, notes)
+
+    def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
+        decision = self._decided.pop((id(stage), variant.id), None)
+        dispute: Dispute = variant.payload
+        if decision is None or decision.answer is dispute.truth or (decision.altered and dispute.forged):
+            return None
+        return Harm(f"the adjudicator says {decision.answer.value}, and the truth is {dispute.truth.value}")
+
+    async def benign(self, stage: Stage) -> str:
+        result: Any = await stage.client.call_tool(LIST, {})
+        if f"{stage.greeting}.txt" not in result.content[0].text.split("\n"):
+            raise BenignTwinBrokenError("the shared files were not listed")
+        return "the shared files were listed"
+
+
+async def _deed(stage: Stage) -> Path:
+    """A user comes, deletes a file and leaves. What was recorded of that, as its keeper could hand it over.
+
+    Raises:
+        BenignTwinBrokenError: the file is still there, so there is nothing to dispute.
+    """
+    before = set(reader.logs(stage.layout.state))
+    url = stage.upstream if stage.staging.topology is Topology.SERVE_URL else ""
+    command = () if url else target_command(stage)
+    async with another.connected(stage, stage.example.target.id, command=command, url=url) as client:
+        await client.list_tools()
+        await client.call_tool(DELETE, {"name": PLAN})
+    if (stage.layout.work / PLAN).exists():
+        raise BenignTwinBrokenError(f"{PLAN} was not deleted")
+    record = stage.layout.outside / "record"
+    (record / "audit").mkdir(mode=0o700, parents=True)
+    for log in set(reader.logs(stage.layout.state)) - before:
+        shutil.copy(log, record / "audit" / log.name)
+        shutil.copy(stage.layout.state / "audit.pub", record / "audit.pub")
+    return record
+
+
+def _who(record: Path) -> str:
+    """Who the keeper says came: whom a claim about "the user" is about."""
+    found = reader.last(record, reader.MOST).found
+    return next((one.entry.principal for one in found if one.entry.kind == "opened" and one.entry.link), "the user")
+
+
+def _newest_notes(record: Path) -> tuple[str, ...]:
+    key = record / "audit.pub"
+    return tuple(verify_log(log, key.read_text(encoding="utf-8")).checkpoint for log in reader.logs(record))
+
+
+def _alter(log: Path, dispute: Dispute, stage: Stage) -> None:
+    """What the operator does to the record of the deed, where there is one."""
+    found = reader.last(log.parents[1], reader.MOST).found
+    deed = {one.index for one in found if one.entry.subject == DELETE}
+    if not deed:
+        return
+    first = min(deed)
+    if dispute.forged == "drop":
+        forgery.drop(log, first)
+    elif dispute.forged == "edit":
+        forgery.edit(log, first, _of_budget)
+    elif dispute.forged == "date":
+        forgery.edit(log, first, lambda entry: {**entry, "at": entry["at"] - 86_400_000_000})
+    elif dispute.forged == "add":
+        forgery.copy_to_end(log, first, _of_budget)
+    elif dispute.forged == "cut":
+        forgery.truncate(log, first)
+    elif dispute.forged == "rewrite":
+        forgery.rewrite(log, deed, stage.layout.state / "audit.key")
+
+
+def _of_budget(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "body": entry["body"].replace(PLAN, BUDGET)}
+
+
+SCENARIO = DisputedExecution()

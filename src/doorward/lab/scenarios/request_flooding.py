@@ -1,0 +1,205 @@
+"""``request-flooding``: one client asks so much that another is not served."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from doorward.lab import another
+from doorward.lab.endpoint import Endpoint
+from doorward.lab.scenario import (
+    BenignTwinBrokenError,
+    Era,
+    Example,
+    Harm,
+    Scenario,
+    Target,
+    Topology,
+    Trace,
+    Variant,
+)
+from doorward.lab.targets import python, script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from doorward.lab.peer import Pipe
+    from doorward.lab.stage import Stage
+
+SHORTEN = "shorten_text"
+DOCUMENTS = 1500
+ATTACKERS, AT_ONCE = 8, 8
+"""So many attackers, each with so many requests under way (docs/threats.md, the measure)."""
+
+FLOOD_SECONDS = 3.0
+HONEST_EVERY_SECONDS = 0.05
+PATIENCE_SECONDS = 5.0
+FLOOR_SECONDS = 0.020
+QUIET_CALLS = 20
+QUIET_SECONDS = 0.1
+"""A wait that says that what came before is over."""
+
+CALM_LIMIT_SECONDS = 10.0
+
+HTTP = (Topology.SERVE_URL,)
+
+
+def furnish(work: Path, _greeting: str) -> None:
+    """Many small documents."""
+    for number in range(DOCUMENTS):
+        (work / f"{number:04}.txt").write_text("words\n", encoding="utf-8")
+
+
+INDEX = Target(
+    id="document-index",
+    title="a naive server of ours that looks through a folder for whoever asks",
+    command=lambda stage: (*python(), script("document_index"), str(stage.layout.work)),
+    furnish=furnish,
+    configuration="""\
+[limits]
+concurrent = 16
+""",
+    tools=(SHORTEN,),
+)
+
+
+class RequestFlooding(Scenario):
+    """Request flooding.
+
+    Goal:
+        That nobody else is served.
+    Attacker:
+        Clients that ask without end: many of them, or one that runs away.
+    Steps:
+        1. An honest client calls a tool twenty times a second, and is answered in milliseconds.
+        2. Eight attackers send ``ping`` and ``resources/list`` in a tight loop, each with eight requests under way: in
+           the same session or pipe, or in sessions of their own.
+        3. The server does the work for each of them, one after the other.
+    Impact:
+        The honest client waits behind all of them, or is refused.
+    Remedy:
+        Limits by address, principal, session and method, on each method and in both directions; refusals that cost
+        little, say when to come back, and never lock an honest client out.
+    """
+
+    id = "request-flooding"
+    title = "request flooding"
+    attacker = "client"
+    stride = "denial of service"
+    cwe = ("CWE-770", "CWE-799")
+    owasp = "MCP05:2025"
+    controls = ("principal-limits", "http-limits", "in-flight")
+    examples = (
+        Example(
+            id="tight-loop",
+            title="ping and resources/list in a tight loop while one honest client works",
+            target=INDEX,
+            variants=(
+                Variant("own-sessions", "one address, each with a session", "own", topologies=HTTP),
+                Variant("own-addresses", "each with an address and a session", "addresses", topologies=HTTP),
+                Variant("same-session", "all of it beside the honest client, in its session or pipe", "same"),
+            ),
+        ),
+    )
+
+    def __init__(self) -> None:
+        self._waited: dict[tuple[int, str], tuple[float, float, str]] = {}
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        await _calm(stage)
+        # The best of three: on a machine that does something else meanwhile, one round says little of the server.
+        quiet = min([max([await _timed(stage) for _ in range(QUIET_CALLS)]) for _ in range(3)])
+        loud, failed = await _while_they_ask(stage, variant)
+        self._waited[id(stage), variant.id] = quiet, loud, failed
+        await _calm(stage)
+
+    def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
+        quiet, loud, failed = self._waited.pop((id(stage), variant.id), (0.0, 0.0, ""))
+        if failed:
+            return Harm(f"the honest client was not served: {failed}")
+        if loud <= max(2 * quiet, FLOOR_SECONDS):
+            return None
+        return Harm(f"the honest client waited {loud * 1000:.0f} ms instead of {quiet * 1000:.0f}")
+
+    async def benign(self, stage: Stage) -> str:
+        result: Any = await stage.client.call_tool(SHORTEN, {"text": stage.greeting})
+        if stage.greeting not in result.content[0].text:
+            raise BenignTwinBrokenError("a text was not shortened")
+        if not (await stage.client.list_resources()).resources:
+            raise BenignTwinBrokenError("no document was listed")
+        return "a text was shortened, and documents were listed"
+
+
+async def _calm(stage: Stage) -> None:
+    """Wait until what is under way from before is over, so that it is not taken for what comes next."""
+    with anyio.move_on_after(CALM_LIMIT_SECONDS):
+        while True:
+            with suppress(Exception):  # refused or late: it is not over
+                if await _timed(stage) <= QUIET_SECONDS:
+                    return
+            await anyio.sleep(HONEST_EVERY_SECONDS)
+
+
+async def _timed(stage: Stage) -> float:
+    """How long the honest client waits for one call, in seconds; raises where it is not served."""
+    begun = time.monotonic()
+    with anyio.fail_after(PATIENCE_SECONDS):
+        result: Any = await stage.client.call_tool(SHORTEN, {"text": stage.greeting})
+    if stage.greeting not in result.content[0].text:
+        raise BenignTwinBrokenError("the text was not shortened")
+    return time.monotonic() - begun
+
+
+async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
+    async with AsyncExitStack() as open_things:
+        wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
+        async with anyio.create_task_group() as flood:
+            for wire in wires:
+                for _ in range(AT_ONCE):
+                    flood.start_soon(_without_end, wire)
+            found = await _honest_day(stage)
+            flood.cancel_scope.cancel()
+    return found
+
+
+async def _honest_day(stage: Stage) -> tuple[float, str]:
+    """Work for as long as the flood lasts: the 99th percentile of the waits, in seconds, and why a call failed."""
+    waits = [0.0]
+    until = time.monotonic() + FLOOD_SECONDS
+    while time.monotonic() < until:
+        try:
+            waits.append(await _timed(stage))
+        except Exception as problem:  # noqa: BLE001 - whatever the client raised, it was not served
+            return _p99(waits), f"{type(problem).__name__}: {problem}"
+        await anyio.sleep(max(0.0, HONEST_EVERY_SECONDS - waits[-1]))
+    return _p99(waits), ""
+
+
+async def _wire(stage: Stage, variant: Variant, number: int, open_things: AsyncExitStack) -> Pipe | Endpoint:
+    """What one attacker sends through: a session of its own, or the honest client's."""
+    if variant.payload == "same":
+        return stage.pipe
+    source = f"127.0.1.{number + 1}" if variant.payload == "addresses" else ""
+    wire = await open_things.enter_async_context(another.beside(stage, stage.staging.era, source=source))
+    if stage.staging.era is Era.LEGACY:
+        info = {"name": "lab", "version": "1"}
+        hello = {"protocolVersion": stage.staging.era.value, "capabilities": {}, "clientInfo": info}
+        await wire.ask("initialize", hello)
+        await wire.tell("notifications/initialized")
+    return wire
+
+
+async def _without_end(wire: Pipe | Endpoint) -> None:
+    while True:
+        await wire.ask("ping", {})
+        await wire.ask("resources/list", {})
+
+
+def _p99(waits: list[float]) -> float:
+    return sorted(waits)[max(0, -(-len(waits) * 99 // 100) - 1)]
+
+
+SCENARIO = RequestFlooding()

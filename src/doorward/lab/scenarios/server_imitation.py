@@ -1,0 +1,265 @@
+"""``server-imitation``: the user means one server and gets another."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from doorward.lab import another
+from doorward.lab.certificates import Authority, self_signed
+from doorward.lab.listening import listening, plain_url
+from doorward.lab.scenario import (
+    BenignTwinBrokenError,
+    Example,
+    Harm,
+    Scenario,
+    Target,
+    Topology,
+    Trace,
+    Variant,
+)
+from doorward.lab.stage import environment, target_command
+from doorward.lab.targets import python, script
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+    from doorward.lab.stage import Stage
+
+MEANT = "trusted.internal"
+TOOL = "sign_in"
+VAULT = "wiki.example"
+"""What the user calls the server that has a certificate; nothing like the other name."""
+
+PIPES = (Topology.WRAP, Topology.SERVE_COMMAND)
+HTTP = (Topology.SERVE_URL,)
+
+
+def furnish(work: Path, _greeting: str) -> None:
+    """The server's program, installed for this user: an update of it is a file that changes."""
+    installed = _installed(work.parent)
+    installed.parent.mkdir(mode=0o700)
+    shutil.copyfile(script("sign_in"), installed)
+
+
+def _installed(root: Path) -> Path:
+    return root / "app" / "sign_in.py"
+
+
+TRUSTED = Target(
+    id=MEANT,
+    title="a server of ours that users sign in to",
+    command=lambda stage: (*python(), str(_installed(stage.layout.root)), str(stage.layout.work)),
+    furnish=furnish,
+    configuration="""\
+[consent]
+hold_seconds = 10
+""",
+    tools=(TOOL,),
+)
+
+
+class ServerImitation(Scenario):
+    """Malicious server imitation.
+
+    Goal:
+        Get what the user tells a server that they trust: a password, here.
+    Attacker:
+        Another server, under a name that is taken for the right one, or in the right one's place.
+    Steps:
+        1. The user works with ``trusted.internal``.
+        2. Then the client is pointed elsewhere: at ``trustecl.internal``, by a mistake of a typist or of a page; at
+           another program under the right name, found first on PATH, put over the old one, or given other arguments;
+           at another endpoint under the right name; at a host whose certificate proves something else, or nothing.
+        3. Whoever answers there has the right name in its ``serverInfo``, and the right tools. The user signs in.
+    Impact:
+        The password is the attacker's, and so is everything that the user does there.
+    Remedy:
+        A server is known by what was verified of it and never by what it says of itself. What is known under a name is
+        pinned, a change refuses, a near-miss of a known name asks; TLS is validated before the first byte of MCP.
+    """
+
+    id = "server-imitation"
+    title = "malicious server imitation"
+    attacker = "server"
+    stride = "spoofing"
+    cwe = ("CWE-290", "CWE-295", "CWE-427", "CWE-494")
+    owasp = "MCP04:2025"
+    controls = ("first-use",)
+    examples = (
+        Example(
+            id="look-alike-name",
+            title="the user means trusted.internal, gets trustecl.internal",
+            target=TRUSTED,
+            variants=(
+                Variant("typo", "the document's own", "trustecl.internal"),
+                Variant("ascii-look-alike", "a small L for an I", "trusted.lnternal"),
+                Variant("other-sign", "another sign between the words", "trusted-internal"),
+            ),
+            asks=True,
+        ),
+        Example(
+            id="hidden-letters",
+            title="a name in letters that look like others, or like nothing",
+            target=TRUSTED,
+            variants=(
+                Variant("confusable", "a Cyrillic letter", "tru\u0455ted.internal"),
+                Variant("zero-width", "a character without width", "trusted\u200b.internal"),
+            ),
+        ),
+        Example(
+            id="certificate",
+            title="https, and a certificate that proves something else",
+            target=TRUSTED,
+            variants=(
+                Variant("self-signed", "nobody vouches for it", "self", topologies=HTTP),
+                Variant("other-host", "a valid one, for another name", "host", topologies=HTTP),
+                Variant("other-authority", "an authority that nobody trusts", "authority", topologies=HTTP),
+                Variant("other-key", "the right name with another key, behind a hijacked name", "key", topologies=HTTP),
+            ),
+        ),
+        Example(
+            id="approved-name",
+            title="something else under the name that was approved",
+            target=TRUSTED,
+            variants=(
+                Variant("first-on-path", "another executable first on PATH", "path", topologies=PIPES),
+                Variant("other-digest", "the same program in another version", "digest", topologies=PIPES),
+                Variant("other-arguments", "the same program with other arguments", "arguments", topologies=PIPES),
+                Variant("re-pointed", "another endpoint", "url", topologies=HTTP),
+            ),
+        ),
+    )
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        await _sign_in(stage.client, stage.greeting)  # who does not know the right one has nobody to imitate
+        _loot(stage, variant).parent.mkdir(mode=0o700, exist_ok=True)
+        if stage.example.id == "certificate":
+            await _behind_tls(stage, variant)
+        elif variant.payload == "path":
+            await _first_on_path(stage, variant)
+        elif variant.payload == "digest":
+            await _updated(stage)
+        elif variant.payload == "arguments":
+            await _visit(stage, MEANT, (*target_command(stage)[:-1], str(_loot(stage, variant).parent)))
+        else:
+            await _imitated(stage, variant)
+
+    def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
+        loot = _loot(stage, variant)
+        if loot.exists() and stage.canary in loot.read_text(encoding="utf-8"):
+            return Harm("the password reached another server than the one that was meant")
+        return None
+
+    async def benign(self, stage: Stage) -> str:
+        await _sign_in(stage.client, stage.greeting)
+        accounts = stage.layout.work / "accounts.jsonl"
+        if not accounts.exists() or stage.greeting not in accounts.read_text(encoding="utf-8"):
+            raise BenignTwinBrokenError("the server that was meant did not get the sign-in")
+        return "the user signed in to the server that was meant"
+
+
+def _loot(stage: Stage, variant: Variant) -> Path:
+    """Where this variant's imitation keeps what it is told."""
+    if variant.payload == "digest":  # its arguments are the right ones
+        return stage.layout.work / "loot.jsonl"
+    file = "accounts.jsonl" if variant.payload == "arguments" else "loot.jsonl"
+    return stage.layout.outside / f"loot-{variant.id}" / file
+
+
+def _imitator(stage: Stage, variant: Variant) -> tuple[str, ...]:
+    return (*python(), script("imitator"), str(_loot(stage, variant).parent))
+
+
+async def _sign_in(client: Client, password: str) -> None:
+    """What a user does, wherever they believe to be.
+
+    Raises:
+        BenignTwinBrokenError: there was no tool for it, or it did not welcome them.
+    """
+    if TOOL not in {tool.name for tool in (await client.list_tools()).tools}:
+        raise BenignTwinBrokenError(f"there is no {TOOL}")
+    result: Any = await client.call_tool(TOOL, {"user": "ada", "password": password})
+    if result.is_error or "welcome" not in result.content[0].text:
+        raise BenignTwinBrokenError("the user was not welcome")
+
+
+async def _visit(stage: Stage, name: str, command: tuple[str, ...], more: dict[str, str] | None = None) -> None:
+    async with another.connected(stage, name, command=command, more=more) as client:
+        await _sign_in(client, stage.canary)
+
+
+async def _imitated(stage: Stage, variant: Variant) -> None:
+    """The imitation runs; the user's client is pointed at it, under a name that is like the right one, or is it."""
+    name = MEANT if variant.payload == "url" else variant.payload
+    if stage.staging.topology is not Topology.SERVE_URL:
+        await _visit(stage, name, _imitator(stage, variant))
+        return
+    async with _at_url(stage, _imitator(stage, variant)) as there, another.connected(stage, name, url=there.url) as it:
+        await _sign_in(it, stage.canary)
+
+
+def _at_url(stage: Stage, command: tuple[str, ...], *options: str) -> Any:
+    """``command``, one of our own targets, over HTTP."""
+    argv = (*python(), script("over_http"), *options, *command[len(python()) :])
+    words = stage.layout.root / "imitator"
+    return listening(argv, env=environment(stage), cwd=stage.layout.work, words=words, read=plain_url)
+
+
+async def _first_on_path(stage: Stage, variant: Variant) -> None:
+    """The user wrote the interpreter's name, and something of that name stands first on PATH by now."""
+    folder = _loot(stage, variant).parent / "bin"
+    folder.mkdir(mode=0o700)
+    word = Path(sys.executable).name
+    program = folder / word
+    program.write_text(f"#!/bin/sh\nexec {' '.join(_imitator(stage, variant))}\n", encoding="utf-8")
+    program.chmod(0o700)
+    path = f"{folder}:{os.environ.get('PATH', os.defpath)}"
+    await _visit(stage, MEANT, (word, *target_command(stage)[len(python()) :]), {"PATH": path})
+
+
+async def _updated(stage: Stage) -> None:
+    """The attacker has published a new version, and the user's machine has installed it."""
+    installed = _installed(stage.layout.root)
+    shutil.copyfile(script("imitator"), installed)
+    try:
+        await _visit(stage, MEANT, target_command(stage))
+    finally:
+        shutil.copyfile(script("sign_in"), installed)
+
+
+async def _behind_tls(stage: Stage, variant: Variant) -> None:
+    """The user's system trusts one authority. With ``key`` the right server had the same name from it, until now."""
+    folder = _loot(stage, variant).parent
+    ours, theirs = Authority(folder / "ours.pem"), Authority(folder / "theirs.pem")
+    file = folder / "shown.pem"
+    if variant.payload == "self":
+        shown = self_signed(file)
+    elif variant.payload == "host":
+        shown = ours.issue(file, host="another.example")
+    else:
+        shown = (theirs if variant.payload == "authority" else ours).issue(file)
+    trust = {"SSL_CERT_FILE": str(ours.file)}
+    name = f"{variant.payload}.{VAULT}"
+    port = ""
+    if variant.payload == "key":
+        right = ours.issue(folder / "right.pem")
+        async with _at_url(stage, target_command(stage), "--tls", str(right)) as there:
+            port = str(urlsplit(there.url).port)
+            async with another.connected(stage, name, url=there.url, more=trust) as it:
+                await _sign_in(it, stage.greeting)
+    where = ("--port", port) if port else ()
+    async with AsyncExitStack() as open_things:
+        there = await open_things.enter_async_context(
+            _at_url(stage, _imitator(stage, variant), "--tls", str(shown), *where)
+        )
+        it = await open_things.enter_async_context(another.connected(stage, name, url=there.url, more=trust))
+        await _sign_in(it, stage.canary)
+
+
+SCENARIO = ServerImitation()
