@@ -112,7 +112,7 @@ def test_an_unknown_scenario_is_usage_and_the_hint_lists_the_known_ones(capsys: 
     said = capsys.readouterr()
     assert said.out == ""
     assert "doorward: error: there is no scenario 'world-peace'\n" in said.err
-    assert "doorward: hint: one of: argument-injection" in said.err
+    assert "doorward: hint: one of: server-imitation" in said.err
 
 
 @pytest.fixture(scope="module")
