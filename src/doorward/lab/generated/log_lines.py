@@ -35,11 +35,11 @@ TEXTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("{name} = {key}", PLAIN),
     ("{name}='{key}'", PLAIN),
     ('{name}="{key}"', QUOTED),
-    ('{{"{name}": "{key}"}}', QUOTED),
-    ('{{"{name}":"{key}"}}', QUOTED),
-    ("{{'{name}': '{key}'}}", PLAIN),
-    ('{{"user": "anna", "{name}": "{key}", "retry": 3}}', QUOTED),
-    ('{{\\"{name}\\": \\"{key}\\"}}', ("quoted-twice", "base64", "hex")),
+    ('{"{name}": "{key}"}', QUOTED),
+    ('{"{name}":"{key}"}', QUOTED),
+    ("{'{name}': '{key}'}", PLAIN),
+    ('{"user": "anna", "{name}": "{key}", "retry": 3}', QUOTED),
+    ('{\\"{name}\\": \\"{key}\\"}', ("quoted-twice", "base64", "hex")),
     ("export {name}={key}", PLAIN),
     ("--{name}={key}", PLAIN),
     ("--{name} {key}", PLAIN),
@@ -66,17 +66,13 @@ def draw(source: random.Random, id: str) -> Variant:
     name, level = _name(source), source.choice(LEVELS)
     if source.random() < 0.7:  # noqa: PLR2004 - most logs are text
         form, written = source.choice(TEXTS)
-        data: Any = source.choice(BEFORE) + _in(form, name) + source.choice(AFTER)
+        data: Any = source.choice(BEFORE) + form.replace("{name}", name) + source.choice(AFTER)
         if source.random() < 0.3:  # noqa: PLR2004
             data = {"message": data, "line": 42}
         how = source.choice(written)
     else:
         data, how = _structured(source, name), source.choice(PLAIN)
     return Variant(id, f"{level}, {how}: {data}", {"level": level, "written": how, "data": data})
-
-
-def _in(form: str, name: str) -> str:
-    return form.replace("{{", "{").replace("}}", "}").replace("{name}", name)
 
 
 def _structured(source: random.Random, name: str) -> Any:
