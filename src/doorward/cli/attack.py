@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     orders = _orders(args, chosen)
     draft = reporting.begun(args, "attack", orders.seed, command=orders.aim.command, url=orders.aim.url)
     terminal.say(f"attacking {orders.aim.title}, seed {orders.seed}")
-    report = reporting.ended(draft, _play(orders))
+    report = reporting.played(draft, lambda: _play(orders))
     if not reporting.written(args, report):
         _print(report)
         for line in reporting.compared(report):

@@ -83,8 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if args.state or args.config:
         terminal.say("every run has a state and a configuration of its own, so --state and -c change nothing here")
     draft = reporting.begun(args, "demo", seed_of(args.seed))
-    runs = _play(chosen, draft.seed, args.topology or TOPOLOGIES)
-    report = reporting.ended(draft, runs)
+    report = reporting.played(draft, lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES))
     if not reporting.written(args, report):
         _print(report)
         for line in reporting.compared(report):

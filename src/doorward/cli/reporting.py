@@ -12,7 +12,7 @@ from doorward.cli.playing import require_writable, write_file
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from doorward.lab.report.model import Report, Run, Verb
 
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str, ...] = (), url: str = "") -> Report:
-    """A report without its runs, made before anything is played: what cannot be written is said now.
+    """A report without its runs and its time, made before anything is played: what cannot be written is said now.
 
     Raises:
         UsageError: a file cannot be written, or the baseline is none.
@@ -53,20 +53,22 @@ def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str
         before = " ".join(earlier.target.command) or earlier.target.url
         terminal.say(f"{args.baseline} is about another target: {before}")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    draft = Report(verb, __version__, seed, now, time.monotonic(), (), command=masked, url=address)
+    draft = Report(verb, __version__, seed, now, 0.0, (), command=masked, url=address)
     return msgspec.structs.replace(draft, baseline=args.baseline, known=earlier.known) if earlier else draft
 
 
-def ended(draft: Report, runs: Sequence[Run]) -> Report:
-    """The whole report, its words masked. Until now ``seconds`` held when it began."""
+def played(draft: Report, play: Callable[[], Sequence[Run]]) -> Report:
+    """The whole report, of what ``play`` brings and how long it takes; its words are masked."""
     import msgspec
 
     from doorward.content.redaction import Masker
     from doorward.lab.report.model import masked
 
+    started = time.monotonic()
+    runs = play()
+    seconds = time.monotonic() - started
     masker = Masker(os.urandom(32))
-    told = tuple(masked(run, masker) for run in runs)
-    return msgspec.structs.replace(draft, runs=told, seconds=time.monotonic() - draft.seconds)
+    return msgspec.structs.replace(draft, runs=tuple(masked(run, masker) for run in runs), seconds=seconds)
 
 
 def written(args: argparse.Namespace, report: Report) -> bool:
@@ -106,9 +108,7 @@ def compared(report: Report) -> Iterator[str]:
     new = sum(finding.state is State.NEW for finding in findings)
     yield f"compared with {report.baseline}: {new} new, {len(known)} known, {len(report.unseen())} not seen any more"
     for finding in known:
-        run = finding.run
-        where = f"{run.topology}, {run.era}, {run.protection.value}"
-        yield f"  known: {run.id} on {run.example} ({where}), {finding.variant or 'the run'}: {finding.outcome}"
+        yield f"  known: {finding.kept()}"
     for earlier in report.unseen():
         yield f"  not seen, so mended or not played: {earlier}"
 

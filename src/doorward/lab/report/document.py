@@ -35,16 +35,4 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    run = finding.run
-    return {
-        "fingerprint": finding.fingerprint,
-        "state": finding.state.value,
-        "id": run.id,
-        "example": run.example,
-        "era": run.era,
-        "topology": run.topology,
-        "protection": run.protection.value,
-        "variant": finding.variant,
-        "outcome": finding.outcome,
-        "saw": finding.saw,
-    }
+    return {**msgspec.to_builtins(finding.kept()), "saw": finding.saw}

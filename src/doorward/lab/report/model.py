@@ -108,6 +108,21 @@ class Finding(msgspec.Struct, frozen=True):
     state: State
     why: str = ""
 
+    def kept(self) -> Earlier:
+        """What of it a later report needs to recognise and to name it."""
+        run = self.run
+        return Earlier(
+            self.fingerprint,
+            self.state.value,
+            run.id,
+            run.example,
+            run.era,
+            run.topology,
+            run.protection.value,
+            self.variant,
+            self.outcome,
+        )
+
 
 class Report(msgspec.Struct, frozen=True):
     """One play. ``command`` and ``url`` say what was attacked, credentials masked; a demo has its own targets.
