@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
-from tests.lab.test_relayed import Silence
+from tests.lab.test_relayed import WHOLE, Silence
 
 from doorward.lab import generated, open_cells, runner
 from doorward.lab.catalogue import CATALOGUE
@@ -21,7 +21,6 @@ from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
 from doorward.lab.scenario import BEHIND, Era, Kind, Topology
 
-WHOLE = os.environ.get("DOORWARD_WHOLE") == "1"
 SEED = int(os.environ.get("DOORWARD_SEED", "20261126"))
 AT_ONCE = 50
 """Variants on one stage: what one server process bears within the time of a stage."""

@@ -6,13 +6,12 @@ there too.
 
 from __future__ import annotations
 
-import shlex
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from doorward.lab.scenario import Era, Topology
 from doorward.lab.stage import command as command_of
-from doorward.lab.stage import doorward, environment
+from doorward.lab.stage import environment, gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -62,11 +61,9 @@ async def _wire(
             if url
             else Pipe(command, env=env, cwd=layout.work, stderr=words, era=era)
         )
+    argv = gateway(stage, name, command, url)
     if stage.staging.topology is Topology.WRAP:
-        argv = (*doorward("wrap", stage), "--name", name, "--json", *(("--url", url) if url else ("--", *command)))
         return Pipe(argv, env=env, cwd=layout.work, stderr=words, era=era)
-    upstream = url or shlex.join(command)
-    argv = (*doorward("serve", stage), "--name", name, "--json", "--listen", "127.0.0.1:0", "--upstream", upstream)
     starting = listening(argv, env=env, cwd=layout.work, words=words, read=serving_event)
     return Endpoint((await open_things.enter_async_context(starting)).url, era=era)
 

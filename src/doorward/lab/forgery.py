@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from contextlib import closing
@@ -23,8 +22,7 @@ def edit(log: Path, index: int, change: Callable[[Entry], Entry]) -> None:
     with closing(sqlite3.connect(log)) as file, file:
         [(leaf,)] = file.execute("SELECT leaf FROM entries WHERE idx = ?", (index,))
         fresh = json.dumps(change(json.loads(leaf)), separators=(",", ":")).encode()
-        digest = hashlib.sha256(b"\x00" + fresh).digest()
-        file.execute("UPDATE entries SET leaf = ?, hash = ? WHERE idx = ?", (fresh, digest, index))
+        file.execute("UPDATE entries SET leaf = ?, hash = ? WHERE idx = ?", (fresh, leaf_hash(fresh), index))
 
 
 def drop(log: Path, index: int) -> None:
@@ -40,7 +38,7 @@ def copy_to_end(log: Path, index: int, change: Callable[[Entry], Entry]) -> None
         [(end,)] = file.execute("SELECT max(idx) + 1 FROM entries")
         entry = {**change(json.loads(leaf)), "index": end}
         fresh = json.dumps(entry, separators=(",", ":")).encode()
-        row = (end, fresh, hashlib.sha256(b"\x00" + fresh).digest(), salt, entry.get("request"))
+        row = (end, fresh, leaf_hash(fresh), salt, entry.get("request"))
         file.execute("INSERT INTO entries (idx, leaf, hash, salt, request) VALUES (?, ?, ?, ?, ?)", row)
 
 

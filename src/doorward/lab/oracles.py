@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")
@@ -56,6 +56,15 @@ def arrived(lines: Iterable[bytes], canary: str, *, method: str | None = None) -
                 where = f"{method} " if method else ""
                 return f"{where}carried the planted value ({dress})"
     return None
+
+
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with every string in it changed; keys stay as they are."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: mapped(item, change) for key, item in value.items()}
+    return [mapped(item, change) for item in value] if isinstance(value, list | tuple) else value
 
 
 def strings(value: Any) -> Iterator[str]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from doorward.lab import trail
+from doorward.lab.oracles import mapped
 from doorward.lab.scenario import Era, Protection, Topology, Trace
 from doorward.lab.targets import python, script
 
@@ -153,13 +154,13 @@ class Stage:
 
     def filled(self, payload: Any) -> Any:
         """``payload`` with the places of this stage where it says ``{work}``, ``{outside}``, ``{marker}``."""
-        if isinstance(payload, str):
+
+        def put(text: str) -> str:
             for name, place in self._places():
-                payload = payload.replace("{" + name + "}", place)
-            return payload
-        if isinstance(payload, dict):
-            return {key: self.filled(value) for key, value in payload.items()}
-        return [self.filled(item) for item in payload] if isinstance(payload, list | tuple) else payload
+                text = text.replace("{" + name + "}", place)
+            return text
+
+        return mapped(payload, put)
 
     def marker(self, variant: str) -> Path:
         """The file that an injected command of this variant makes, where the server has no business."""
@@ -327,13 +328,17 @@ def target_command(stage: Stage) -> tuple[str, ...]:
 
 def command(stage: Stage) -> tuple[str, ...]:
     """What is started for the client: the target, or ``doorward`` in front of the very same command, or of its URL."""
-    target, name = target_command(stage), ("--name", stage.example.target.id, "--json")
-    if not stage.relayed:
-        return target
+    target = target_command(stage)
+    return gateway(stage, stage.example.target.id, target, stage.upstream) if stage.relayed else target
+
+
+def gateway(stage: Stage, name: str, target: tuple[str, ...], url: str) -> tuple[str, ...]:
+    """``doorward`` in front of ``url``, or of the command ``target`` where that is empty, as the topology has it."""
+    named = ("--name", name, "--json")
     if stage.staging.topology is Topology.WRAP:
-        return (*doorward("wrap", stage), *name, "--", *target)
-    upstream = stage.upstream or shlex.join(target)
-    return (*doorward("serve", stage), *name, "--listen", "127.0.0.1:0", "--upstream", upstream)
+        return (*doorward("wrap", stage), *named, *(("--url", url) if url else ("--", *target)))
+    upstream = url or shlex.join(target)
+    return (*doorward("serve", stage), *named, "--listen", "127.0.0.1:0", "--upstream", upstream)
 
 
 def doorward(verb: str, stage: Stage) -> tuple[str, ...]:

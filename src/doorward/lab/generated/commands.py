@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from doorward.lab.scenario import Protection, Variant
+from doorward.lab.scenario import Variant
+from doorward.lab.scenarios.argument_injection import LEGIT, SHIPPED
 
 if TYPE_CHECKING:
     import random
 
-LEGIT = "legit_script.py"
 MISSING = "missing_script.py"
 COMMANDS = (
     "touch {marker}",
@@ -41,7 +41,6 @@ AFTER_FAILURE = (" || ", "||")
 INSIDE = (" $(%s)", " `%s`", ' "$(%s)"', ' "`%s`"', " ${NOTHING:-$(%s)}", " $(%s) $(true)")
 REDIRECTIONS = (" > %s", ">%s", " >> %s", " 2> %s", " >| %s", " 1>%s", " <> %s", " 3>%s")
 TAILS = ("", "", "", " #", "; true", "\n", " && true")
-SHIPPED = (Protection.SHIPPED,)  # what a remote server may be told by whom, only its operator can say
 
 
 def draw(source: random.Random, id: str) -> Variant:

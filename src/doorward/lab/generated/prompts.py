@@ -11,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from doorward.lab.oracles import mapped
 from doorward.lab.scenario import Variant
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ def draw(source: random.Random, id: str) -> Variant:
 
 def written(payload: Any, order: str) -> Any:
     """``payload`` with ``order`` in its places, each written as the place says."""
-    if isinstance(payload, str):
-        return re.sub(r"\{order(?::([a-z0-9]+))?\}", lambda place: _as(place[1] or "plain", order), payload)
-    if isinstance(payload, list):
-        return [written(item, order) for item in payload]
-    return {name: written(item, order) for name, item in payload.items()} if isinstance(payload, dict) else payload
+
+    def put(text: str) -> str:
+        return re.sub(r"\{order(?::([a-z0-9]+))?\}", lambda place: _as(place[1] or "plain", order), text)
+
+    return mapped(payload, put)
 
 
 def _as(how: str, order: str) -> str:

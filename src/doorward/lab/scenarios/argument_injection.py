@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from doorward.lab import git_repository
+from doorward.lab.oracles import mapped
 from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Protection, Scenario, Target, Trace, Variant
 from doorward.lab.targets import python, script
 
@@ -114,7 +115,9 @@ class ArgumentInjection(Scenario):
     )
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
-        await stage.ask("tools/call", stage.filled(_marked(variant.payload, str(stage.marker(variant.id)))))
+        marker = str(stage.marker(variant.id))
+        marked = mapped(variant.payload, lambda text: text.replace("{marker}", marker))
+        await stage.ask("tools/call", stage.filled(marked))
 
     def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
         marker = stage.marker(variant.id)
@@ -129,14 +132,6 @@ class ArgumentInjection(Scenario):
         if ran != HONEST_RUNS:
             raise BenignTwinBrokenError(f"{LEGIT} ran {ran} times instead of {HONEST_RUNS}")
         return f"{LEGIT} ran alone, in a list and as a last step"
-
-
-def _marked(payload: object, marker: str) -> object:
-    if isinstance(payload, str):
-        return payload.replace("{marker}", marker)
-    if isinstance(payload, dict):
-        return {key: _marked(value, marker) for key, value in payload.items()}
-    return [_marked(item, marker) for item in payload] if isinstance(payload, list) else payload
 
 
 SCENARIO = ArgumentInjection()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from doorward.lab import oracles
 from doorward.lab.generated import prompts
+from doorward.lab.generated.prompts import HONEST
 from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Scenario, Target, Trace, Variant
 from doorward.lab.targets import python, script
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from doorward.lab.stage import Stage
 
-HONEST = "Summarize the previous email."
 TOOL = "summarize_mail"
 
 

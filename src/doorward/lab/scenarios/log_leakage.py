@@ -127,14 +127,12 @@ class LogLeakage(Scenario):
     )
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
-        arguments = {"user_data": USER}
+        is_job = stage.example.target is JOBS
+        tool, arguments = (RUN_JOB, {"job": variant.id}) if is_job else (variant.payload, {"user_data": USER})
         if variant.id != "own-key":
             arguments["apiKey"] = f"secret/key_value+{stage.canary}"
         counted = _counted(stage)
-        if stage.example.target is JOBS:
-            await stage.client.call_tool(RUN_JOB, {"job": variant.id, "apiKey": arguments["apiKey"]})
-        else:
-            await stage.client.call_tool(variant.payload, arguments)
+        await stage.client.call_tool(tool, arguments)
         if stage.staging.protection is Protection.CONFIGURED:
             await _window_closed(stage, counted)
 

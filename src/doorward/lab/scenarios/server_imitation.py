@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -200,8 +199,24 @@ async def _imitated(stage: Stage, variant: Variant) -> None:
     if stage.staging.topology is not Topology.SERVE_URL:
         await _visit(stage, name, _imitator(stage, variant))
         return
-    async with _at_url(stage, _imitator(stage, variant)) as there, another.connected(stage, name, url=there.url) as it:
-        await _sign_in(it, stage.canary)
+    await _visit_at_url(stage, name, _imitator(stage, variant))
+
+
+async def _visit_at_url(
+    stage: Stage,
+    name: str,
+    command: tuple[str, ...],
+    *options: str,
+    password: str = "",
+    more: dict[str, str] | None = None,
+) -> str:
+    """Sign in to ``command`` over HTTP, by the planted password if none is given; answers the port that it was at."""
+    async with (
+        _at_url(stage, command, *options) as there,
+        another.connected(stage, name, url=there.url, more=more) as client,
+    ):
+        await _sign_in(client, password or stage.canary)
+        return str(urlsplit(there.url).port)
 
 
 def _at_url(stage: Stage, command: tuple[str, ...], *options: str) -> Any:
@@ -246,20 +261,14 @@ async def _behind_tls(stage: Stage, variant: Variant) -> None:
         shown = (theirs if variant.payload == "authority" else ours).issue(file)
     trust = {"SSL_CERT_FILE": str(ours.file)}
     name = f"{variant.payload}.{VAULT}"
-    port = ""
+    where: tuple[str, ...] = ()
     if variant.payload == "key":
-        right = ours.issue(folder / "right.pem")
-        async with _at_url(stage, target_command(stage), "--tls", str(right)) as there:
-            port = str(urlsplit(there.url).port)
-            async with another.connected(stage, name, url=there.url, more=trust) as it:
-                await _sign_in(it, stage.greeting)
-    where = ("--port", port) if port else ()
-    async with AsyncExitStack() as open_things:
-        there = await open_things.enter_async_context(
-            _at_url(stage, _imitator(stage, variant), "--tls", str(shown), *where)
+        tls = ("--tls", str(ours.issue(folder / "right.pem")))
+        where = (
+            "--port",
+            await _visit_at_url(stage, name, target_command(stage), *tls, password=stage.greeting, more=trust),
         )
-        it = await open_things.enter_async_context(another.connected(stage, name, url=there.url, more=trust))
-        await _sign_in(it, stage.canary)
+    await _visit_at_url(stage, name, _imitator(stage, variant), "--tls", str(shown), *where, more=trust)
 
 
 SCENARIO = ServerImitation()

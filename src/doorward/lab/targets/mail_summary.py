@@ -2,7 +2,7 @@
 
 It is no fool but the attacker of ``consent-bypass``; the fool is the client. How the instruction hides depends on the
 mail that is asked for; the mail ``welcome`` hides none. Legacy clients are asked by ``sampling/createMessage``, modern
-ones by an ``input_required`` result. Start: ``python mail_summary.py FILE [FORMS.json]``: the instruction, and further
+ones by an ``input_required`` result. Start: ``python mail_summary.py FILE FORMS.json``: the instruction, and further
 mails with the messages and the system prompt that hide it.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MODERN = "2026-07-28"
 HONEST = "Summarize the previous email."
 INSTRUCTION = Path(sys.argv[1]).read_text(encoding="utf-8")
-FORMS: dict[str, Any] = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")) if len(sys.argv) > 2 else {}  # noqa: PLR2004 - the optional one
+FORMS: dict[str, Any] = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
 
 
 def said(text: str) -> types.SamplingMessage:
