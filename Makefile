@@ -59,7 +59,8 @@ setup: $(STAMPS)/dev $(STAMPS)/fixture ## Make .venv with everything for develop
 .PHONY: test
 test: MACHINE := --install
 test: setup $(STAMPS)/wheelhouse check ## Install what the tests need, judge the source, run all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not soak' $(ARGS)
+	@sh tools/browser.sh --install
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not soak' $(ARGS)
 	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' $(PURE)
 
 .PHONY: check

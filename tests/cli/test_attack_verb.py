@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
 
 from doorward.cli.main import main
+from doorward.lab.certificates import Authority
 from doorward.lab.report import document
 
 SCHEMA = json.loads(Path(document.__file__).with_name("schema.json").read_text(encoding="utf-8"))
@@ -195,3 +200,85 @@ def test_a_header_from_the_environment_reaches_the_server_and_no_report(
     said = capsys.readouterr()
     assert "swordfish" not in said.out + said.err
     assert {run["outcome"] for run in json.loads(said.out)["runs"]} == {"INCONCLUSIVE"}
+
+
+def test_a_server_that_asks_who_comes_is_shown_the_certificate_and_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority(tmp_path / "authority.pem")
+    server, ours = authority.issue(tmp_path / "server.pem"), authority.issue(tmp_path / "ours.pem", host="auditor")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    monkeypatch.setenv("THE_TOKEN", "a-token-of-the-owner")
+    with mutual(server, authority.file) as (url, came):
+        command = ["attack", "--url", url, "--only", "log-leakage", "--token-env", "THE_TOKEN"]
+        assert main([*command, "--client-certificate", str(ours)]) == 2  # it answers 404 to everything
+        assert came
+        assert set(came) == {("auditor", "Bearer a-token-of-the-owner")}
+        came.clear()
+        assert main(command) == 2
+        assert came == []
+    assert "a-token-of-the-owner" not in "".join(capsys.readouterr())
+
+
+@contextmanager
+def mutual(server: Path, trusted: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A server that wants a certificate: its URL, and who came with which ``Authorization``."""
+    came: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            connection: Any = self.connection
+            subject = dict(pair for part in connection.getpeercert()["subject"] for pair in part)
+            came.append((subject["commonName"], self.headers.get("Authorization", "")))
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server)
+    context.load_verify_locations(trusted)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"https://127.0.0.1:{listening.server_address[1]}/mcp", came
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_file_without_a_key_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Authority(tmp_path / "authority.pem")
+    for file in (tmp_path / "authority.pem", tmp_path / "none.pem"):
+        assert main(["attack", "--url", NOWHERE, "--client-certificate", str(file)]) == 2
+        assert "holds no key with its certificate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "no client to attack"),
+        (["--plant", "/tmp", "--", "x"], "--plant is about a server"),
+        (["--only", "log-leakage", "--", "x"], "there is no family 'log-leakage' for a client"),
+    ],
+)
+def test_what_is_no_attack_on_a_client_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(["attack", "--client", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_client_that_never_comes_is_inconclusive_for_a_script_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    never = [sys.executable, "-I", "-S", "-c", "raise SystemExit"]
+    report = tmp_path / "report.json"
+    command = ["attack", "--client", "--only", "message-tampering", "--seed", "7", "--json", str(report)]
+    assert main([*command, "--", *never]) == 2
+    told = json.loads(report.read_text(encoding="utf-8"))
+    jsonschema_rs.validate(SCHEMA, told)
+    assert (told["target"], told["findings"]) == ({"command": never}, [])
+    assert "INCONCLUSIVE" in capsys.readouterr().out

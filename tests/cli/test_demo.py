@@ -122,6 +122,7 @@ def log_leakage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproc
     options = (
         "--only",
         "log-leakage",
+        "--all-variants",
         "--topology",
         "wrap",
         "--seed",

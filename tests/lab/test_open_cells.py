@@ -45,6 +45,7 @@ def verdict(**outcomes: Kind) -> Verdict:
         (verdict(known=Kind.INCONCLUSIVE, remote=Kind.EXCLUDED), True),
         (verdict(known=Kind.SUCCEEDED, other=Kind.SUCCEEDED), False),
         (verdict(known=Kind.PREVENTED, other=Kind.PREVENTED), False),
+        (verdict(other=Kind.PREVENTED), False),
         (Verdict(Kind.OBSTRUCTED, (), (), "the benign twin broke"), False),
     ],
 )

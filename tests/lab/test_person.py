@@ -17,7 +17,7 @@ import pytest
 from doorward.gateway.consent import display, layout
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.judge.vocabulary import Answer, Ticket
-from doorward.lab import person
+from doorward.lab import person, terminal
 from doorward.lab.scenario import Glance
 from doorward.policy.identity import verified
 from doorward.relay.consent import action_digest, ticket_digest
@@ -72,7 +72,7 @@ def ticket(message: dict[str, Any], *, server: str = "mail-summary", id: str = "
     )
 
 
-def screen(asked: Ticket, columns: int = person.COLUMNS) -> str:
+def screen(asked: Ticket, columns: int = terminal.COLUMNS) -> str:
     rows = layout.lay_out(display.compose(asked, gateway="mail-summary (process 12)"), columns=columns)
     return "\n".join(row.text for row in rows)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 
@@ -16,6 +19,9 @@ from doorward.lab.report.rules import rules
 from doorward.lab.report.sarif import FINGERPRINT, sarif
 from doorward.lab.scenario import HEADINGS, Kind
 
+if TYPE_CHECKING:
+    from doorward.lab.targets.published import Installed
+
 
 def run(outcome: Kind | Outcome, *, configured: bool | None = None, **evidence: Any) -> Run:
     variants = [{"variant": "dot-dot", "outcome": outcome.value, "control": "", "saw": "the secret"}]
@@ -24,8 +30,12 @@ def run(outcome: Kind | Outcome, *, configured: bool | None = None, **evidence: 
     return Run(*where, configured, outcome, None, None, {"variants": variants, **evidence})
 
 
+def reported(*runs: Run, verb: Verb = "demo", **more: Any) -> Report:
+    return Report(verb, "1", 7, "2026-11-26T00:00:00Z", 1.5, runs, **more)
+
+
 def told(*runs: Run, verb: Verb = "demo", **more: Any) -> dict[str, Any]:
-    whole = sarif(Report(verb, "1", 7, "2026-11-26T00:00:00Z", 1.5, runs, **more))
+    whole = sarif(reported(*runs, verb=verb, **more))
     assert (whole["version"], len(whole["runs"])) == ("2.1.0", 1)
     (only,) = whole["runs"]
     return dict(only)
@@ -111,3 +121,23 @@ def test_what_is_not_known_is_no_result_and_no_success() -> None:
 def test_the_location_of_an_attack_is_its_target(target: dict[str, Any], uri: str) -> None:
     (result,) = told(run(Outcome.SUCCEEDED), verb="attack", **target)["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
+
+
+REPORTS = {
+    "nothing played": sarif(reported()),
+    "harm, and what is open": sarif(reported(HARM, OPEN)),
+    "what nobody knows": sarif(reported(run(Kind.INCONCLUSIVE, configured=True), run(Kind.EXCLUDED))),
+    "compared with an earlier one": sarif(reported(HARM, baseline="first.json")),
+    "an attack on a URL": sarif(reported(HARM, verb="attack", url="https://mcp.example.com/mcp?key=x")),
+    "an attack on a command": sarif(reported(HARM, verb="attack", command=("/opt/a server", "--root", "/x y"))),
+}
+
+
+@pytest.mark.parametrize("what", REPORTS)
+def test_what_is_written_keeps_the_schema_of_the_standard(what: str, peers: Callable[[str], Installed]) -> None:
+    """The schema is that of a reader by others, as it ships it."""
+    (file,) = peers("sarif-multitool").root.rglob("sarif-2.1.0.json")
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+    validator.validate(REPORTS[what])
+    assert not validator.is_valid({**REPORTS[what], "version": "2.2.0"})

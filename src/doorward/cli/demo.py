@@ -55,6 +55,11 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         help="only over this; may be repeated (default: all)",
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
+    parser.add_argument(
+        "--all-variants",
+        action="store_true",
+        help="play every variant of each attack (default: one of each, canonical)",
+    )
     reporting.add_options(parser)
     parser.add_argument(
         "--seed", type=int, default=None, metavar="N", help="seed of the planted values (default: random)"
@@ -83,25 +88,27 @@ def run(args: argparse.Namespace) -> int:
     if args.state or args.config:
         terminal.say("every run has a state and a configuration of its own, so --state and -c change nothing here")
     draft = reporting.begun(args, "demo", seed_of(args.seed))
-    report = reporting.played(draft, lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES))
+    report = reporting.played(
+        draft, lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES, whole=args.all_variants)
+    )
     if not reporting.written(args, report):
-        _print(report)
+        _print(report, whole=args.all_variants)
         for line in reporting.compared(report):
             terminal.write(line)
     return exit_code(report, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
 
-def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str]) -> list[Run]:
+def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool) -> list[Run]:
     import importlib.util
     import signal
 
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("the targets of the demo need the MCP SDK", hint="`make demo` in a checkout installs them")
-    from doorward.lab.runner import cells, play_all
+    from doorward.lab.runner import canonical, cells, play_all
     from doorward.lab.scenario import Topology
 
     over = {topology for name, topology in zip(TOPOLOGIES, Topology, strict=True) if name in topologies}
-    wanted = tuple(cell for cell in cells(chosen) if cell.topology in over)
+    wanted = tuple(cell if whole else canonical(cell) for cell in cells(chosen) if cell.topology in over)
     progress = _Progress(len(wanted) * 3, seed)
 
     try:
@@ -157,7 +164,7 @@ def _label(cell: Cell, protection: Protection) -> str:
     return f"{cell.topology.value}: {cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, *, whole: bool) -> None:
     from doorward.lab.report import matrix
     from doorward.lab.scenario import Exclusion
 
@@ -174,7 +181,8 @@ def _print(report: Report) -> None:
         terminal.write(f"\n{opening}", style=terminal.YELLOW)
     for missing in dict.fromkeys(run.evidence["note"] for run in runs if run.reason is Exclusion.REGISTRY_UNREACHABLE):
         terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
-    terminal.write(f"\n{len(runs)} runs in {report.seconds:.0f} s")
+    more = "" if whole else "; one variant of each attack, --all-variants plays every one"
+    terminal.write(f"\n{len(runs)} runs in {report.seconds:.0f} s{more}")
 
 
 def _list(chosen: Sequence[Any], json_file: str | None) -> int:

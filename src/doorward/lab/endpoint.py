@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from doorward.wire.sse import EventParser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from pathlib import Path
     from urllib.parse import SplitResult
 
     from anyio.abc import ByteStream, TaskGroup
@@ -51,14 +53,21 @@ class Endpoint:
     """A server at ``url``. ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted
     request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order, ``transcript``
     those of both directions, for reports. ``extra`` are headers that the owner of the server wants with each request.
-    ``verify`` says whether a certificate must be valid; ``source`` is the address that it comes from, the system's
-    choice if empty.
+    ``verify`` says whether a certificate must be valid; ``certificate`` is a file with the key and the certificate that
+    prove who comes; ``source`` is the address that it comes from, the system's choice if empty.
     """
 
     def __init__(
-        self, url: str, *, era: Era, extra: Mapping[str, str] | None = None, verify: bool = True, source: str = ""
+        self,
+        url: str,
+        *,
+        era: Era,
+        extra: Mapping[str, str] | None = None,
+        verify: bool = True,
+        certificate: Path | None = None,
+        source: str = "",
     ) -> None:
-        self.url, self._verify, self._source = url, verify, source
+        self.url, self._verify, self._certificate, self._source = url, verify, certificate, source
         self._extra = dict(extra or {})
         self.pid = 0  # nobody's: what listens there was started before
         self.lines: list[bytes] = []
@@ -77,7 +86,7 @@ class Endpoint:
         outgoing, out = anyio.create_memory_object_stream[Any](0)
         # No proxy of the environment: this is a loopback of ours.
         limit = ANSWER_LIMIT_SECONDS * 2
-        ways = httpx2.AsyncHTTPTransport(verify=self._verify, local_address=self._source or None)
+        ways = httpx2.AsyncHTTPTransport(verify=self._tls(), local_address=self._source or None)
         async with httpx2.AsyncClient(timeout=limit, trust_env=False, transport=ways) as self._http:
             try:
                 async with anyio.create_task_group() as carriers:
@@ -92,6 +101,15 @@ class Endpoint:
                         await self._http.delete(self.url, headers=self.headers({}))
                 for stream in (self._into, incoming, outgoing, out):
                     stream.close()
+
+    def _tls(self) -> ssl.SSLContext:
+        """What the system trusts, and whoever stands in ``SSL_CERT_FILE``."""
+        context = ssl.create_default_context()
+        if not self._verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self._certificate is not None:
+            context.load_cert_chain(self._certificate, password="")
+        return context
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> bytes | None:
         """Send one request exactly as given and answer the message that came back; None if none came in time."""

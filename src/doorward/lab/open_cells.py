@@ -52,8 +52,9 @@ def of(scenario: str, example: str, topology: Topology, protection: Protection) 
 
 
 def explains(cell: OpenCell | None, found: Verdict) -> bool:
-    """Whether exactly the listed variants are what is not prevented, and honest users are served."""
+    """Whether, of what was played, exactly the listed variants are not prevented, and honest users are served."""
     if cell is None or found.note:
         return False
+    played = {v.variant for v in found.variants}
     unprevented = {v.variant for v in found.variants if v.outcome not in (Kind.PREVENTED, Kind.EXCLUDED)}
-    return unprevented == set(cell.variants)
+    return bool(unprevented) and unprevented == played & set(cell.variants)

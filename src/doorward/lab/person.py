@@ -8,31 +8,23 @@ attack.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import struct
-import sys
-import termios
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 
+from doorward.lab import terminal
 from doorward.lab.scenario import Glance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from anyio.abc import Process
-
 SEATED_LIMIT_SECONDS = 10.0
 """How long ``doorward consent`` may take until it waits for questions, and then until it is connected."""
-
-ROWS, COLUMNS = 50, 120
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[0-Z\\-_=>])|\x07")
 _WAITING = "waiting for questions"
@@ -57,9 +49,6 @@ BOOKKEEPING: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
     )
 )
 
-# Makes the terminal ours before the program starts, since it may want to open /dev/tty.
-_SEAT = "import fcntl,os,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0);os.execv(sys.argv[1],sys.argv[1:])"
-
 
 class Reading(msgspec.Struct, frozen=True):
     """A screen as a person takes it in: words of others, each with the label above it; warnings; who asks."""
@@ -76,21 +65,17 @@ class Person:
     called ``gateway``, or like the server if that is empty), ``left`` once it has ended.
     """
 
-    def __init__(self, terminal: int, server: str, announced: tuple[str, ...], gateway: str = "") -> None:
+    def __init__(self, ours: int, server: str, announced: tuple[str, ...], gateway: str = "") -> None:
         self.glances: list[Glance] = []
         self.seated, self.connected, self.left = anyio.Event(), anyio.Event(), anyio.Event()
-        self._terminal, self._server, self._announced = terminal, server, announced
+        self._terminal, self._server, self._announced = ours, server, announced
         self._gateway = gateway or server
         self._screen = ""
 
     async def attend(self) -> None:
         """Read and answer until the terminal closes."""
         while True:
-            await anyio.wait_readable(self._terminal)
-            try:
-                chunk = os.read(self._terminal, 65536)
-            except OSError:  # how a pseudo-terminal says that its other end is closed
-                chunk = b""
+            chunk = await terminal.read(self._terminal)
             if not chunk:
                 self.left.set()
                 return
@@ -196,39 +181,10 @@ async def attending(
 
     ``Person.seated`` says whether the program got as far as waiting for questions in time.
     """
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    try:
-        process = await anyio.open_process(
-            (sys.executable, "-I", "-S", "-c", _SEAT, *argv),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env={**env, "TERM": "xterm", "LC_ALL": "C.UTF-8"},
-            cwd=cwd,
-            start_new_session=True,
-        )
-    finally:
-        os.close(theirs)
-    person = Person(ours, server, announced, gateway)
-    try:
+    async with terminal.started(argv, env=env, cwd=cwd) as (ours, _process):
+        person = Person(ours, server, announced, gateway)
         async with anyio.create_task_group() as life:
             life.start_soon(person.attend)
             await person.wait(person.seated)
             yield person
             life.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await _dismiss(process)
-        os.close(ours)
-
-
-async def _dismiss(process: Process) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-    with anyio.move_on_after(2.0):
-        await process.wait()
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
-    await process.aclose()

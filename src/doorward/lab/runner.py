@@ -1,7 +1,8 @@
 """Plays the catalogue: every example in every topology and era, bare, behind Doorward as shipped, and configured.
 
-Two stages run at a time, since a stage is two or three processes and the machine has two cores. Within one example the
-order is fixed: the bare target first, because what is not harmful there proves nothing elsewhere.
+Two stages run at a time, since a stage is two or three processes and the machine has two cores; scenarios that measure
+run alone, at the end. Within one example the order is fixed: the bare target first, because what is not harmful there
+proves nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from doorward.lab.ablated import WALLS
 from doorward.lab.judgment import Finding, Played, Seen, Verdict, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
+    BEHIND,
     BenignTwinBrokenError,
     Era,
     Example,
@@ -74,6 +76,13 @@ def cells(catalogue: Iterable[Scenario]) -> tuple[Cell, ...]:
     )
 
 
+def canonical(cell: Cell) -> Cell:
+    """The same with one variant: the first that is Doorward's to prevent there, as shipped too if there is one."""
+    own = [[v for v in cell.example.variants if v.id in _to_play(cell, protection)] for protection in BEHIND]
+    chosen = next(filter(None, own), list(cell.example.variants_of(cell.topology)))[0]
+    return msgspec.structs.replace(cell, example=msgspec.structs.replace(cell.example, variants=(chosen,)))
+
+
 async def play_all(
     wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protections: tuple[Protection, ...] = tuple(Protection)
 ) -> list[Run]:
@@ -86,7 +95,11 @@ async def play_all(
 
     async with anyio.create_task_group() as tasks:
         for index, cell in enumerate(wanted):
-            tasks.start_soon(one, index, cell)
+            if not cell.scenario.measures:
+                tasks.start_soon(one, index, cell)
+    for index, cell in enumerate(wanted):
+        if cell.scenario.measures:
+            await one(index, cell)
     return [run for index in sorted(results) for run in results[index]]
 
 

@@ -180,7 +180,10 @@ class BenignTwinBrokenError(Exception):
 
 
 class Scenario(ABC):
-    """One attack of the catalogue. ``controls`` are those of ``doorward.controls`` that may stop it, and no others."""
+    """One attack of the catalogue. ``controls`` are those of ``doorward.controls`` that may stop it, and no others.
+
+    ``measures`` says that its oracle compares times, so that nothing else may be played meanwhile.
+    """
 
     id: ClassVar[str]
     title: ClassVar[str]
@@ -189,6 +192,7 @@ class Scenario(ABC):
     cwe: ClassVar[tuple[str, ...]]
     owasp: ClassVar[str]
     controls: ClassVar[tuple[str, ...]]
+    measures: ClassVar[bool] = False
     examples: ClassVar[tuple[Example, ...]]
 
     @abstractmethod

@@ -29,11 +29,14 @@ def _located(word: str) -> str:
 
 
 class Aim(msgspec.Struct, frozen=True):
-    """One target: ``command`` or ``url``. ``headers`` go with each request to the URL and are never reported."""
+    """One target: ``command`` or ``url``. ``headers`` go with each request to the URL and are never reported;
+    ``certificate`` is a file with the client's key and certificate (PEM), for a server that asks who comes.
+    """
 
     command: tuple[str, ...] = ()
     url: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    certificate: Path | None = None
 
     @property
     def title(self) -> str:
@@ -54,11 +57,17 @@ class Gateway(msgspec.Struct, frozen=True):
 
     def before(self, aim: Aim) -> tuple[str, ...]:
         """The command that is ``doorward wrap`` in front of ``aim``."""
+        target = ("--url", aim.url) if aim.url else ("--", *aim.command)
+        return (*self._verb("wrap"), *target)
+
+    def serving(self, url: str) -> tuple[str, ...]:
+        """The command that is ``doorward serve`` in front of ``url``, on a port of the kernel's choice."""
+        return (*self._verb("serve"), "--listen", "127.0.0.1:0", "--upstream", url)
+
+    def _verb(self, verb: str) -> tuple[str, ...]:
         entry = ("doorward.lab.ablated", self.without) if self.without else ("doorward",)
         policy = ("-c", str(self.policy)) if self.policy else ()
-        target = ("--url", aim.url) if aim.url else ("--", *aim.command)
-        gateway = (sys.executable, "-P", "-m", *entry, "wrap", "--state", str(self.state), *policy)
-        return (*gateway, "--name", NAME, "--json", *target)
+        return (sys.executable, "-P", "-m", *entry, verb, "--state", str(self.state), *policy, "--name", NAME, "--json")
 
 
 def environment() -> dict[str, str]:

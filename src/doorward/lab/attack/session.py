@@ -135,7 +135,7 @@ async def connected(
             if argv:
                 wire = Pipe(argv, env=env, cwd=cwd, stderr=words, era=Era.LEGACY)
             else:
-                wire = Endpoint(aim.url, era=eras[0], extra=dict(aim.headers))
+                wire = Endpoint(aim.url, era=eras[0], extra=dict(aim.headers), certificate=aim.certificate)
             async with AsyncExitStack() as attempt:
                 try:
                     session = await attempt.enter_async_context(_open(wire))

@@ -77,7 +77,7 @@ def bare(played: Played) -> Verdict:
     outcome, note = _service(played)
     if not all(played.before):  # nothing of ours stood in between: the call is no measure
         outcome = Outcome.INCONCLUSIVE
-    return _worst(outcome, note, [_shown(saw, outcome, "") for saw in played.saw])
+    return worst([_shown(saw, outcome, "") for saw in played.saw], note, outcome)
 
 
 def behind(
@@ -96,7 +96,7 @@ def behind(
         )
         one = _behind_one(saw, outcome, saw.probe.id in harmed, named, ablated)
         shown.append(msgspec.structs.replace(one, alone=harmed.get(saw.probe.id, ""), records=records(own)))
-    return _worst(outcome, note, shown)
+    return worst(shown, note, outcome)
 
 
 def harmless_without_a_name(alone: Played, played: Played, fired: tuple[Fired, ...]) -> bool:
@@ -137,10 +137,18 @@ def _service(played: Played) -> tuple[Outcome, str]:
     return Outcome.RESISTED, ""
 
 
-_ORDER = (Outcome.SUCCEEDED, Outcome.OBSTRUCTED, Outcome.INCONCLUSIVE, Outcome.PREVENTED, Outcome.RESISTED)
+_ORDER = (
+    Outcome.SUCCEEDED,
+    Outcome.OBSTRUCTED,
+    Outcome.INCONCLUSIVE,
+    Outcome.PREVENTED,
+    Outcome.RESISTED,
+    Outcome.NOT_APPLICABLE,
+)
 
 
-def _worst(service: Outcome, note: str, shown: list[Shown]) -> Verdict:
+def worst(shown: list[Shown], note: str = "", service: Outcome = Outcome.NOT_APPLICABLE) -> Verdict:
+    """The verdict on a place: the worst of ``service`` and of what its probes came to."""
     kinds = {service, *(one.outcome for one in shown)}
     outcome = next(kind for kind in _ORDER if kind in kinds)
     named = tuple(dict.fromkeys(one.control for one in shown if one.outcome is Outcome.PREVENTED))

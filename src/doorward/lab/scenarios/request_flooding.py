@@ -92,6 +92,7 @@ class RequestFlooding(Scenario):
     cwe = ("CWE-770", "CWE-799")
     owasp = "MCP05:2025"
     controls = ("principal-limits", "http-limits", "in-flight")
+    measures = True
     examples = (
         Example(
             id="tight-loop",
