@@ -290,6 +290,13 @@ _TABLE: Final = (
         "doorward.gateway.identity.judgment",
     ),
     Control(
+        "server-proof",
+        "nothing is sent to a server at a URL before its certificate, or the owner of its socket, proves it",
+        ("server-imitation", "message-tampering"),
+        "channel",
+        "doorward.gateway.upstream.http_client",
+    ),
+    Control(
         "confine-files",
         "a server reads and writes its own folders and nothing else of the user's",
         ("path-traversal", "argument-injection", "privileged-tool"),

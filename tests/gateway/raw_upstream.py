@@ -154,6 +154,7 @@ class Ear:
         self.frames: list[tuple[bytes, int]] = []
         self.overlongs: list[tuple[Overlong, int]] = []
         self.not_read: list[tuple[str, int]] = []
+        self.doubts: list[tuple[str, int]] = []
         self.losses: list[tuple[int, str]] = []
         self.ends: list[str] = []
         self.free = asyncio.Event()
@@ -169,6 +170,9 @@ class Ear:
 
     def unread(self, problem: MalformedMessageError, exchange: int) -> None:
         self.not_read.append((problem.rule, exchange))
+
+    def unproven(self, why: str, exchange: int) -> None:
+        self.doubts.append((why, exchange))
 
     def lost(self, exchange: int, cause: str) -> None:
         self.losses.append((exchange, cause))

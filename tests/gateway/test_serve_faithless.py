@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -156,6 +158,42 @@ def test_a_compressed_answer_is_not_read_and_refused_by_a_limit(
         assert "frame-limits" in shown
         assert "compressed" in shown
         assert client.call("echo", modern=modern, text="on")["result"]
+
+
+@pytest.fixture
+def plain() -> Iterator[tuple[str, list[bytes]]]:
+    """Answers whoever comes by HTTP without TLS: its URL as an encrypted one, and all that it was sent."""
+    heard: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(5)
+                    heard.append(connection.recv(65536))
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+    yield f"https://127.0.0.1:{listener.getsockname()[1]}/mcp", heard
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+@ERAS
+def test_one_that_answers_plainly_in_the_place_of_an_encrypted_server_is_a_named_finding_and_gets_nothing(
+    world: World, plain: tuple[str, list[bytes]], modern: bool
+) -> None:
+    url, heard = plain
+    served = serve(world, url)
+    with served.client() as client:
+        error = client.call("a-private-word", modern=True) if modern else client.initialize().message
+        assert "error" in error
+    found = served.found("server-proof", "it does not speak TLS")
+    assert "server-proof" in served.shows(found.reference)
+    assert heard
+    assert all(said.startswith(b"\x16\x03") and b"POST" not in said for said in heard)  # greetings of TLS, no request
 
 
 def test_an_upstream_that_does_not_know_the_session_any_more_ends_it_for_one_client_only(

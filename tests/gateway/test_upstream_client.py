@@ -31,13 +31,16 @@ class Kept(Carriage):
         self.status = 0
         self.content = b""
         self.finished = False
-        self.cause = ""
+        self.cause = self.doubt = ""
 
     def head(self, status: int, _headers: dict[bytes, bytes]) -> None:
         self.status = status
 
     def body(self, data: bytes) -> None:
         self.content += data
+
+    def unproven(self, why: str) -> None:
+        self.doubt = why
 
     def done(self) -> None:
         self.finished = True
@@ -238,6 +241,7 @@ async def test_no_connection_is_said_with_its_reason() -> None:
     client.start(kept)
     await until(lambda: kept.over)
     assert kept.cause.startswith("no connection: ")
+    assert kept.doubt == ""  # nobody was there
     client.close()
 
 
@@ -252,7 +256,7 @@ async def test_a_connection_that_is_refused_by_its_other_end_carries_nothing() -
     async with raw_upstream(saying(OK)) as upstream:
         client = HttpClient(parse(upstream.url), verify=verify)
         kept = await ask(client, upstream)
-        assert kept.cause == "no connection: it belongs to another user"
+        assert (kept.doubt, kept.cause) == ("it belongs to another user", "it belongs to another user")
         assert seen == [upstream.port]
         await until(lambda: not upstream.open)
         assert upstream.seen == []
@@ -306,9 +310,34 @@ async def test_tls_is_verified_with_the_name_and_only_then_written_to(tmp_path: 
                 await until(lambda kept=kept: kept.over)  # type: ignore[misc]  # bound for this turn
                 assert kept.finished == (not expected)
                 assert kept.cause.startswith(expected)
+                assert kept.doubt == kept.cause
             assert len(upstream.seen) == (0 if expected else 2)
             assert upstream.connections <= 2 if expected else 1
             client.close()
+
+
+@on_both_loops
+async def test_one_that_speaks_plainly_where_tls_was_meant_is_not_the_server_and_gets_no_request() -> None:
+    got = b""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal got
+        got = await reader.read(4096)
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = parse(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp")
+        client = HttpClient(address)
+        kept = Kept(address, b'{"a secret": 1}')
+        client.start(kept)
+        await until(lambda: kept.over)
+        assert kept.doubt == kept.cause
+        assert kept.cause.startswith("it does not speak TLS: ")
+        assert got.startswith(b"\x16\x03")  # a greeting of TLS, and nothing behind it
+        assert b"secret" not in got
+        client.close()
 
 
 @on_both_loops

@@ -36,6 +36,7 @@ from doorward.relay.commands import (
     Send,
     Tick,
     Undelivered,
+    Unproven,
     Unreadable,
     Withdraw,
 )
@@ -208,6 +209,10 @@ class Dialogue:
         with pytest.raises(MalformedMessageError) as found:
             decode(line, limits)
         return self.event(Unreadable(found.value, sender, 0, self.facts(), line[:1024]))
+
+    def unproven(self, why: str, *, exchange: int = 0) -> Turn:
+        """Somebody else answered in the server's place."""
+        return self.event(Unproven(why, exchange, self.facts()))
 
     def fails_to_record(self) -> None:
         """From now on the disk takes nothing."""

@@ -133,6 +133,22 @@ def test_of_a_batch_only_what_was_not_answered_is_lost() -> None:
     assert sorted(tree["id"] for tree in turn.told("client")) == [1, 3]
 
 
+@eras()
+def test_whoever_answers_in_the_servers_place_is_refused_once_and_counted_and_the_call_is_lost(era: Era) -> None:
+    talk, _ = bring(era, "SENT", exchange=7)
+    (refusal,) = talk.unproven("its certificate is not valid: expired", exchange=7).records("refusal")
+    assert [(f.control, f.effect, f.reason) for f in refusal.entry.findings] == [
+        ("server-proof", "DENY", "its certificate is not valid: expired")
+    ]
+    assert (refusal.entry.decision, refusal.entry.sender) == ("DENY", "server")
+    assert talk.unproven("its certificate is not valid: expired", exchange=7).commands == []
+    assert talk.unproven("it does not speak TLS", exchange=7).record.entry.kind == "refusal"
+    assert talk.opened("client", "1") is not None  # for whoever says that its answer is lost
+    assert talk.closes("server", exchange=7).only("client")["error"]["data"]["outcome"] == "unknown"
+    counted = {run.entry.count for run in talk.tick(2).records("run")}
+    assert counted == {1}
+
+
 def test_an_initialize_that_is_lost_may_be_tried_again() -> None:
     for exchange in (7, 0):
         talk = Dialogue("legacy")

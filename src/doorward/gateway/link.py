@@ -23,7 +23,7 @@ from doorward.gateway.ports import Port
 from doorward.gateway.upstream.connector import Connector
 from doorward.judge.vocabulary import Answer, Principal, VerifiedIdentity
 from doorward.policy.model import Policy
-from doorward.relay.commands import Closed
+from doorward.relay.commands import Closed, Unproven
 from doorward.relay.relay import Relay
 from doorward.relay.state import Settings
 from doorward.wire.jsonrpc import Decoded
@@ -158,6 +158,9 @@ class Link(Generic[D]):
 
     def unread(self, problem: MalformedMessageError, exchange: int) -> None:
         self._await(self._arrivals.unreadable(problem, b"", "server", exchange))
+
+    def unproven(self, why: str, exchange: int) -> None:
+        self._performer.feed(Unproven(why, exchange, self._performer.facts()))
 
     def lost(self, exchange: int, cause: str) -> None:
         self._performer.feed(Closed("server", exchange, cause, self._performer.facts()))

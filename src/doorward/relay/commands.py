@@ -48,6 +48,16 @@ class Closed(msgspec.Struct, frozen=True):
     facts: Facts
 
 
+class Unproven(msgspec.Struct, frozen=True):
+    """Whoever answered where the server should be did not prove to be it, and got nothing. ``Closed`` follows for the
+    exchange, if somebody waits on it.
+    """
+
+    why: str
+    exchange: int
+    facts: Facts
+
+
 class Answered(msgspec.Struct, frozen=True):
     """A person answered a ticket. ``facts`` are gathered anew: identity, principal and policy are checked again."""
 
@@ -76,7 +86,7 @@ class Tick(msgspec.Struct, frozen=True):
     facts: Facts
 
 
-Event = Arrived | Unreadable | Closed | Answered | NotRecorded | Undelivered | Tick
+Event = Arrived | Unreadable | Closed | Unproven | Answered | NotRecorded | Undelivered | Tick
 
 
 class Record(msgspec.Struct, frozen=True):

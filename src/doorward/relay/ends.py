@@ -15,12 +15,14 @@ from doorward.judge.vocabulary import Context, Decision, Effect, Facts, Finding,
 from doorward.protocol import handshake
 from doorward.relay import asking, errands, passing, records, replies, routes
 from doorward.relay import context as contexts
-from doorward.relay.commands import Closed, Command, NotRecorded, Record, Send, Undelivered, Unreadable
+from doorward.relay.commands import Closed, Command, NotRecorded, Record, Send, Undelivered, Unproven, Unreadable
 from doorward.relay.state import State
 from doorward.wire.jsonrpc import Id, key_of
 
 OWED_EVERY_US: Final = 1_000_000
 """How often outcomes that could not be written are tried again: a disk that recovered must not need a restart."""
+
+SERVER_PROOF: Final = "server-proof"
 
 _ASKS: Final = re.compile(rb'\s*+\{[^{}\[\]]*?"method"\s{0,4}:')
 _ID: Final = re.compile(rb'"id"\s{0,4}:\s{0,4}("[^"\\]{1,200}"|-?\d{1,18})')
@@ -164,6 +166,18 @@ def _exchange_closed(state: State, event: Closed, context: Context) -> list[Comm
         elif opened.state == "SENT":
             commands += _server_gone(state, opened, context, reference, event.cause)
     return commands
+
+
+def unproven(state: State, event: Unproven, now: int) -> list[Command]:
+    """Somebody else answered in the server's place. Each reason is recorded once in a window, and counted then: a
+    client that tries again and again does not fill the log.
+    """
+    context = contexts.of_link(state, event.facts, now, "server")
+    finding = Finding(SERVER_PROOF, Effect.DENY, event.why)
+    decision = Decision(Effect.DENY, (finding,), context.policy.digest)
+    kind = ("server", finding.control, event.why)
+    own, reference = state.refusals.first(kind, b"", now, records.reference(event.facts))
+    return [records.note("refusal", context, decision, reference=reference)] if own else []
 
 
 def _server_gone(state: State, opened: Open, context: Context, reference: str, cause: str = "") -> list[Command]:

@@ -37,6 +37,7 @@ from doorward.relay.commands import (
     NotRecorded,
     Tick,
     Undelivered,
+    Unproven,
     Unreadable,
 )
 from doorward.relay.pipeline import Asked
@@ -76,6 +77,8 @@ class Relay:
                 return ends.tick(self.state, event.facts, now)
             case Closed():
                 return ends.closed(self.state, event, now)
+            case Unproven():
+                return ends.unproven(self.state, event, now)
             case NotRecorded():
                 return ends.not_recorded(self.state, event, now)
             case Undelivered():

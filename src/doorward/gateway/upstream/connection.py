@@ -58,6 +58,11 @@ class Carriage:
         nothing of it is read. ``failed`` follows.
         """
 
+    def unproven(self, why: str) -> None:
+        """Whoever answered where the server should be did not prove to be it, so nothing of this was sent to them.
+        ``failed`` follows.
+        """
+
     def done(self) -> None:
         """The answer is complete."""
 

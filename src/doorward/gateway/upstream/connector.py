@@ -38,6 +38,11 @@ class Receiver(Protocol):
     def unread(self, problem: MalformedMessageError, exchange: int) -> None:
         """What answers on this exchange was not read, for a reason of its carriage. ``lost`` follows."""
 
+    def unproven(self, why: str, exchange: int) -> None:
+        """Whoever answered where the server should be did not prove to be it: nothing was sent to them. ``lost`` or
+        ``broke`` follows where somebody waits.
+        """
+
     def lost(self, exchange: int, cause: str) -> None:
         """Nothing more will come on this exchange (never 0): the connection broke, or it ended without an answer, or
         with a status that carries none. Not called where a complete answer was handed over. Where several requests

@@ -46,6 +46,10 @@ Verify = Callable[[asyncio.Transport], str | None]
 """Looks at a new connection before anything is written to it; what it returns is why it is refused."""
 
 
+class _UnprovenError(OSError):
+    """Whoever answered did not prove to be the server."""
+
+
 class HttpClient:
     """Sends carriages to one origin (see ``connection.Carriage``).
 
@@ -201,7 +205,11 @@ class HttpClient:
         except TimeoutError:
             self._not_reached(f"no connection within {self._connect_timeout_s:g} s")
         except ssl.SSLCertVerificationError as error:
-            self._not_reached(f"its certificate is not valid: {error.verify_message}")
+            self._not_reached(f"its certificate is not valid: {error.verify_message}", unproven=True)
+        except ssl.SSLError as error:
+            self._not_reached(f"it does not speak TLS: {error.reason or error}", unproven=True)
+        except _UnprovenError as error:
+            self._not_reached(str(error), unproven=True)
         except OSError as error:
             self._not_reached(f"no connection: {error.strerror or error}")
         else:
@@ -235,15 +243,17 @@ class HttpClient:
         reason = self._verify(transport) if self._verify is not None else None
         if reason is not None:
             connection.close()
-            raise OSError(reason)
+            raise _UnprovenError(reason)
         self._all.add(connection)
         return connection
 
-    def _not_reached(self, cause: str) -> None:
+    def _not_reached(self, cause: str, *, unproven: bool = False) -> None:
         """The first that waits hears of it; each of the others has an attempt of its own."""
         self._connecting.discard(_this_task())
         carriage = self._next()
         if carriage is not None:
+            if unproven:
+                carriage.unproven(cause)
             carriage.failed(cause)
         self._pump()
 

@@ -161,6 +161,9 @@ class Incoming(Carriage):
             self._take(Event(frame))
         self._end("")
 
+    def unproven(self, why: str) -> None:
+        self._receiver.unproven(why, self.exchange)
+
     def failed(self, cause: str) -> None:
         self._end(cause)
 

@@ -127,6 +127,9 @@ class SseConnector:
     def unread(self, problem: MalformedMessageError, exchange: int) -> None:
         self._receiver.unread(problem, exchange)
 
+    def unproven(self, why: str, exchange: int) -> None:
+        self._receiver.unproven(why, exchange)
+
     def lost(self, exchange: int, cause: str) -> None:
         self._receiver.lost(exchange, cause)
 

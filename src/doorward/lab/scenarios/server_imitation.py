@@ -89,7 +89,7 @@ class ServerImitation(Scenario):
     stride = "spoofing"
     cwe = ("CWE-290", "CWE-295", "CWE-427", "CWE-494")
     owasp = "MCP04:2025"
-    controls = ("first-use",)
+    controls = ("first-use", "server-proof")
     examples = (
         Example(
             id="look-alike-name",
