@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/: one for each control, one for each scenario, and the command line.
+"""Write the generated pages of docs/: one for each control, scenario and neighbour, and the command line.
 
 ``python tools/reference.py`` writes them, ``--check`` says which are not up to date and exits 1. The words stand in the
 code: in ``doorward.controls``, in the docstring of the module that enforces a control, in the docstring of a scenario,
@@ -19,6 +19,8 @@ from pathlib import Path
 from doorward.cli.main import VERBS, main
 from doorward.controls import CONTROLS, Control
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
+from doorward.lab.neighbours.lines import LINES, Line
 from doorward.lab.scenario import Scenario
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -29,8 +31,10 @@ def pages() -> dict[Path, str]:
     """Every generated page and its text."""
     made = {DOCS / "controls" / f"{control.id}.md": _control(control) for control in CONTROLS.values()}
     made |= {DOCS / "scenarios" / f"{scenario.id}.md": _scenario(scenario) for scenario in CATALOGUE}
+    made |= {DOCS / "neighbours" / f"{scenario.id}.md": _scenario(scenario) for scenario in NEIGHBOURS}
     made[DOCS / "controls" / "README.md"] = _controls()
-    made[DOCS / "scenarios" / "README.md"] = _scenarios()
+    made[DOCS / "scenarios" / "README.md"] = _scenarios("Scenarios", CATALOGUE)
+    made[DOCS / "neighbours" / "README.md"] = _neighbours()
     if sys.version_info < (3, 13):  # from then on argparse words an option that takes a value differently
         made[DOCS / "commands.md"] = _commands()
     return {path: GENERATED + text for path, text in made.items()}
@@ -65,10 +69,22 @@ def _docstring(module: str) -> str:
     return ast.get_docstring(ast.parse(source)) or ""
 
 
-def _scenarios() -> str:
-    rows = [f"| [`{s.id}`]({s.id}.md) | {s.title} | {s.stride} | {', '.join(s.controls)} |" for s in CATALOGUE]
-    head = ["# Scenarios", "", "| scenario | attack | STRIDE | controls |", "| --- | --- | --- | --- |"]
+def _scenarios(title: str, scenarios: tuple[Scenario, ...]) -> str:
+    rows = [f"| [`{s.id}`]({s.id}.md) | {s.title} | {s.stride} | {', '.join(s.controls)} |" for s in scenarios]
+    head = [f"# {title}", "", "| scenario | attack | STRIDE | controls |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *rows, ""])
+
+
+def _neighbours() -> str:
+    head = ["", "## Lines", "", "| line of the document | played by | if by none: why |", "| --- | --- | --- |"]
+    return _scenarios("Neighbours", NEIGHBOURS) + "\n".join([*head, *map(_line, LINES), ""])
+
+
+def _line(line: Line) -> str:
+    main = {scenario.id for scenario in CATALOGUE}
+    played = ", ".join(f"[`{id}`]({'../scenarios/' if id in main else ''}{id}.md)" for id in line.runs)
+    why = f"{line.unplayed.value}: {line.why}" if line.unplayed else ""
+    return f"| {line.words} | {played} | {why} |"
 
 
 def _scenario(scenario: Scenario) -> str:
@@ -117,7 +133,7 @@ def _help(verb: list[str]) -> str:
 def run(argv: list[str]) -> int:
     """Write, or with ``--check`` compare."""
     made = pages()
-    kept = {path for folder in ("controls", "scenarios") for path in (DOCS / folder).glob("*.md")}
+    kept = {path for folder in ("controls", "scenarios", "neighbours") for path in (DOCS / folder).glob("*.md")}
     stale = [path for path, text in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     stale += sorted(kept - made.keys())
     if argv == ["--check"]:

@@ -19,6 +19,7 @@ import pytest
 from doorward.cli import playing
 from doorward.cli.main import main
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.report import document
 from doorward.lab.report.baseline import Earlier
 from doorward.lab.report.model import Report, Run
@@ -101,6 +102,13 @@ def test_the_list_names_every_scenario_and_plays_none(capsys: pytest.CaptureFixt
     assert all(f"{scenario.id}  {scenario.title}" in said for scenario in CATALOGUE)
 
 
+def test_the_neighbours_are_a_list_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--neighbours", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{scenario.id}  {scenario.title}" in said for scenario in NEIGHBOURS)
+    assert not any(f"{scenario.id}  {scenario.title}" in said for scenario in CATALOGUE)
+
+
 def test_the_list_as_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--list", "--only", "log-leakage", "--json", "-"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["scenarios"]
@@ -164,7 +172,7 @@ def test_the_junit_has_one_case_for_each_run(log_leakage: Demo) -> None:
 def test_the_sarif_of_a_demo_without_findings_has_rules_and_no_results(log_leakage: Demo) -> None:
     folder, _ = log_leakage
     (told,) = json.loads((folder / "m.sarif").read_text())["runs"]
-    assert (len(told["tool"]["driver"]["rules"]), told["results"]) == (len(CATALOGUE), [])
+    assert (len(told["tool"]["driver"]["rules"]), told["results"]) == (len(CATALOGUE) + len(NEIGHBOURS), [])
 
 
 def test_the_json_has_the_agreed_rows(log_leakage: Demo) -> None:

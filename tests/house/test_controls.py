@@ -10,6 +10,7 @@ from pathlib import Path
 from doorward.content.redaction import Masker
 from doorward.controls import CONTROLS
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.policy.profiles import ROWS
 from doorward.relay import pipeline
 
@@ -36,7 +37,8 @@ def test_every_module_that_a_control_names_exists_and_says_what_it_is() -> None:
 
 
 def test_every_control_that_a_profile_or_a_scenario_names_exists() -> None:
-    named = {name for row in ROWS for name in row.controls} | {name for s in CATALOGUE for name in s.controls}
+    everything = (*CATALOGUE, *NEIGHBOURS)
+    named = {name for row in ROWS for name in row.controls} | {name for s in everything for name in s.controls}
     assert named <= CONTROLS.keys()
 
 

@@ -110,5 +110,5 @@ def test_published_clients_do_not_answer_for_their_user(peers: Callable[[str], I
     else:
         front = (*peers("inspector").argv, "--cli", "--config", CONFIG, "--server", "attack-target")
         command = (*front, "--method", "tools/call", "--tool-name", "greet", "--tool-arg", "name=ada")
-    (row,) = attacked(command, "consent-bypass").values()
+    (row,) = attacked(command, "consent-bypass", seconds=10).values()
     assert row.outcome is Outcome.RESISTED, row

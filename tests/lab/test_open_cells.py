@@ -7,10 +7,13 @@ import pytest
 from doorward.lab import open_cells
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.judgment import Finding, Verdict
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.open_cells import OpenCell
 from doorward.lab.scenario import Kind, Protection, Topology
 
-EXAMPLES = {(scenario.id, example.id): example for scenario in CATALOGUE for example in scenario.examples}
+EXAMPLES = {
+    (scenario.id, example.id): example for scenario in (*CATALOGUE, *NEIGHBOURS) for example in scenario.examples
+}
 CELL = OpenCell("s", "e", (Topology.WRAP,), (Protection.SHIPPED,), ("known",), "D", "nobody caps it")
 
 

@@ -14,6 +14,7 @@ from doorward.controls import CONTROLS
 from doorward.lab import open_cells, runner
 from doorward.lab.ablated import CONFINE_FILES, WALLS
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
@@ -89,7 +90,7 @@ def by_variant(cell: Cell, run: Run) -> dict[str, str]:
     return {variant["variant"]: variant["control"] for variant in stopped}
 
 
-@pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
+@pytest.mark.parametrize("scenario", [*CATALOGUE, *NEIGHBOURS], ids=lambda s: s.id)
 def test_every_control_that_a_scenario_may_name_is_in_the_table_for_it(scenario: Scenario) -> None:
     for control in scenario.controls:
         assert scenario.id in CONTROLS[control].threats

@@ -12,6 +12,7 @@ import pytest
 
 from doorward.lab.attack.verdicts import Outcome
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.report.baseline import Earlier
 from doorward.lab.report.document import document
 from doorward.lab.report.model import Report, Run, Verb
@@ -46,10 +47,11 @@ OPEN = msgspec.structs.replace(run(Kind.SUCCEEDED, configured=False, open="nobod
 
 
 @pytest.mark.parametrize("runs", [(), (HARM,)])
-def test_all_of_the_catalogue_are_rules_whatever_was_played(runs: tuple[Run, ...]) -> None:
+def test_all_of_the_catalogue_and_its_neighbours_are_rules_whatever_was_played(runs: tuple[Run, ...]) -> None:
     found = told(*runs)["tool"]["driver"]["rules"]
-    assert [rule["id"] for rule in found] == [scenario.id for scenario in CATALOGUE]
-    for rule, scenario in zip(found, CATALOGUE, strict=True):
+    everything = (*CATALOGUE, *NEIGHBOURS)
+    assert [rule["id"] for rule in found] == [scenario.id for scenario in everything]
+    for rule, scenario in zip(found, everything, strict=True):
         assert rule["shortDescription"]["text"] == scenario.title
         assert {f"external/cwe/{cwe.lower()}" for cwe in scenario.cwe} < set(rule["properties"]["tags"])
         assert all(f"{heading}\n" in rule["help"]["text"] for heading in HEADINGS)

@@ -54,6 +54,9 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         choices=TOPOLOGIES,
         help="only over this; may be repeated (default: all)",
     )
+    parser.add_argument(
+        "--neighbours", action="store_true", help="instead of the document's attacks, those next to them"
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument(
         "--all-variants",
@@ -77,8 +80,9 @@ def run(args: argparse.Namespace) -> int:
         UsageError: the extra ``lab`` is not installed, ``--only`` names no scenario, or a file cannot be written.
     """
     from doorward.lab.catalogue import CATALOGUE
+    from doorward.lab.neighbours.catalogue import NEIGHBOURS
 
-    known = {scenario.id: scenario for scenario in CATALOGUE}
+    known = {scenario.id: scenario for scenario in (NEIGHBOURS if args.neighbours else CATALOGUE)}
     for wanted in args.only:
         if wanted not in known:
             raise UsageError(f"there is no scenario {wanted!r}", hint=f"one of: {', '.join(known)}")
@@ -89,30 +93,32 @@ def run(args: argparse.Namespace) -> int:
         terminal.say("every run has a state and a configuration of its own, so --state and -c change nothing here")
     draft = reporting.begun(args, "demo", seed_of(args.seed))
     report = reporting.played(
-        draft, lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES, whole=args.all_variants)
+        draft,
+        lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES, whole=args.all_variants, shared=args.neighbours),
     )
     if not reporting.written(args, report):
-        _print(report, whole=args.all_variants)
+        _print(report, whole=args.all_variants or args.neighbours)
         for line in reporting.compared(report):
             terminal.write(line)
     return exit_code(report, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
 
-def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool) -> list[Run]:
+def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool, shared: bool) -> list[Run]:
     import importlib.util
     import signal
 
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("the targets of the demo need the MCP SDK", hint="`make demo` in a checkout installs them")
-    from doorward.lab.runner import canonical, cells, play_all
+    from doorward.lab.runner import canonical, cells, play_all, together
     from doorward.lab.scenario import Topology
 
     over = {topology for name, topology in zip(TOPOLOGIES, Topology, strict=True) if name in topologies}
-    wanted = tuple(cell if whole else canonical(cell) for cell in cells(chosen) if cell.topology in over)
+    wanted = tuple(cell if whole or shared else canonical(cell) for cell in cells(chosen) if cell.topology in over)
+    stages = together(wanted) if shared else wanted
     progress = _Progress(len(wanted) * 3, seed)
 
     try:
-        return play_until(lambda: play_all(wanted, progress, seed=seed), signal.SIGTERM, signal.SIGHUP)
+        return play_until(lambda: play_all(stages, progress, seed=seed), signal.SIGTERM, signal.SIGHUP)
     finally:
         progress.close()
 
@@ -136,7 +142,7 @@ class _Progress:
 
         self._done += 1
         label = _label(cell, run.protection)
-        if label in self._playing:
+        if label in self._playing:  # of several on one stage, it is the first that began
             self._playing.remove(label)
         if not self._live:
             terminal.say(f"{self._done}/{self._total} {label}: {matrix.words(run)}")

@@ -130,10 +130,14 @@ class Pipe:
         if self._era is Era.MODERN:
             body["_meta"] = {**modern_meta(), **body.get("_meta", {})}
         line = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": body}, ensure_ascii=False)
+        return await self.say(line.encode("utf-8", "surrogatepass"), key)
+
+    async def say(self, line: bytes, key: str) -> bytes | None:
+        """Send one line as given and answer what came back for the id ``key``, which begins with :data:`RAW`."""
         done, answer = anyio.Event(), list[bytes]()
         self._waiting[key] = (done, answer)
         with anyio.move_on_after(ANSWER_LIMIT_SECONDS):
-            await self._write(line.encode("utf-8", "surrogatepass"))
+            await self._write(line)
             await done.wait()
         self._waiting.pop(key, None)
         return answer[0] if answer else None

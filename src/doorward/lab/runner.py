@@ -16,9 +16,9 @@ import msgspec
 
 from doorward.content.redaction import Masker
 from doorward.controls import CONTROLS
-from doorward.lab import open_cells
+from doorward.lab import open_cells, rows
 from doorward.lab.ablated import WALLS
-from doorward.lab.judgment import Finding, Played, Seen, Verdict, undecided, verdict
+from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
     BEHIND,
@@ -33,9 +33,9 @@ from doorward.lab.scenario import (
     Topology,
     Variant,
 )
-from doorward.lab.stage import Stage, Staging, configuration_of, raised
-from doorward.lab.trail import TrailUnreadableError, between
-from doorward.lab.transcript import Told, records, told
+from doorward.lab.stage import Stage, Staging, raised
+from doorward.lab.trail import TrailUnreadableError, between, window_over
+from doorward.lab.transcript import Told, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,12 +48,21 @@ BENIGN_LIMIT_SECONDS = 15.0
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One example in one era and topology: the unit that is played in order."""
+    """One example in one era and topology: the unit that is played in order.
+
+    ``beside`` are further cells that are played after it on its stage, each with rows of its own.
+    """
 
     scenario: Scenario
     example: Example
     era: Era
     topology: Topology = Topology.WRAP
+    beside: tuple[Cell, ...] = ()
+
+    @property
+    def all(self) -> tuple[Cell, ...]:
+        """What is played on its stage."""
+        return (self, *self.beside)
 
 
 class Listener(Protocol):
@@ -72,7 +81,7 @@ def cells(catalogue: Iterable[Scenario]) -> tuple[Cell, ...]:
         for s in catalogue
         for example in s.examples
         if example.variants_of(topology)
-        for era in Era
+        for era in example.eras
     )
 
 
@@ -81,6 +90,15 @@ def canonical(cell: Cell) -> Cell:
     own = [[v for v in cell.example.variants if v.id in _to_play(cell, protection)] for protection in BEHIND]
     chosen = next(filter(None, own), list(cell.example.variants_of(cell.topology)))[0]
     return msgspec.structs.replace(cell, example=msgspec.structs.replace(cell.example, variants=(chosen,)))
+
+
+def together(wanted: Iterable[Cell]) -> tuple[Cell, ...]:
+    """The same cells, those with one target, era and topology on one stage."""
+    stages: dict[tuple[str, bool, Era, Topology], list[Cell]] = {}
+    for cell in wanted:
+        key = (cell.example.target.id, cell.example.asks, cell.era, cell.topology)
+        stages.setdefault(key, []).append(cell)
+    return tuple(msgspec.structs.replace(first, beside=tuple(others)) for first, *others in stages.values())
 
 
 async def play_all(
@@ -103,38 +121,68 @@ async def play_all(
     return [run for index in sorted(results) for run in results[index]]
 
 
+class Part(msgspec.Struct, frozen=True):
+    """What of one example is played on a stage: all variants, or ``only`` those."""
+
+    scenario: Scenario
+    example: Example
+    only: tuple[str, ...] | None = None
+
+
 async def play(
     scenario: Scenario, example: Example, staging: Staging, *, only: tuple[str, ...] | None = None
 ) -> Played:
     """Set one stage, play the variants (all, or ``only`` those), then the benign twin, and read the trail."""
+    (played,) = await play_parts((Part(scenario, example, only),), staging)
+    return played
+
+
+async def play_parts(parts: tuple[Part, ...], staging: Staging) -> list[Played]:
+    """The same for all ``parts``, one after the other on one stage, which is that of the first."""
+    heard: list[_Heard] = []
+    try:
+        with anyio.fail_after(STAGE_LIMIT_SECONDS):
+            async with raised(parts[0].scenario, parts[0].example, staging) as stage:
+                if stage.unreached:
+                    return [Played(unreached=stage.unreached)] * len(parts)
+                # What the stage planted counts as a known secret, so that a report shows where it went.
+                masker = Masker(os.urandom(32), (stage.canary, stage.credential))
+                heard = [await _variants(part, stage, masker) for part in parts]
+                benign = [await _benign(part.scenario, stage) for part in parts]
+    except TrailUnreadableError as problem:
+        return [Played(unreached=f"the audit log of this stage cannot be read: {problem}")] * len(parts)
+    except TimeoutError:
+        return [Played(unreached=f"the stage did not end within {STAGE_LIMIT_SECONDS:g} s")] * len(parts)
+    return [Played(_seen(part, stage), *honest) for part, honest in zip(heard, benign, strict=True)]
+
+
+class _Heard(msgspec.Struct):
+    """Of one part, by variant: what arrived, what harm was seen, and what a report shows of it."""
+
     traces: dict[str, Any] = {}
     harms: dict[str, Any] = {}
     exchanges: dict[str, tuple[Told, ...]] = {}
-    benign = broken = ""
-    try:
-        with anyio.fail_after(STAGE_LIMIT_SECONDS):
-            async with raised(scenario, example, staging) as stage:
-                if stage.unreached:
-                    return Played(unreached=stage.unreached)
-                # What the stage planted counts as a known secret, so that a report shows where it went.
-                masker = Masker(os.urandom(32), (stage.canary, stage.credential))
-                for variant in example.variants_of(staging.topology):
-                    if only is None or variant.id in only:
-                        traces[variant.id], harms[variant.id] = await _attack(scenario, stage, variant)
-                        exchanges[variant.id] = told(traces[variant.id].exchange, masker)
-                benign, broken = await _benign(scenario, stage)
-    except TrailUnreadableError as problem:
-        return Played(unreached=f"the audit log of this stage cannot be read: {problem}")
-    except TimeoutError:
-        return Played(unreached=f"the stage did not end within {STAGE_LIMIT_SECONDS:g} s")
-    seen = {
-        id: Seen(harms[id], between(stage.trail, trace.started, trace.ended), trace.glances, exchanges[id])
-        for id, trace in traces.items()
+
+
+async def _variants(part: Part, stage: Stage, masker: Masker) -> _Heard:
+    heard = _Heard()
+    for variant in part.example.variants_of(stage.staging.topology):
+        if part.only is None or variant.id in part.only:
+            heard.traces[variant.id], heard.harms[variant.id] = await _attack(part.scenario, stage, variant)
+            heard.exchanges[variant.id] = told(heard.traces[variant.id].exchange, masker)
+    return heard
+
+
+def _seen(heard: _Heard, stage: Stage) -> dict[str, Seen]:
+    return {
+        id: Seen(heard.harms[id], between(stage.trail, trace.started, trace.ended), trace.glances, heard.exchanges[id])
+        for id, trace in heard.traces.items()
     }
-    return Played(seen, benign, broken)
 
 
 async def _attack(scenario: Scenario, stage: Stage, variant: Variant) -> tuple[Any, Any]:
+    if scenario.apart and stage.relayed:
+        await window_over(stage, scenario.controls)
     mark = stage.mark()
     # A client raises what it was refused with, or what it could not read: either is an answer to an attacker.
     with suppress(Exception):
@@ -162,66 +210,88 @@ class _Playing(msgspec.Struct, frozen=True):
     places: anyio.CapacityLimiter
     seed: int
     protections: tuple[Protection, ...]
-    bare: dict[tuple[str, str, Era], _Bare]
+    bare: dict[tuple[Any, ...], _Bare]
 
 
 class _Bare:
     """A stage of a bare command, for whoever comes second."""
 
     def __init__(self) -> None:
-        self.played = Played()
+        self.played: list[Played] = []
         self.done = anyio.Event()
 
 
 async def _cell(cell: Cell, playing: _Playing) -> list[Run]:
-    excluded = _exclusion(cell)
-    runs: list[Run] = []
-    reachable = True
+    """The rows of all that is played on one stage, cell by cell."""
+    runs: dict[int, list[Run]] = {}
+    unreachable: set[int] = set()
     for protection in playing.protections:
-        reason = excluded or _remote_internals(cell, protection)
-        if reason is not None:
-            run = _row(cell, protection, Outcome(Kind.EXCLUDED, reason[0]), (), {"note": reason[1]})
-        else:
-            found, played = await _protected(cell, protection, playing, reachable)
-            if protection is Protection.NAIVE:
-                reachable = not played.unreached
-            evidence = _evidence(cell, protection, found, played)
-            run = _row(cell, protection, Outcome(found.outcome), found.controls, evidence)
-            opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, protection)
-            if opened is not None and open_cells.explains(opened, found):
-                run = msgspec.structs.replace(run, issue=opened.issue, evidence={**evidence, "open": opened.why})
-        runs.append(run)
-        playing.listener.finished(cell, run)
-    return runs
+        played = await _played(cell, protection, playing)
+        for number, (one, seen) in enumerate(zip(cell.all, played, strict=True)):
+            if isinstance(seen, Played) and protection is Protection.NAIVE and seen.unreached:
+                unreachable.add(number)
+            run = await _run(one, protection, seen, playing, number not in unreachable)
+            runs.setdefault(number, []).append(run)
+            playing.listener.finished(one, run)
+    return [run for number in sorted(runs) for run in runs[number]]
 
 
-async def _protected(cell: Cell, protection: Protection, playing: _Playing, reachable: bool) -> tuple[Verdict, Played]:
+Excluded = tuple[Exclusion, str]
+
+
+async def _played(cell: Cell, protection: Protection, playing: _Playing) -> list[Played | Excluded]:
+    """What was seen of each cell of a stage, or why it was not played."""
+    found: list[Played | Excluded | None] = [_exclusion(one) or _remote_internals(one, protection) for one in cell.all]
+    staged = tuple(one for one, reason in zip(cell.all, found, strict=True) if reason is None)
     staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
-    wanted = _to_play(cell, protection)
-    if protection is Protection.NAIVE:
-        played = await _play_bare(cell, staging, playing)
-    else:
+    seen: list[Played] = []
+    if staged and protection is Protection.NAIVE:
+        seen = await _play_bare(staged, staging, playing)
+    elif staged:
+        parts = tuple(Part(one.scenario, one.example, _to_play(one, protection)) for one in staged)
         async with playing.places:
             playing.listener.started(cell, protection)
-            played = await play(cell.scenario, cell.example, staging, only=wanted)
+            seen = await play_parts(parts, staging)
+    rest = iter(seen)
+    return [next(rest) if one is None else one for one in found]
+
+
+async def _run(
+    cell: Cell, protection: Protection, played: Played | Excluded, playing: _Playing, reachable: bool
+) -> Run:
+    """The row of one cell."""
+    if not isinstance(played, Played):
+        return rows.row(cell, protection, Outcome(Kind.EXCLUDED, played[0]), (), {"note": played[1]})
+    found = await _judged(cell, protection, played, playing, reachable)
+    evidence = rows.evidence(cell, protection, found, played)
+    run = rows.row(cell, protection, Outcome(found.outcome), found.controls, evidence)
+    opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, protection)
+    if opened is not None and open_cells.explains(opened, found):
+        run = msgspec.structs.replace(run, issue=opened.issue, evidence={**evidence, "open": opened.why})
+    return run
+
+
+async def _judged(cell: Cell, protection: Protection, played: Played, playing: _Playing, reachable: bool) -> Verdict:
     ablated: dict[str, Played] = {}
     if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
+        staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
         for wall in (wall for wall in WALLS if cell.scenario.id in CONTROLS[wall].threats):
             async with playing.places:
                 without = msgspec.structs.replace(staging, without=wall)
                 ablated[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
+    wanted = _to_play(cell, protection)
     excluded = tuple(v.id for v in cell.example.variants_of(cell.topology) if v.id not in wanted)
     controls = cell.scenario.controls
-    found = verdict(protection, played, controls, reachable=reachable, ablated=ablated, excluded=excluded)
-    return found, played
+    return verdict(protection, played, controls, reachable=reachable, ablated=ablated, excluded=excluded)
 
 
-async def _play_bare(cell: Cell, staging: Staging, playing: _Playing) -> Played:
+async def _play_bare(cells: tuple[Cell, ...], staging: Staging, playing: _Playing) -> list[Played]:
     """The bare target; that of a command is played once for all topologies that start one."""
-    key = (cell.scenario.id, cell.example.id, cell.era)
-    shared = cell.topology is not Topology.SERVE_URL and cell.example.variants_of(
-        Topology.WRAP
-    ) == cell.example.variants_of(Topology.SERVE_COMMAND)
+    key = (*((one.scenario.id, one.example.id) for one in cells), staging.era)
+    pipes = (Topology.WRAP, Topology.SERVE_COMMAND)
+    shared = staging.topology in pipes and all(
+        one.example.variants_of(pipes[0]) == one.example.variants_of(pipes[1]) for one in cells
+    )
     if shared and key in playing.bare:
         await playing.bare[key].done.wait()
         return playing.bare[key].played
@@ -229,8 +299,8 @@ async def _play_bare(cell: Cell, staging: Staging, playing: _Playing) -> Played:
     if shared:
         playing.bare[key] = mine
     async with playing.places:
-        playing.listener.started(cell, Protection.NAIVE)
-        mine.played = await play(cell.scenario, cell.example, staging)
+        playing.listener.started(cells[0], Protection.NAIVE)
+        mine.played = await play_parts(tuple(Part(one.scenario, one.example) for one in cells), staging)
     mine.done.set()
     return mine.played
 
@@ -245,13 +315,13 @@ def _to_play(cell: Cell, protection: Protection) -> tuple[str, ...]:
     )
 
 
-def _remote_internals(cell: Cell, protection: Protection) -> tuple[Exclusion, str] | None:
+def _remote_internals(cell: Cell, protection: Protection) -> Excluded | None:
     if _to_play(cell, protection):
         return None
     return Exclusion.REMOTE_INTERNALS, "only the remote server itself could stop this"
 
 
-def _exclusion(cell: Cell) -> tuple[Exclusion, str] | None:
+def _exclusion(cell: Cell) -> Excluded | None:
     target = cell.example.target
     if cell.era not in target.eras:
         spoken = ", ".join(era.value for era in target.eras)
@@ -261,43 +331,3 @@ def _exclusion(cell: Cell) -> tuple[Exclusion, str] | None:
     if missing := target.missing():
         return Exclusion.REGISTRY_UNREACHABLE, f"{target.title} is {missing}"
     return None
-
-
-def _row(
-    cell: Cell, protection: Protection, outcome: Outcome, controls: tuple[str, ...], evidence: dict[str, Any]
-) -> Run:
-    naive = protection is Protection.NAIVE
-    return Run(
-        id=cell.scenario.id,
-        example=cell.example.id,
-        era=cell.era.value,
-        topology=cell.topology.value,
-        target="naive" if naive else "relayed",
-        configured=None if naive else protection is Protection.CONFIGURED,
-        outcome=outcome.kind,
-        reason=outcome.reason,
-        control=", ".join(controls) or None,
-        evidence=evidence,
-    )
-
-
-def _evidence(cell: Cell, protection: Protection, found: Verdict, played: Played) -> dict[str, Any]:
-    titles = {variant.id: variant.title for variant in cell.example.variants}
-    evidence: dict[str, Any] = {
-        "benign": played.benign,
-        "variants": [_shown(one, titles[one.variant], played.seen.get(one.variant)) for one in found.variants],
-    }
-    if found.note:
-        evidence["note"] = found.note
-    if protection is Protection.CONFIGURED:
-        evidence["configuration"] = configuration_of(cell.example)
-    return evidence
-
-
-def _shown(found: Finding, title: str, seen: Seen | None) -> dict[str, Any]:
-    """One variant as reports have it; ``seen`` is None where it was not played."""
-    shown = {**msgspec.to_builtins(found), "title": title}
-    if seen is not None:
-        shown["exchange"] = msgspec.to_builtins(seen.exchange)
-        shown["records"] = records(seen.fired)
-    return shown

@@ -161,6 +161,7 @@ class Example(msgspec.Struct, frozen=True):
 
     All variants are played against one server process, one after the other, each with its own trace. ``asks`` says that
     the flow leads to a question to a person; ``announced`` is what the benign flow tells that person to expect.
+    ``eras`` are those whose protocol has what is attacked.
     """
 
     id: str
@@ -169,6 +170,7 @@ class Example(msgspec.Struct, frozen=True):
     variants: tuple[Variant, ...]
     asks: bool = False
     announced: tuple[str, ...] = ()
+    eras: tuple[Era, ...] = tuple(Era)
 
     def variants_of(self, topology: Topology) -> tuple[Variant, ...]:
         """The variants that can be played in ``topology``."""
@@ -183,6 +185,7 @@ class Scenario(ABC):
     """One attack of the catalogue. ``controls`` are those of ``doorward.controls`` that may stop it, and no others.
 
     ``measures`` says that its oracle compares times, so that nothing else may be played meanwhile.
+    ``apart`` says that variants are refused alike and at once, so each waits until it is recorded as one of its own.
     """
 
     id: ClassVar[str]
@@ -193,6 +196,7 @@ class Scenario(ABC):
     owasp: ClassVar[str]
     controls: ClassVar[tuple[str, ...]]
     measures: ClassVar[bool] = False
+    apart: ClassVar[bool] = False
     examples: ClassVar[tuple[Example, ...]]
 
     @abstractmethod

@@ -58,10 +58,11 @@ class Front:
         return reference
 
     def _close_windows(self) -> None:
+        """Each ends in its own time, so that the next refusal of its kind has an entry of its own."""
         self._timer = None
         self._close(everything=False)
-        if self._refusals.deadline is not None:
-            self._timer = self._loop.call_later(WINDOW_US / _S, self._close_windows)
+        if (deadline := self._refusals.deadline) is not None:
+            self._timer = self._loop.call_later(max(0, deadline - self._clock()) / _S, self._close_windows)
 
     def close(self) -> None:
         """Write the counts that are open."""

@@ -30,12 +30,13 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def rules() -> tuple[Rule, ...]:
-    """All of the catalogue, in its order, whatever was played."""
+    """All of the catalogue and its neighbours, in their order, whatever was played."""
     from doorward.lab.catalogue import CATALOGUE
+    from doorward.lab.neighbours.catalogue import NEIGHBOURS
 
     return tuple(
         Rule(one.id, one.title, one.attacker, one.stride, one.cwe, one.owasp, one.controls, _story(type(one)))
-        for one in CATALOGUE
+        for one in (*CATALOGUE, *NEIGHBOURS)
     )
 
 

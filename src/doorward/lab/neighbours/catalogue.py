@@ -1,0 +1,8 @@
+"""All neighbours, by what they have in common. To add one, write it and name it in the ``LINES`` of its file."""
+
+from __future__ import annotations
+
+from doorward.lab.neighbours import bodies, headers, smuggling
+from doorward.lab.scenario import Scenario
+
+NEIGHBOURS: tuple[Scenario, ...] = (*headers.LINES, *bodies.LINES, *smuggling.LINES)

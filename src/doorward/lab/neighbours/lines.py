@@ -1,0 +1,107 @@
+"""Every line of the last section of docs/threats.md, and what plays it, or why nothing does yet.
+
+A line that cannot be played honestly stands here with its reason: a run that could not fail would say less. Tests hold
+this table against the document and against both catalogues, in both directions.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Unplayed(StrEnum):
+    """Why a line has no run. There is no other reason."""
+
+    NOT_BUILT = "not built"
+    """What would be attacked is no part of Doorward yet."""
+    NOT_NAMED = "not named"
+    """Doorward's way of working leaves nothing to attack and no finding, and nothing takes its place in a run."""
+    NO_TARGET = "no target"
+    """No bare target of ours is harmed by it, or harm could not be seen."""
+    NO_PLACE = "no place"
+    """It needs what a loopback does not have."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """``words`` as the document has them; ``runs`` of either catalogue; ``unplayed`` and ``why`` where there are none,
+    with the letter of the ``issue`` that owns what is missing.
+    """
+
+    words: str
+    runs: tuple[str, ...] = ()
+    unplayed: Unplayed | None = None
+    why: str = ""
+    issue: str = ""
+
+
+def _none(words: str, unplayed: Unplayed, why: str, issue: str) -> Line:
+    return Line(words, (), unplayed, f"{why} (issue {issue})", issue)
+
+
+_ATTACKED = (
+    _none("tool poisoning", Unplayed.NO_TARGET, "definitions are not judged yet", "F"),
+    _none("shadowing", Unplayed.NO_TARGET, "definitions are not judged yet", "F"),
+    _none("rug pulls", Unplayed.NO_TARGET, "definitions are not pinned yet", "F"),
+    _none("confused deputy", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"),
+    _none("token pass-through", Unplayed.NOT_NAMED, "no header of a client's goes on to a server", "G"),
+    _none("metadata addresses", Unplayed.NO_TARGET, "the network of a server is not confined yet", "E"),
+    _none("rebinding at connect time", Unplayed.NO_PLACE, "it needs a resolver that changes its mind", "E"),
+    _none("icons)", Unplayed.NOT_BUILT, "Doorward fetches none", "E"),
+    _none("Host;", Unplayed.NO_TARGET, "being written", "B"),
+    _none("Origin", Unplayed.NO_TARGET, "being written", "B"),
+    _none("session hijacking", Unplayed.NO_TARGET, "being written", "B"),
+    _none("session fixation", Unplayed.NO_TARGET, "being written", "B"),
+    _none("`Last-Event-ID` of another session", Unplayed.NO_TARGET, "being written", "B"),
+    _none("`requestState` of another user or request", Unplayed.NO_TARGET, "being written", "B"),
+    _none("`taskId` of another user", Unplayed.NO_TARGET, "being written", "G"),
+    _none(
+        "`x-mcp-header` to header injection",
+        Unplayed.NOT_NAMED,
+        "what a header cannot carry is encoded, which no finding tells",
+        "B",
+    ),
+    _none("response cache poisoning", Unplayed.NOT_BUILT, "nothing of Doorward's is cached between users", "G"),
+    Line("CL+TE", ("smuggling-cl-te",)),
+    Line("two Hosts", ("two-hosts",)),
+    Line("bare LF", ("bare-lf",)),
+    _none(
+        "authorization-server mix-up", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"
+    ),
+    _none("`javascript:`", Unplayed.NO_TARGET, "being written", "H"),
+    _none("punycode", Unplayed.NO_TARGET, "being written", "H"),
+    _none("pre-authenticated", Unplayed.NO_TARGET, "being written", "H"),
+    _none("orphaned child processes", Unplayed.NO_TARGET, "being written", "E"),
+)
+
+_SPOKEN = (
+    Line("a header/body split", ("header-body-split", "parameter-header")),
+    Line("a duplicated header", ("duplicate-header",)),
+    Line("a header in another encoding", ("encoded-header",)),
+    Line("duplicate JSON keys", ("duplicate-keys",)),
+    Line("leaving the version out", ("version-downgrade", "capability-forgery")),
+    Line("a modern `_meta` under an old header", ("modern-meta-legacy-header",)),
+    _none("a server request on a modern stream", Unplayed.NO_TARGET, "being written", "B"),
+    _none("`input_required` for an undeclared capability", Unplayed.NO_TARGET, "being written", "B"),
+    _none("that asks for a secret", Unplayed.NO_TARGET, "being written", "H"),
+    Line("sampling hidden in `inputRequests`", ("consent-bypass",)),
+    _none("tool lists that differ by user", Unplayed.NOT_BUILT, "no list is filtered by user yet", "G"),
+    _none("`subscriptions/listen` on resources of others", Unplayed.NOT_BUILT, "resources have no owners yet", "G"),
+    _none("logs that nobody", Unplayed.NO_TARGET, "being written", "I"),
+    _none("resource metadata that points inward", Unplayed.NOT_BUILT, "Doorward fetches none yet", "G"),
+    _none("a token for another audience", Unplayed.NOT_BUILT, "Doorward takes no tokens of others yet", "G"),
+    _none("`$ref` to the network", Unplayed.NO_TARGET, "being written", "F"),
+    _none("deep and huge schemas", Unplayed.NO_TARGET, "being written", "D"),
+    _none("icons with `file:` or SVG", Unplayed.NO_TARGET, "being written", "F"),
+    _none("`x-mcp-header` on a secret or in an invalid place", Unplayed.NO_TARGET, "being written", "F"),
+    Line("a batch that hides a call", ("batch-hides-a-call", "batch-in-its-revision")),
+    Line("a call before `initialize`", ("pre-initialize",)),
+    Line("large and deep bodies", ("oversized-payload",)),
+    _none("slow SSE", Unplayed.NO_TARGET, "being written", "D"),
+    Line("a line without", ("oversized-payload",)),
+    _none("noise on stdout", Unplayed.NO_TARGET, "being written", "B"),
+    Line("a byte order mark", ("bom",)),
+)
+
+LINES: tuple[Line, ...] = _ATTACKED + _SPOKEN

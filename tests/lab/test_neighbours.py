@@ -1,0 +1,125 @@
+"""The attacks next to those of the document: each line of its last section is played, or says why it is not.
+
+Played as the catalogue is: bare, where each must do harm, then behind Doorward, where none may. All runs against one
+target share a stage.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from pathlib import Path
+
+import anyio
+import pytest
+
+import doorward
+from doorward.lab import open_cells, runner
+from doorward.lab.ablated import WALLS
+from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
+from doorward.lab.neighbours.lines import LINES, Line
+from doorward.lab.report import matrix
+from doorward.lab.report.model import Run
+from doorward.lab.runner import Cell
+from doorward.lab.scenario import Era, Harm, Kind, Protection
+from doorward.lab.stage import Staging, raised
+
+WHOLE = bool(os.environ.get("DOORWARD_WHOLE"))
+THREATS = Path(doorward.__file__).parents[2] / "docs" / "threats.md"
+SECTION = " ".join(THREATS.read_text(encoding="utf-8").partition("\n## Threats next to these")[2].split())
+CELLS = runner.cells(NEIGHBOURS)
+SAMPLE = 8
+"""Lines of one `make test`, with one stage for each target among them."""
+
+
+def drawn() -> tuple[Cell, ...]:
+    """Some lines, drawn by ``DOORWARD_SAMPLE``; with ``DOORWARD_WHOLE=1``, as in `make soak`, all."""
+    draw = random.Random(int(os.environ.get("DOORWARD_SAMPLE", "20261126")))  # noqa: S311 - a choice, not a secret
+    chosen = CELLS if WHOLE else draw.sample(CELLS, SAMPLE)
+    return runner.together(cell for cell in CELLS if cell in chosen)
+
+
+STAGES = drawn()
+every_stage = pytest.mark.parametrize(
+    "stage", STAGES, ids=lambda c: f"{c.topology.name.lower()}-{c.example.target.id}-{c.era.name.lower()}"
+)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.words)
+def test_a_line_is_one_of_the_document_and_is_played_or_says_why_not(line: Line) -> None:
+    assert line.words in SECTION
+    assert set(line.runs) <= {scenario.id for scenario in (*CATALOGUE, *NEIGHBOURS)}
+    assert bool(line.runs) is (line.unplayed is None)
+    assert bool(line.why) is (line.unplayed is not None)
+    assert line.unplayed is None or line.issue in "BCDEFGHI"
+
+
+def test_every_item_of_the_document_is_a_line() -> None:
+    items = [
+        item for part in re.findall(r": (.+?)\.(?: |$)", SECTION.partition("What MCP")[2]) for item in part.split(";")
+    ]
+    assert len(items) > 40
+    assert [item for item in items if not any(line.words.strip(";)") in item for line in LINES)] == []
+
+
+def test_every_run_plays_a_line() -> None:
+    played = {run for line in LINES for run in line.runs}
+    assert {scenario.id for scenario in NEIGHBOURS} <= played
+
+
+class Silence:
+    def started(self, cell: Cell, protection: Protection) -> None: ...
+
+    def finished(self, cell: Cell, run: Run) -> None: ...
+
+
+@every_stage
+def test_a_neighbour_does_harm_bare_and_none_behind_doorward_and_what_stopped_it_is_named(stage: Cell) -> None:
+    async def play() -> list[Run]:
+        return await runner.play_all((stage,), Silence(), seed=11)
+
+    scenarios = {one.scenario.id: one for one in stage.all}
+    for run in anyio.run(play):
+        cell = scenarios[run.id]
+        opened = open_cells.of(run.id, run.example, cell.topology, run.protection)
+        assert run.issue == (opened.issue if opened else None), (
+            matrix.troubles([run]) or "listed as open, and prevented"
+        )
+        wanted = Kind.SUCCEEDED if run.protection is Protection.NAIVE else Kind.PREVENTED
+        assert run.issue or run.outcome is wanted, matrix.troubles([run])
+        assert run.evidence["benign"]
+        named = {one["control"] for one in run.evidence["variants"] if one["outcome"] == Kind.PREVENTED}
+        assert named <= {*cell.scenario.controls, *WALLS}
+
+
+@every_stage
+def test_no_oracle_of_a_neighbour_speaks_where_nobody_attacked(stage: Cell) -> None:
+    async def honest_day() -> list[Harm | None]:
+        staging = Staging(stage.era, Protection.NAIVE, seed=7, topology=stage.topology)
+        async with raised(stage.scenario, stage.example, staging) as raised_stage:
+            assert raised_stage.unreached == ""
+            mark = raised_stage.mark()
+            await stage.scenario.honest_use(raised_stage)
+            return [
+                cell.scenario.harmed(raised_stage, variant, raised_stage.since(mark))
+                for cell in stage.all
+                for variant in cell.example.variants
+            ]
+
+    assert set(anyio.run(honest_day)) == {None}
+
+
+def test_runs_of_one_target_share_a_stage_and_have_rows_of_their_own() -> None:
+    alike = [cell for cell in CELLS if (cell.era, cell.topology) == (CELLS[0].era, CELLS[0].topology)]
+    shared = runner.together(alike)
+    assert len(shared) < len(alike)
+    assert [cell.scenario.id for cell in shared[0].all] == [
+        cell.scenario.id for cell in alike if cell.example.target.id == shared[0].example.target.id
+    ]
+
+
+def test_a_run_exists_in_an_era_or_is_not_played_in_it() -> None:
+    modern_only = next(s for s in NEIGHBOURS if s.examples[0].eras == (Era.MODERN,))
+    assert {cell.era for cell in CELLS if cell.scenario is modern_only} == {Era.MODERN}
