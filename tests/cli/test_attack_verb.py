@@ -280,5 +280,5 @@ def test_a_client_that_never_comes_is_inconclusive_for_a_script_too(
     assert main([*command, "--", *never]) == 2
     told = json.loads(report.read_text(encoding="utf-8"))
     jsonschema_rs.validate(SCHEMA, told)
-    assert (told["target"], told["findings"]) == ({"command": never}, [])
+    assert (told["target"], told["findings"]) == ({"client": never}, [])
     assert "INCONCLUSIVE" in capsys.readouterr().out

@@ -12,7 +12,7 @@ import pytest
 
 from doorward.lab.attack.verdicts import Outcome
 from doorward.lab.report import document as form
-from doorward.lab.report.baseline import Baseline
+from doorward.lab.report.baseline import Baseline, Target
 from doorward.lab.report.model import Report, Run, Standing, State, Verb
 from doorward.lab.scenario import Exclusion, Kind
 
@@ -32,8 +32,8 @@ def run(outcome: Kind | Outcome, *, configured: bool | None = None, target: str 
 
 
 def report(*runs: Run, verb: Verb = "demo", **more: Any) -> Report:
-    target: dict[str, Any] = {"command": ("server",)} if verb == "attack" else {}
-    return Report(verb, "1", 7, "2026-11-26T00:00:00Z", 1.0, runs, **target, **more)
+    target = Target(("server",)) if verb == "attack" else Target()
+    return Report(verb, "1", 7, "2026-11-26T00:00:00Z", 1.0, runs, target, **more)
 
 
 def written(told: Report) -> dict[str, Any]:
@@ -64,8 +64,10 @@ def test_a_document_without_a_member_is_not_valid(member: str) -> None:
 
 def test_an_attack_names_its_target_and_a_demo_has_none() -> None:
     assert written(report(verb="attack"))["target"] == {"command": ["server"]}
-    url = Report("attack", "1", 7, "2026-11-26T00:00:00Z", 1.0, (), url="https://a.example/mcp")
+    url = Report("attack", "1", 7, "2026-11-26T00:00:00Z", 1.0, (), Target(url="https://a.example/mcp"))
     assert written(url)["target"] == {"url": "https://a.example/mcp"}
+    client = msgspec.structs.replace(url, target=Target(client=("a-client",)))
+    assert written(client)["target"] == {"client": ["a-client"]}
     assert "target" not in written(report())
 
 

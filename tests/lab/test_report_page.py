@@ -17,6 +17,7 @@ import pytest
 
 from doorward.lab.attack.verdicts import Outcome
 from doorward.lab.report import page, page_story
+from doorward.lab.report.baseline import Target
 from doorward.lab.report.model import Report, Run, Verb
 from doorward.lab.scenario import Exclusion, Kind
 
@@ -88,10 +89,12 @@ def hostile() -> Report:
     named = {"id": EVIL, "example": EVIL, "era": EVIL, "topology": EVIL, "control": EVIL, "reason": EVIL, "issue": EVIL}
     runs = [msgspec.structs.replace(one, **named, evidence={**evidence, "variants": variants}) for one in FULL]
     known = msgspec.structs.replace(FULL[0], evidence={"variants": variants})
-    return reported(*runs, known, verb="attack", command=(EVIL,), baseline=EVIL)
+    return reported(*runs, known, verb="attack", target=Target((EVIL,)), baseline=EVIL)
 
 
-@pytest.mark.parametrize("report", [hostile(), msgspec.structs.replace(hostile(), verb="demo", command=(), url=EVIL)])
+@pytest.mark.parametrize(
+    "report", [hostile(), msgspec.structs.replace(hostile(), verb="demo", target=Target(url=EVIL))]
+)
 def test_nothing_from_a_run_becomes_markup_and_the_page_fetches_nothing(report: Report) -> None:
     text = page.html(report)
     tags = Tags(text).seen
@@ -181,7 +184,7 @@ def test_the_verdict_is_one_sentence_that_leaves_nothing_out(runs: list[Run], ve
 def test_an_attack_shows_one_line_for_each_place_and_how_to_put_doorward_in_front() -> None:
     behind = msgspec.structs.replace(run(Outcome.PREVENTED, configured=False), topology="wrap")
     bare = msgspec.structs.replace(run(Outcome.SUCCEEDED), topology="stdio")
-    text = page.html(reported(bare, behind, verb="attack", command=("server", "a folder")))
+    text = page.html(reported(bare, behind, verb="attack", target=Target(("server", "a folder"))))
     assert text.count("<tr>") == 2
     assert "doorward wrap -- server &#x27;a folder&#x27;" in text
 
@@ -219,3 +222,11 @@ def test_a_message_that_was_cut_or_left_out_is_said_to_be() -> None:
     long = {**one.evidence["variants"][0], "exchange": [message("x", cut=True, size=4_000_000, omitted=88)]}
     text = words(page.html(reported(run(Kind.SUCCEEDED, configured=True, variants=[long]))))
     assert "88 messages left out received, 4,000,000 bytes: the beginning x" in text
+
+
+def test_whoever_reads_of_a_client_is_told_to_put_doorward_before_its_servers() -> None:
+    rows = (run(Outcome.SUCCEEDED), run(Outcome.PREVENTED, configured=False))
+    text = page.html(reported(*rows, verb="attack", target=Target(client=("a-client", "--fast"))))
+    assert "Attack on a-client --fast" in text
+    assert "wrap -- a-client" not in text
+    assert "doorward wrap -- COMMAND" in text

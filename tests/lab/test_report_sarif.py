@@ -13,7 +13,7 @@ import pytest
 from doorward.lab.attack.verdicts import Outcome
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.neighbours.catalogue import NEIGHBOURS
-from doorward.lab.report.baseline import Earlier
+from doorward.lab.report.baseline import Earlier, Target
 from doorward.lab.report.document import document
 from doorward.lab.report.model import Report, Run, Verb
 from doorward.lab.report.rules import rules
@@ -115,13 +115,13 @@ def test_what_is_not_known_is_no_result_and_no_success() -> None:
 @pytest.mark.parametrize(
     ("target", "uri"),
     [
-        ({"url": "https://a.example/mcp?token=x#y"}, "https://a.example/mcp"),
-        ({"command": ("npx", "-y", "@scope/server-of-files@1.0", "/a folder")}, "server-of-files"),
-        ({"command": ("/opt/a server", "--x")}, "a-server"),
+        (Target(url="https://a.example/mcp?token=x#y"), "https://a.example/mcp"),
+        (Target(("npx", "-y", "@scope/server-of-files@1.0", "/a folder")), "server-of-files"),
+        (Target(("/opt/a server", "--x")), "a-server"),
     ],
 )
-def test_the_location_of_an_attack_is_its_target(target: dict[str, Any], uri: str) -> None:
-    (result,) = told(run(Outcome.SUCCEEDED), verb="attack", **target)["results"]
+def test_the_location_of_an_attack_is_its_target(target: Target, uri: str) -> None:
+    (result,) = told(run(Outcome.SUCCEEDED), verb="attack", target=target)["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
 
 
@@ -130,8 +130,9 @@ REPORTS = {
     "harm, and what is open": sarif(reported(HARM, OPEN)),
     "what nobody knows": sarif(reported(run(Kind.INCONCLUSIVE, configured=True), run(Kind.EXCLUDED))),
     "compared with an earlier one": sarif(reported(HARM, baseline="first.json")),
-    "an attack on a URL": sarif(reported(HARM, verb="attack", url="https://mcp.example.com/mcp?key=x")),
-    "an attack on a command": sarif(reported(HARM, verb="attack", command=("/opt/a server", "--root", "/x y"))),
+    "an attack on a URL": sarif(reported(HARM, verb="attack", target=Target(url="https://mcp.example.com/mcp?key=x"))),
+    "an attack on a client": sarif(reported(HARM, verb="attack", target=Target(client=("/opt/a client",)))),
+    "an attack on a command": sarif(reported(HARM, verb="attack", target=Target(("/opt/a server", "--root", "/x y")))),
 }
 
 

@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         return _list(chosen, args.json)
     orders = _orders(args, chosen)
-    draft = reporting.begun(args, "attack", orders.seed, command=orders.aim.command, url=orders.aim.url)
+    draft = reporting.begun(args, "attack", orders.seed, **_named(orders.aim))
     terminal.say(f"attacking {orders.aim.title}, seed {orders.seed}")
     return _told(args, reporting.played(draft, lambda: _play(orders)))
 
@@ -170,7 +170,7 @@ def _run_on_client(args: argparse.Namespace) -> int:
         through=args.through_doorward,
         policy=Path(args.config).absolute() if args.config else None,
     )
-    draft = reporting.begun(args, "attack", orders.seed, command=command)
+    draft = reporting.begun(args, "attack", orders.seed, client=command)
     terminal.say(f"attacking the client {' '.join(command)}, seed {orders.seed}")
     return _told(args, reporting.played(draft, lambda: _until_interrupted(lambda: clients.attack(orders, _Progress()))))
 
@@ -181,6 +181,10 @@ def _told(args: argparse.Namespace, report: Report) -> int:
         for line in reporting.compared(report):
             terminal.write(line)
     return exit_code(report, allow_inconclusive=args.allow_inconclusive)
+
+
+def _named(aim: Aim) -> dict[str, tuple[str, ...]]:
+    return {"url": (aim.url,)} if aim.url else {"command": aim.command}
 
 
 def _require_sdk() -> None:

@@ -29,8 +29,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE", help="write the result as a page of HTML")
 
 
-def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str, ...] = (), url: str = "") -> Report:
+def begun(args: argparse.Namespace, verb: Verb, seed: int, **target: tuple[str, ...]) -> Report:
     """A report without its runs and its time, made before anything is played: what cannot be written is said now.
+
+    ``target`` is a member of ``report.baseline.Target`` with the words that name it.
 
     Raises:
         UsageError: a file cannot be written, or the baseline is none.
@@ -42,18 +44,19 @@ def begun(args: argparse.Namespace, verb: Verb, seed: int, *, command: tuple[str
     from doorward import __version__
     from doorward.gateway.identity.command import shown
     from doorward.lab.report import baseline
+    from doorward.lab.report.baseline import Target
     from doorward.lab.report.model import Report
 
     for file in ("" if args.json == "-" else args.json, args.junit, args.sarif, args.html):
         if file:
             require_writable(Path(file))
-    masked, address = shown(command), "".join(shown((url,)))
+    masked = {name: shown(words) for name, words in target.items()}
+    about = Target(masked.get("command", ()), "".join(masked.get("url", ())), masked.get("client", ()))
     earlier = baseline.read(Path(args.baseline), verb) if args.baseline else None
-    if earlier and (earlier.target.command, earlier.target.url) != (masked, address):
-        before = " ".join(earlier.target.command) or earlier.target.url
-        terminal.say(f"{args.baseline} is about another target: {before}")
+    if earlier and earlier.target != about:
+        terminal.say(f"{args.baseline} is about another target: {earlier.target}")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    draft = Report(verb, __version__, seed, now, 0.0, (), command=masked, url=address)
+    draft = Report(verb, __version__, seed, now, 0.0, (), about)
     return msgspec.structs.replace(draft, baseline=args.baseline, known=earlier.known) if earlier else draft
 
 

@@ -41,11 +41,17 @@ class Earlier(msgspec.Struct, frozen=True):
         return f"{self.id} on {self.example} ({where}), {self.variant or 'the run'}: {self.outcome}"
 
 
-class Target(msgspec.Struct, frozen=True):
-    """What the earlier report was about, credentials masked."""
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an attack was about, credentials masked: a server by its ``command`` or ``url``, or a ``client`` by its
+    command. None of them in a demo, which brings its own targets.
+    """
 
     command: tuple[str, ...] = ()
     url: str = ""
+    client: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.url or " ".join(self.command or self.client)
 
 
 class Baseline(msgspec.Struct, frozen=True):

@@ -18,7 +18,6 @@ SCHEMA = "doorward-report/1"
 
 def document(report: Report) -> dict[str, Any]:
     """What ``json`` takes."""
-    target = {"command": list(report.command)} if report.command else {"url": report.url}
     return {
         "schema": SCHEMA,
         "verb": report.verb,
@@ -26,7 +25,7 @@ def document(report: Report) -> dict[str, Any]:
         "seed": report.seed,
         "started": report.started,
         "seconds": round(report.seconds, 3),
-        **({"target": target} if report.verb == "attack" else {}),
+        **({"target": msgspec.to_builtins(report.target)} if report.verb == "attack" else {}),
         **({"baseline": report.baseline} if report.baseline else {}),
         "runs": msgspec.to_builtins(report.runs),
         "findings": [_finding(finding) for finding in report.findings()],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from doorward.lab.report.baseline import Earlier
+from doorward.lab.report.baseline import Earlier, Target
 from doorward.lab.scenario import Kind, Protection
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One play. ``command`` and ``url`` say what was attacked, credentials masked; a demo has its own targets.
+    """One play. ``target`` says what was attacked; a demo has its own targets.
 
     ``started`` is UTC, as RFC 3339 writes it; ``known`` are the findings of ``baseline``, an earlier report.
     """
@@ -136,8 +136,7 @@ class Report(msgspec.Struct, frozen=True):
     started: str
     seconds: float
     runs: tuple[Run, ...]
-    command: tuple[str, ...] = ()
-    url: str = ""
+    target: Target = Target()
     baseline: str = ""
     known: tuple[Earlier, ...] = ()
 

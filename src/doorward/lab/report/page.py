@@ -79,7 +79,7 @@ def _page(report: Report) -> Iterator[str]:
 def _title(report: Report) -> str:
     if report.verb == "demo":
         return "Attacks without Doorward and behind it"
-    return f"Attack on {report.url or ' '.join(report.command)}"
+    return f"Attack on {report.target}"
 
 
 def _verdict(report: Report) -> Iterator[str]:

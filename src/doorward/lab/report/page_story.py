@@ -77,9 +77,13 @@ def _paragraphs(heading: str, paragraphs: Sequence[str], said: Said) -> str:
 
 
 def _with_doorward(rule: Rule, report: Report, runs: Sequence[Run], said: Said) -> Iterator[str]:
-    if report.command or report.url:
-        target = f"--url {shlex.quote(report.url)}" if report.url else f"-- {shlex.join(report.command)}"
-        yield f'<p>Put it in front:</p><pre tabindex="0">{said(f"doorward wrap {target}")}</pre>'
+    target = report.target
+    if target.client:
+        yield "<p>Start each server of this client through it:</p>"
+        yield '<pre tabindex="0">doorward wrap -- COMMAND\ndoorward wrap --url URL</pre>'
+    elif report.verb == "attack":
+        server = f"--url {shlex.quote(target.url)}" if target.url else f"-- {shlex.join(target.command)}"
+        yield f'<p>Put it in front:</p><pre tabindex="0">{said(f"doorward wrap {server}")}</pre>'
     stopped = dict.fromkeys(
         one["control"] for run in runs for one in run.evidence.get("variants", ()) if one["outcome"] == Kind.PREVENTED
     )

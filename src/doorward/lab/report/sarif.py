@@ -122,12 +122,13 @@ def _location(report: Report, finding: Finding) -> dict[str, Any]:
 
 
 def _uri(report: Report, run: Run) -> str:
-    if report.url:
-        return quote(urlsplit(report.url)._replace(query="", fragment="").geturl(), safe="/:@%[]~")
-    if report.command:
+    target = report.target
+    if target.url:
+        return quote(urlsplit(target.url)._replace(query="", fragment="").geturl(), safe="/:@%[]~")
+    if command := target.command or target.client:
         from doorward.gateway.identity.programs import label
 
-        return quote(label(report.command))
+        return quote(label(command))
     return quote(run.example)
 
 
