@@ -190,7 +190,7 @@ def test_one_that_answers_plainly_in_the_place_of_an_encrypted_server_is_a_named
     with served.client() as client:
         error = client.call("a-private-word", modern=True) if modern else client.initialize().message
         assert "error" in error
-    found = served.found("server-proof", "it does not speak TLS")
+    found = served.found("server-proof", "TLS with it failed")
     assert "server-proof" in served.shows(found.reference)
     assert heard
     assert all(said.startswith(b"\x16\x03") and b"POST" not in said for said in heard)  # greetings of TLS, no request

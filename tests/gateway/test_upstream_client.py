@@ -334,7 +334,7 @@ async def test_one_that_speaks_plainly_where_tls_was_meant_is_not_the_server_and
         client.start(kept)
         await until(lambda: kept.over)
         assert kept.doubt == kept.cause
-        assert kept.cause.startswith("it does not speak TLS: ")
+        assert kept.cause.startswith("TLS with it failed: ")
         assert got.startswith(b"\x16\x03")  # a greeting of TLS, and nothing behind it
         assert b"secret" not in got
         client.close()

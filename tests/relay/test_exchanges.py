@@ -142,7 +142,7 @@ def test_whoever_answers_in_the_servers_place_is_refused_once_and_counted_and_th
     ]
     assert (refusal.entry.decision, refusal.entry.sender) == ("DENY", "server")
     assert talk.unproven("its certificate is not valid: expired", exchange=7).commands == []
-    assert talk.unproven("it does not speak TLS", exchange=7).record.entry.kind == "refusal"
+    assert talk.unproven("TLS with it failed", exchange=7).record.entry.kind == "refusal"
     assert talk.opened("client", "1") is not None  # for whoever says that its answer is lost
     assert talk.closes("server", exchange=7).only("client")["error"]["data"]["outcome"] == "unknown"
     counted = {run.entry.count for run in talk.tick(2).records("run")}

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-CONFINE_FILES, ARCHIVE = "confine-files", "archive"
-WALLS = (CONFINE_FILES, ARCHIVE)
+CONFINE_FILES, CONFINE_PROCESSES, ARCHIVE = "confine-files", "confine-processes", "archive"
+WALLS = (CONFINE_FILES, CONFINE_PROCESSES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
 
@@ -37,8 +37,16 @@ def forget(*_: Any) -> None:
     """Stands in for the writing of entries: each counts as written, and none is. The log opens and closes as ever."""
 
 
-STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {CONFINE_FILES: ("confine", Unconfined)}
-"""Name of the defence → the field of ``Defences`` that holds it, and what takes its place."""
+STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {
+    CONFINE_FILES: ("confine", Unconfined),
+    CONFINE_PROCESSES: ("confine", Unconfined),
+}
+"""Name of the defence → the field of ``Defences`` that holds it, and what takes its place.
+
+The kernel keeps a process out of others by the very domain that keeps it out of files, so one cannot be left out
+without the other. Which of them decided follows from the way of the harm: ``confine-processes`` is the threat table's
+where it came through another process and touched no file that has a name.
+"""
 
 REPLACED_METHODS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),

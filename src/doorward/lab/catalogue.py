@@ -9,6 +9,7 @@ from doorward.lab.scenarios import (
     consent_bypass,
     disputed_execution,
     log_leakage,
+    message_tampering,
     oversized_payload,
     path_traversal,
     request_flooding,
@@ -18,6 +19,7 @@ from doorward.lab.scenarios import (
 CATALOGUE: tuple[Scenario, ...] = (
     server_imitation.SCENARIO,
     capability_forgery.SCENARIO,
+    message_tampering.SCENARIO,
     argument_injection.SCENARIO,
     disputed_execution.SCENARIO,
     path_traversal.SCENARIO,

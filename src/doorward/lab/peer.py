@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
-    from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+    from anyio.abc import ByteReceiveStream, Process
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 ANSWER_LIMIT_SECONDS = 10.0
@@ -84,7 +84,7 @@ class Pipe:
         self.exit_code: int | None = None
         self.pid = 0
         self._argv, self._env, self._cwd, self._stderr, self._era = argv, env, cwd, stderr, era
-        self._into_process: ByteSendStream | None = None
+        self._into_process: _Inlet | None = None
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._asked = 0
 
@@ -93,17 +93,25 @@ class Pipe:
         """Start the process, carry messages, and end it with everything that it started, however the block is left."""
         into, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](1024)
         outgoing, out = anyio.create_memory_object_stream[SessionMessage](0)
-        with self._stderr.open("wb") as stderr:
-            process = await anyio.open_process(
-                self._argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=dict(self._env),
-                cwd=self._cwd,
-                start_new_session=True,
-            )
-        self._into_process, self.pid = process.stdin, process.pid
+        theirs, ours = os.pipe()
+        self._into_process = _Inlet(ours)
+        try:
+            with self._stderr.open("wb") as stderr:
+                process = await anyio.open_process(
+                    self._argv,
+                    stdin=theirs,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=dict(self._env),
+                    cwd=self._cwd,
+                    start_new_session=True,
+                )
+        except BaseException:
+            await self._into_process.aclose()
+            raise
+        finally:
+            os.close(theirs)
+        self.pid = process.pid
         try:
             async with anyio.create_task_group() as carriers:
                 carriers.start_soon(self._receive, process.stdout, into)
@@ -208,9 +216,8 @@ class Pipe:
         return True
 
     async def _end(self, process: Process) -> None:
-        if process.stdin is not None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-                await process.stdin.aclose()
+        if self._into_process is not None:
+            await self._into_process.aclose()
         with anyio.move_on_after(CLOSE_LIMIT_SECONDS):
             await process.wait()
         # It leads its own group, so this reaches whoever it left behind and nobody else.
@@ -218,6 +225,35 @@ class Pipe:
             os.killpg(process.pid, signal.SIGKILL)
         self.exit_code = await process.wait()
         await process.aclose()
+
+
+class _Inlet:
+    """Our end of a pipe into a process. Some Pythons' asyncio makes a socket there, which nobody else can open."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._one_at_a_time = anyio.Lock()
+
+    async def send(self, data: bytes) -> None:
+        """All of it, and nobody else's between.
+
+        Raises:
+            OSError: nobody reads any more.
+        """
+        async with self._one_at_a_time:
+            left = memoryview(data)
+            while left:
+                try:
+                    left = left[os.write(self._descriptor, left) :]
+                except BlockingIOError:
+                    await anyio.wait_writable(self._descriptor)
+
+    async def aclose(self) -> None:
+        if self._descriptor >= 0:
+            anyio.notify_closing(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def modern_meta() -> dict[str, Any]:

@@ -207,7 +207,7 @@ class HttpClient:
         except ssl.SSLCertVerificationError as error:
             self._not_reached(f"its certificate is not valid: {error.verify_message}", unproven=True)
         except ssl.SSLError as error:
-            self._not_reached(f"it does not speak TLS: {error.reason or error}", unproven=True)
+            self._not_reached(f"TLS with it failed: {error.reason or error}", unproven=True)
         except _UnprovenError as error:
             self._not_reached(str(error), unproven=True)
         except OSError as error:
