@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import anyio
@@ -62,7 +62,7 @@ def played_bare(cell: Cell, target: Target | None = None) -> Played:
 def no_process_or_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test gets its own place for stages, and leaves nothing of them behind."""
     stages = Path("/tmp", f"lab-{os.getpid()}-{tmp_path.parent.name[-8:]}")  # short, for sockets
-    stages.mkdir(mode=0o700, exist_ok=True)
+    stages.mkdir(mode=0o711, exist_ok=True)  # a second user passes through
     monkeypatch.setattr("tempfile.tempdir", str(stages))
     before = below(os.getpid())
     yield
@@ -214,6 +214,14 @@ def test_a_target_without_http_is_not_played_behind_a_url() -> None:
         )
     )
     assert {(run.outcome, run.reason) for run in found} == {(Kind.EXCLUDED, Exclusion.TRANSPORT_NOT_SPOKEN)}
+
+
+def test_a_machine_that_cannot_hold_the_stage_leaves_it_inconclusive_and_says_why() -> None:
+    cell = next(cell for cell in PLAYED if cell.scenario.id == "privileged-tool")
+    target = msgspec.structs.replace(cell.example.target, equipped=lambda _: nullcontext("it is mounted nosuid"))
+    found = rows(msgspec.structs.replace(cell, example=msgspec.structs.replace(cell.example, target=target)))
+    assert {run.outcome for run in found} == {Kind.INCONCLUSIVE}
+    assert {run.evidence["note"] for run in found} == {"not reached: it is mounted nosuid"}
 
 
 def test_a_published_target_that_is_not_installed_is_excluded_and_not_installed(

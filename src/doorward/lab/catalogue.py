@@ -11,6 +11,7 @@ from doorward.lab.scenarios import (
     log_leakage,
     oversized_payload,
     path_traversal,
+    privileged_tool,
     request_flooding,
     server_imitation,
 )
@@ -24,5 +25,6 @@ CATALOGUE: tuple[Scenario, ...] = (
     log_leakage.SCENARIO,
     request_flooding.SCENARIO,
     oversized_payload.SCENARIO,
+    privileged_tool.SCENARIO,
     consent_bypass.SCENARIO,
 )

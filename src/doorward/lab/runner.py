@@ -14,9 +14,7 @@ import anyio
 import msgspec
 
 from doorward.content.redaction import Masker
-from doorward.controls import CONTROLS
-from doorward.lab import open_cells
-from doorward.lab.ablated import WALLS
+from doorward.lab import ablated, open_cells
 from doorward.lab.judgment import Finding, Played, Seen, Verdict, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
@@ -191,16 +189,29 @@ async def _protected(cell: Cell, protection: Protection, playing: _Playing, reac
         async with playing.places:
             playing.listener.started(cell, protection)
             played = await play(cell.scenario, cell.example, staging, only=wanted)
-    ablated: dict[str, Played] = {}
+    without: dict[str, Played] = {}
     if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
-        for wall in (wall for wall in WALLS if cell.scenario.id in CONTROLS[wall].threats):
-            async with playing.places:
-                without = msgspec.structs.replace(staging, without=wall)
-                ablated[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
+        without = await _without_walls(cell, staging, playing, open_ones)
     excluded = tuple(v.id for v in cell.example.variants_of(cell.topology) if v.id not in wanted)
     controls = cell.scenario.controls
-    found = verdict(protection, played, controls, reachable=reachable, ablated=ablated, excluded=excluded)
+    found = verdict(protection, played, controls, reachable=reachable, ablated=without, excluded=excluded)
     return found, played
+
+
+async def _without_walls(
+    cell: Cell, staging: Staging, playing: _Playing, open_ones: tuple[str, ...]
+) -> dict[str, Played]:
+    """What ``open_ones`` do with one wall out, then another, then a group: each until harm shows what held."""
+    found: dict[str, Played] = {}
+    for wall in ablated.candidates(cell.scenario.id):
+        if not open_ones:
+            break
+        async with playing.places:
+            without = msgspec.structs.replace(staging, without=wall)
+            found[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
+        seen = found[wall].seen
+        open_ones = tuple(id for id in open_ones if id not in seen or seen[id].harm is None)
+    return found
 
 
 async def _play_bare(cell: Cell, staging: Staging, playing: _Playing) -> Played:
