@@ -173,7 +173,7 @@ _TABLE: Final = (
     Control(
         "definition-arguments",
         "arguments fit the schema that the server listed, and name nothing else",
-        ("argument-injection",),
+        ("argument-injection", "privileged-tool"),
         "check",
         "doorward.judge.checks.argument_schema",
     ),

@@ -27,7 +27,7 @@ def below(pid: int) -> set[int]:
 def no_process_or_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test gets its own place for stages, and leaves nothing of them behind."""
     stages = Path("/tmp", f"lab-{os.getpid()}-{tmp_path.parent.name[-8:]}")  # short, for sockets
-    stages.mkdir(mode=0o700, exist_ok=True)
+    stages.mkdir(mode=0o711, exist_ok=True)  # a second user passes through
     monkeypatch.setattr("tempfile.tempdir", str(stages))
     before = below(os.getpid())
     yield

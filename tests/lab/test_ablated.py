@@ -1,65 +1,107 @@
-"""Stand-ins live in the lab, replace exactly one field, and no door of the product leads to them."""
+"""Stand-ins live in the lab, replace exactly one thing, and no door of the product leads to them."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 import doorward
+from doorward.confine import process
+from doorward.confine.profile import derive
 from doorward.controls import CONTROLS
-from doorward.gateway import defences
 from doorward.lab import ablated
-from doorward.policy.load import load
+from doorward.lab.ablated import BOTH, CONFINE_FILES, CONFINE_PRIVILEGES
 
 SOURCE = Path(doorward.__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def armed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(defences, "arm", defences.arm)  # whatever a test replaces is put back
+CAP_SYS_ADMIN = 1 << 21
 
 
 @pytest.mark.parametrize("name", ablated.STAND_INS)
-def test_a_stand_in_is_named_after_a_control_and_replaces_one_field_only(name: str) -> None:
-    policy = load(None)
-    before = msgspec.structs.asdict(defences.arm(policy))
+def test_a_stand_in_replaces_something_that_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, owner, attribute, stand_in = ablated.STAND_INS[name]
+    where = importlib.import_module(module)
+    place = getattr(where, owner) if owner else where
+    monkeypatch.setattr(place, attribute, getattr(place, attribute))  # fails where there is none, and puts it back
     ablated.replace(name)
-    after = msgspec.structs.asdict(defences.arm(policy))
-    field, stand_in = ablated.STAND_INS[name]
-    assert name in CONTROLS
-    assert {key for key in before if before[key] is not after[key]} == {field}
-    assert type(after[field]) is stand_in
+    assert getattr(place, attribute) is stand_in
 
 
 def test_every_wall_leaves_no_finding_when_it_holds_and_has_a_stand_in() -> None:
     for wall in ablated.WALLS:
-        assert (wall in ablated.STAND_INS) != (wall in ablated.REPLACED_METHODS)
+        assert wall in ablated.STAND_INS
         assert CONTROLS[wall].mechanism in ("sandbox", "archive")
 
 
-@pytest.mark.parametrize("name", ablated.REPLACED_METHODS)
-def test_a_method_is_replaced_that_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, owner, method, stand_in = ablated.REPLACED_METHODS[name]
-    where = getattr(importlib.import_module(module), owner)
-    monkeypatch.setattr(where, method, getattr(where, method))  # fails where there is none, and puts it back
-    ablated.replace(name)
-    assert getattr(where, method) is stand_in
+def test_a_group_has_at_most_three_walls_and_a_reason() -> None:
+    for group, reason in ablated.GROUPS.items():
+        members = group.split("+")
+        assert group in ablated.STAND_INS
+        assert 1 < len(members) <= 3
+        assert set(members) <= set(ablated.WALLS)
+        assert len(reason.split()) > 10
 
 
-def test_unconfined_starts_the_very_same_child_without_its_walls() -> None:
-    calls: list[tuple[tuple[object, ...], dict[str, object]]] = []
+def test_a_wall_is_tried_only_where_it_is_made_for_the_threat_and_groups_come_last() -> None:
+    assert ablated.candidates("argument-injection") == (CONFINE_FILES,)
+    assert ablated.candidates("privileged-tool") == (CONFINE_FILES, CONFINE_PRIVILEGES, BOTH)
+    assert ablated.candidates("disputed-execution") == ("archive",)
 
-    def start(*args: object, **options: object) -> str:
-        calls.append((args, options))
-        return "child"
 
-    assert ablated.Unconfined(start)(("server",), "profile", umask=0o77) == "child"
-    assert calls == [((("server",), "profile"), {"umask": 0o77, "unsafe_no_sandbox": True})]
+LOOK = """
+import sys
+about = dict(line.split(":", 1) for line in open("/proc/self/status"))
+try:
+    opened = open(sys.argv[1]).read()
+except OSError:
+    opened = ""
+print(about["NoNewPrivs"].strip(), about["Seccomp"].strip(), opened or "closed")
+"""
+WHOLE, GONE = "1 2 closed", "0 0 open"
+
+
+@pytest.mark.parametrize(
+    ("name", "as_administrator", "as_anybody"),
+    [
+        ("", WHOLE, WHOLE),
+        (CONFINE_FILES, "1 2 open", "1 2 open"),
+        # Whoever may not administer the machine arms nothing without no_new_privs.
+        (CONFINE_PRIVILEGES, "0 2 closed", GONE),
+        (BOTH, "0 2 open", GONE),
+    ],
+)
+def test_another_launcher_leaves_out_the_wall_that_it_is_told_and_no_other(
+    name: str, as_administrator: str, as_anybody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_LAUNCHER", process._LAUNCHER)  # noqa: SLF001 - puts it back
+    if name:
+        ablated.replace(name)
+    assert seen_inside(tmp_path) == (as_administrator if is_administrator() else as_anybody)
+
+
+def seen_inside(place: Path) -> str:
+    """What a server sees of its walls."""
+    secret = place / "outside" / "secret"
+    secret.parent.mkdir()
+    secret.write_text("open", encoding="ascii")
+    argv = (sys.executable, "-I", "-S", "-c", LOOK, str(secret))
+    home, state, config = (str(place / name) for name in ("home", "state", "config"))
+    profile = derive(argv, environ={}, cwd="/", home=home, state=state, config=config, server="look", profile="strict")
+    with process.start(argv, profile) as child:
+        child.started()
+        os.close(child.stdin)
+        with open(child.stdout, encoding="ascii") as said, open(child.stderr, encoding="ascii") as complaint:
+            assert child.wait(timeout_seconds=20) == 0, complaint.read()
+            return said.read().strip()
+
+
+def is_administrator() -> bool:
+    about = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return bool(int(about["CapEff"], 16) & CAP_SYS_ADMIN)
 
 
 def test_an_unknown_name_replaces_nothing() -> None:
@@ -73,6 +115,6 @@ def test_no_module_outside_the_lab_names_the_ablation() -> None:
 
 
 def test_nothing_is_replaced_in_a_process_that_did_not_ask_for_it() -> None:
-    program = "from doorward.gateway import defences; print(defences.arm.__module__)"
+    program = "from doorward.confine import process; print(process._LAUNCHER[-1])"
     said = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=30, check=True)
-    assert said.stdout.strip() == "doorward.gateway.defences"
+    assert said.stdout.strip() == str(SOURCE / "confine" / "launch.py")

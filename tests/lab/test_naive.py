@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
@@ -113,6 +114,14 @@ def test_a_target_without_http_is_not_played_behind_a_url() -> None:
         )
     )
     assert {(run.outcome, run.reason) for run in found} == {(Kind.EXCLUDED, Exclusion.TRANSPORT_NOT_SPOKEN)}
+
+
+def test_a_machine_that_cannot_hold_the_stage_leaves_it_inconclusive_and_says_why() -> None:
+    cell = next(cell for cell in PLAYED if cell.scenario.id == "privileged-tool")
+    target = msgspec.structs.replace(cell.example.target, equipped=lambda _: nullcontext("it is mounted nosuid"))
+    found = rows(msgspec.structs.replace(cell, example=msgspec.structs.replace(cell.example, target=target)))
+    assert {run.outcome for run in found} == {Kind.INCONCLUSIVE}
+    assert {run.evidence["note"] for run in found} == {"not reached: it is mounted nosuid"}
 
 
 def test_a_published_target_that_is_not_installed_is_excluded_and_not_installed(

@@ -9,19 +9,24 @@ from collections.abc import Callable
 import anyio
 import msgspec
 import pytest
+from tests.lab.test_ablated import is_administrator
 
 from doorward.controls import CONTROLS
 from doorward.lab import open_cells, runner
-from doorward.lab.ablated import CONFINE_FILES, WALLS
+from doorward.lab.ablated import CONFINE_FILES, CONFINE_PRIVILEGES, STAND_INS, WALLS
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import Exclusion, Kind, Protection, Scenario, Topology
+from doorward.lab.scenario import Era, Exclusion, Kind, Protection, Scenario, Topology
+from doorward.lab.scenarios.privileged_tool import SCENARIO as PRIVILEGED
 from doorward.lab.stage import Staging
 from doorward.lab.targets import published
 from doorward.lab.targets.published import Installed
+
+WON_BY_WALLS = ("argument-injection", "privileged-tool")
+"""As shipped by the sandbox, configured by what the operator demands of arguments (docs/threats.md)."""
 
 WHOLE = bool(os.environ.get("DOORWARD_WHOLE"))
 CELLS = [
@@ -69,10 +74,10 @@ def test_every_attack_is_prevented_and_what_stopped_it_is_named(cell: Cell, peer
         peers(cell.example.id)
     shipped, configured = (by_variant(cell, run) for run in protected(cell))
     named = {*shipped.values(), *configured.values()}
-    assert named <= {*cell.scenario.controls, *WALLS}
-    if cell.scenario.id == "argument-injection" and cell.topology is Topology.WRAP:  # docs/threats.md says so
+    assert named <= {*cell.scenario.controls, *STAND_INS}
+    if cell.scenario.id in WON_BY_WALLS and cell.topology is not Topology.SERVE_URL:
         assert set(WALLS) & set(shipped.values())
-        assert set(configured.values()) == {"argument-constraints"}
+        assert not set(STAND_INS) & set(configured.values())
 
 
 def by_variant(cell: Cell, run: Run) -> dict[str, str]:
@@ -111,6 +116,22 @@ def test_without_the_wall_the_attack_that_it_stops_succeeds_again(topology: Topo
         return harmed[0], harmed[1]
 
     assert anyio.run(both) == (False, True)
+
+
+def expected_without(wall: str) -> set[str]:
+    """The variants of privileged-tool that do harm with ``wall`` alone out. docs/threats.md has the reasons."""
+    every = {v.id for v in PRIVILEGED.examples[0].variants} - {"action"}  # which no wall stops, but a check
+    if wall == CONFINE_FILES:
+        return {"own-rights"} if os.geteuid() == 0 else every
+    return {"opened", "newline"} if is_administrator() else every  # the other walls stand on it
+
+
+@pytest.mark.parametrize("wall", [CONFINE_FILES, CONFINE_PRIVILEGES])
+def test_with_one_wall_out_exactly_the_runs_that_owe_it_everything_succeed_again(wall: str) -> None:
+    staging = Staging(Era.MODERN, Protection.SHIPPED, seed=11, without=wall)
+    played = anyio.run(lambda: runner.play(PRIVILEGED, PRIVILEGED.examples[0], staging))
+    assert not played.unreached
+    assert {id for id, seen in played.seen.items() if seen.harm} == expected_without(wall)
 
 
 UNLIMITED = """\

@@ -4,6 +4,11 @@ It reads its plan from descriptor 3, forks, and the child turns itself into the 
 stays as its supervisor (``supervise``). It never runs anything of the server before the walls stand. The environment
 and the arguments of the server come with the plan: its own command line, which everybody may read, says nothing.
 
+``no_new_privs`` comes first of the walls: from then on no program gives the server more than it was started with, by
+a set-user-ID bit or by capabilities of its file (``sudo`` gains nothing), and Landlock and seccomp may be armed by
+whoever has it. It alone stands before what root may do beyond opening files, since Landlock sees no ``chmod`` and no
+``chown``. Does not protect: what the server was started with. One that root starts is root, with all capabilities.
+
 Descriptors: 0, 1, 2 are the server's; 3 brings the plan, then orders, and its end means that the gateway is gone;
 4 takes reports. Everything else that was inherited is closed.
 

@@ -26,7 +26,7 @@ from doorward.errors import ConfinementError
 if TYPE_CHECKING:
     from doorward.confine.profile import SandboxProfile
 
-_LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
+_LAUNCHER = ("-I", "-S", os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py"))
 _SIGKILL, _SIGSTOP = 9, 19
 _FIRST_FREE_DESCRIPTOR = 16
 """Above all that the launcher gets, so that putting its descriptors into place overwrites none of them."""
@@ -329,7 +329,7 @@ def _spawn() -> Launcher:
             ours.append(pair[1] if receiving else pair[0])
         supervisor = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", _LAUNCHER],
+            [sys.executable, *_LAUNCHER],
             # Only what the loader needs to find a shared libpython, as it did for us.
             {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"},
             file_actions=[(os.POSIX_SPAWN_DUP2, descriptor, place) for place, descriptor in enumerate(theirs)],

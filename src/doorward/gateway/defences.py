@@ -5,8 +5,7 @@ The other controls of ``doorward.controls`` are not built here. Limits are part 
 and the archive belong to one link and are put together in ``gateway.app``.
 
 Fields are the pieces that a door needs, as callables that load what they need when they are called: the child is
-started before the judgment is imported, so that both come up side by side. No flag or policy key reaches into this;
-the lab replaces one field by a stand-in that lives there, to prove that the field is what held.
+started before the judgment is imported, so that both come up side by side. No flag or policy key reaches into this.
 """
 
 from __future__ import annotations

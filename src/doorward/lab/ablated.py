@@ -1,8 +1,12 @@
 """Doorward less one defence: the proof that the defence was what held.
 
 A wall leaves no finding. It counts as hit only if the same run, with that wall alone replaced by its stand-in, does
-harm. ``python -m doorward.lab.ablated NAME VERB …`` is the product's command line with the armed defence NAME
-replaced. The stand-ins live here and nowhere else: no flag, variable or policy key of the product leads to them.
+harm. ``python -m doorward.lab.ablated NAME VERB …`` is the product's command line with the defence NAME replaced. The
+stand-ins live in the lab and nowhere else: no flag, variable or policy key of the product leads to them.
+
+Walls around a server stand in the launcher, so another launcher takes its place: ``lab/launcher.py``, which is the
+product's own less what it is told. Where two walls each hold alone, neither is decisive alone: that is a group, named
+by its members, and each group has its reason.
 
 Limits have no stand-in, because they are no defence that is armed: they are numbers of the policy, which act inside the
 code that counts, and they leave findings. That they decide is shown by the operator's own ``[unsafe_sizes]``: with it
@@ -14,44 +18,45 @@ from __future__ import annotations
 import importlib
 import runpy
 import sys
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-CONFINE_FILES, CONFINE_PROCESSES, ARCHIVE = "confine-files", "confine-processes", "archive"
-WALLS = (CONFINE_FILES, CONFINE_PROCESSES, ARCHIVE)
+from doorward.controls import CONTROLS
+
+CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES = "confine-files", "confine-processes", "confine-privileges"
+ARCHIVE = "archive"
+WALLS = (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
+BOTH = f"{CONFINE_FILES}+{CONFINE_PRIVILEGES}"
+GROUPS = {
+    BOTH: "what only root may write outside the server's folders is out of reach for whoever is not root, "
+    "and for whoever is and gets at those folders only",
+}
+"""Walls of which each holds alone, and why. They count as hit where the same run does harm without all of them."""
 
-class Unconfined:
-    """Stands in for the walls around the child: starts and supervises it as before, and confines it to nothing."""
-
-    def __init__(self, start: Callable[..., Any]) -> None:
-        self._start = start
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        """Whatever ``confine.process.start`` takes; its walls are left out."""
-        return self._start(*args, **{**options, "unsafe_no_sandbox": True})
+LAUNCHER = ("-I", "-S", str(Path(__file__).parent / "launcher.py"))
 
 
 def forget(*_: Any) -> None:
     """Stands in for the writing of entries: each counts as written, and none is. The log opens and closes as ever."""
 
 
-STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {
-    CONFINE_FILES: ("confine", Unconfined),
-    CONFINE_PROCESSES: ("confine", Unconfined),
-}
-"""Name of the defence → the field of ``Defences`` that holds it, and what takes its place.
+def _launched(name: str) -> tuple[str, str, str, Any]:
+    return ("doorward.confine.process", "", "_LAUNCHER", (*LAUNCHER, *name.split("+")))
 
-The kernel keeps a process out of others by the very domain that keeps it out of files, so one cannot be left out
-without the other. Which of them decided follows from the way of the harm: ``confine-processes`` is the threat table's
-where it came through another process and touched no file that has a name.
-"""
 
-REPLACED_METHODS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
+STAND_INS: dict[str, tuple[str, str, str, Any]] = {
+    **{name: _launched(name) for name in (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, BOTH)},
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
 }
-"""The same for what is no armed defence: module, class and method, and what takes the method's place."""
+"""Name of the wall or group → module, class (or nothing) and attribute, and what takes the attribute's place."""
+
+
+def candidates(scenario: str) -> tuple[str, ...]:
+    """The walls, and after them the groups, all of whose members are made against the threat of that id."""
+    named = (*WALLS, *GROUPS)
+    return tuple(name for name in named if all(scenario in CONTROLS[one].threats for one in name.split("+")))
 
 
 def replace(name: str) -> None:
@@ -60,22 +65,9 @@ def replace(name: str) -> None:
     Raises:
         KeyError: there is no stand-in of that name.
     """
-    if name in REPLACED_METHODS:
-        module, owner, method, stand_in = REPLACED_METHODS[name]
-        setattr(getattr(importlib.import_module(module), owner), method, stand_in)
-        return
-    import msgspec
-
-    from doorward.gateway import defences
-
-    field, stand_in = STAND_INS[name]
-    arm = defences.arm
-
-    def arm_less(*args: Any, **kwargs: Any) -> Any:
-        armed = arm(*args, **kwargs)
-        return msgspec.structs.replace(armed, **{field: stand_in(getattr(armed, field))})
-
-    defences.arm = arm_less
+    module, owner, attribute, stand_in = STAND_INS[name]
+    where = importlib.import_module(module)
+    setattr(getattr(where, owner) if owner else where, attribute, stand_in)
 
 
 def main() -> None:

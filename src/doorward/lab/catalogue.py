@@ -12,6 +12,7 @@ from doorward.lab.scenarios import (
     message_tampering,
     oversized_payload,
     path_traversal,
+    privileged_tool,
     request_flooding,
     server_imitation,
 )
@@ -26,5 +27,6 @@ CATALOGUE: tuple[Scenario, ...] = (
     log_leakage.SCENARIO,
     request_flooding.SCENARIO,
     oversized_payload.SCENARIO,
+    privileged_tool.SCENARIO,
     consent_bypass.SCENARIO,
 )

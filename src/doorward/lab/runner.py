@@ -15,9 +15,7 @@ import anyio
 import msgspec
 
 from doorward.content.redaction import Masker
-from doorward.controls import CONTROLS
-from doorward.lab import open_cells, rows
-from doorward.lab.ablated import WALLS
+from doorward.lab import ablated, open_cells, rows
 from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
@@ -272,17 +270,30 @@ async def _run(
 
 
 async def _judged(cell: Cell, protection: Protection, played: Played, playing: _Playing, reachable: bool) -> Verdict:
-    ablated: dict[str, Played] = {}
+    without: dict[str, Played] = {}
     if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
         staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
-        for wall in (wall for wall in WALLS if cell.scenario.id in CONTROLS[wall].threats):
-            async with playing.places:
-                without = msgspec.structs.replace(staging, without=wall)
-                ablated[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
+        without = await _without_walls(cell, staging, playing, open_ones)
     wanted = _to_play(cell, protection)
     excluded = tuple(v.id for v in cell.example.variants_of(cell.topology) if v.id not in wanted)
     controls = cell.scenario.controls
-    return verdict(protection, played, controls, reachable=reachable, ablated=ablated, excluded=excluded)
+    return verdict(protection, played, controls, reachable=reachable, ablated=without, excluded=excluded)
+
+
+async def _without_walls(
+    cell: Cell, staging: Staging, playing: _Playing, open_ones: tuple[str, ...]
+) -> dict[str, Played]:
+    """What ``open_ones`` do with one wall out, then another, then a group: each until harm shows what held."""
+    found: dict[str, Played] = {}
+    for wall in ablated.candidates(cell.scenario.id):
+        if not open_ones:
+            break
+        async with playing.places:
+            without = msgspec.structs.replace(staging, without=wall)
+            found[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
+        seen = found[wall].seen
+        open_ones = tuple(id for id in open_ones if id not in seen or seen[id].harm is None)
+    return found
 
 
 async def _play_bare(cells: tuple[Cell, ...], staging: Staging, playing: _Playing) -> list[Played]:

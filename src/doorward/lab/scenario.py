@@ -8,6 +8,7 @@ of :data:`HEADINGS`. The attack is not the oracle: ``attack`` acts, ``harmed`` l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from doorward.lab.stage import Stage
@@ -140,7 +142,8 @@ class Target(msgspec.Struct, frozen=True):
     would write into ``doorward.toml``, with ``{work}`` for its folder. ``tools`` are the names it lists, for the test
     that no code outside the lab knows them. ``over_http`` says that it can be reached by a URL: by
     ``targets/over_http.py``, or by the option that ``http_option`` puts before its arguments. ``benign`` is what an
-    honest user does with it, where that is not the flow of the scenario.
+    honest user does with it, where that is not the flow of the scenario. ``equipped`` puts into the stage what must be
+    gone when the target is, whatever happens; it answers why this machine does not allow that, else nothing.
     """
 
     id: str
@@ -154,6 +157,7 @@ class Target(msgspec.Struct, frozen=True):
     over_http: bool = True
     http_option: str = ""
     benign: Callable[[Stage], Awaitable[str]] | None = None
+    equipped: Callable[[Stage], AbstractContextManager[str]] = lambda _stage: nullcontext("")
 
 
 class Example(msgspec.Struct, frozen=True):

@@ -209,6 +209,7 @@ async def raised(scenario: Scenario, example: Example, staging: Staging) -> Asyn
         stage = Stage(layout, staging, example)
         _plant(stage)
         async with AsyncExitStack() as open_things:
+            stage.unreached = open_things.enter_context(example.target.equipped(stage))
             for step in (_target, _seat, _connect):
                 if not stage.unreached:
                     await step(stage, scenario, open_things)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from doorward.lab import trail
-from doorward.lab.ablated import WALLS
+from doorward.lab.ablated import candidates
 from doorward.lab.attack import verdicts
 from doorward.lab.attack.aim import Gateway, environment
 from doorward.lab.attack.families import oversized_payload
@@ -145,7 +145,7 @@ class _Attack:
         doubtful = [
             index for index, (bare, there) in enumerate(pairs) if verdicts.harmless_without_a_name(bare, there, fired)
         ]
-        for wall in WALLS if doubtful else ():
+        for wall in candidates(family.id) if doubtful else ():
             self.listener.says(f"{family.id}: behind Doorward without {wall}, to see whether that is what held")
             without, _ = await self._behind([plans[index] for index in doubtful], family.id, wall)
             for index, played in zip(doubtful, without, strict=True):

@@ -1,0 +1,78 @@
+"""The product's launcher less one wall, or less a group of them: ``python -I -S launcher.py WALL…`` in its place.
+
+Everything else is the product's own code and stands as ever. Only ``lab.ablated`` starts this.
+
+*confine-files*: Landlock is armed as ever, and gives the server all files. What it keeps of signals and sockets stays.
+*confine-processes*: Landlock is left out. The kernel keeps a server out of other processes by the very domain that
+keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
+*confine-privileges*: ``no_new_privs`` is left out. Landlock and seccomp stand without it only for who has
+CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it, since they stand on it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRODUCT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "confine")
+
+
+def without_files() -> None:
+    """Every path is one that the server was given."""
+    landlock: Any = importlib.import_module("landlock")
+    restrict = landlock.restrict
+    landlock.restrict = lambda _read, _write: restrict((), ("/",))
+
+
+def without_processes() -> None:
+    """No domain, so that a process of this user is one like any other."""
+    landlock: Any = importlib.import_module("landlock")
+    landlock.restrict = lambda _read, _write: 0
+
+
+def without_privileges() -> None:
+    """A program that makes root of its caller does so."""
+    landlock: Any = importlib.import_module("landlock")
+    seccomp: Any = importlib.import_module("seccomp")
+    prctl = landlock.prctl
+
+    def less(option: int, value: int, more: bytes | None = None) -> None:
+        if option != landlock.PR_SET_NO_NEW_PRIVS:
+            prctl(option, value, more)
+
+    landlock.prctl = less
+    landlock.restrict, seccomp.restrict = _if_allowed(landlock.restrict), _if_allowed(seccomp.restrict)
+
+
+def _if_allowed(arm: Callable[..., Any]) -> Callable[..., Any]:
+    def armed(*paths: Any) -> Any:
+        try:
+            return arm(*paths)
+        except PermissionError:
+            return 0
+
+    return armed
+
+
+WALLS = {
+    "confine-files": without_files,
+    "confine-processes": without_processes,
+    "confine-privileges": without_privileges,
+}
+
+
+def main() -> None:
+    """Take the walls that are named out of the launcher, then be the launcher."""
+    sys.path.append(PRODUCT)  # -I leaves it out; last, as the launcher itself has it
+    for wall in sys.argv[1:]:
+        WALLS[wall]()
+    importlib.import_module("launch").main()
+
+
+if __name__ == "__main__":
+    main()
