@@ -42,13 +42,22 @@ def test_every_wall_leaves_no_finding_when_it_holds_and_has_a_stand_in() -> None
         assert CONTROLS[wall].mechanism in ("sandbox", "archive")
 
 
+def test_what_binds_a_handle_to_its_owner_has_a_stand_in_too() -> None:
+    for bound in ablated.BOUNDS:
+        assert bound in ablated.REPLACED_METHODS
+        assert CONTROLS[bound].mechanism == "channel"
+
+
 @pytest.mark.parametrize("name", ablated.REPLACED_METHODS)
 def test_a_method_is_replaced_that_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, owner, method, stand_in = ablated.REPLACED_METHODS[name]
     where = getattr(importlib.import_module(module), owner)
     monkeypatch.setattr(where, method, getattr(where, method))  # fails where there is none, and puts it back
+    before = getattr(where, method)
     ablated.replace(name)
-    assert getattr(where, method) is stand_in
+    after = getattr(where, method)
+    assert after is not before
+    assert after.__module__ == stand_in.__module__ == ablated.__name__
 
 
 def test_unconfined_starts_the_very_same_child_without_its_walls() -> None:

@@ -11,15 +11,19 @@ the same argument does harm (``tests/lab/test_relayed.py``).
 
 from __future__ import annotations
 
+import gc
 import importlib
 import runpy
 import sys
 from collections.abc import Callable
 from typing import Any
 
-CONFINE_FILES, ARCHIVE = "confine-files", "archive"
+CONFINE_FILES, ARCHIVE, SESSION_BOUND = "confine-files", "archive", "session-bound"
 WALLS = (CONFINE_FILES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
+
+BOUNDS = (SESSION_BOUND,)
+"""Defences that refuse, and leave no finding where there is nothing to refuse, since nobody else's is within reach."""
 
 
 class Unconfined:
@@ -33,8 +37,19 @@ class Unconfined:
         return self._start(*args, **{**options, "unsafe_no_sandbox": True})
 
 
-def forget(*_: Any) -> None:
+def forget(_write: Callable[..., None]) -> Callable[..., None]:
     """Stands in for the writing of entries: each counts as written, and none is. The log opens and closes as ever."""
+    return lambda *_: None
+
+
+def from_anybody(after: Callable[..., Any]) -> Callable[..., Any]:
+    """Stands in for the replay of events to the session that they were sent to: any session of this process may ask."""
+
+    def found(replay: Any, last_event_id: str) -> Any:
+        replays = (one for one in gc.get_objects() if isinstance(one, type(replay)))
+        return next(filter(None, (after(one, last_event_id) for one in (replay, *replays))), None)
+
+    return found
 
 
 STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {CONFINE_FILES: ("confine", Unconfined)}
@@ -42,8 +57,9 @@ STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {CONFINE_FILES: ("confine
 
 REPLACED_METHODS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
+    SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
 }
-"""The same for what is no armed defence: module, class and method, and what takes the method's place."""
+"""The same for what is no armed defence: module, class and method, and what makes of it that which takes its place."""
 
 
 def replace(name: str) -> None:
@@ -54,7 +70,8 @@ def replace(name: str) -> None:
     """
     if name in REPLACED_METHODS:
         module, owner, method, stand_in = REPLACED_METHODS[name]
-        setattr(getattr(importlib.import_module(module), owner), method, stand_in)
+        where = getattr(importlib.import_module(module), owner)
+        setattr(where, method, stand_in(getattr(where, method)))
         return
     import msgspec
 

@@ -93,6 +93,11 @@ class Endpoint:
                 for stream in (self._into, incoming, outgoing, out):
                     stream.close()
 
+    @property
+    def session(self) -> str:
+        """The id of the honest client's session; empty where there is none."""
+        return self._session
+
     async def ask(self, method: str, params: Mapping[str, Any]) -> bytes | None:
         """Send one request exactly as given and answer the message that came back; None if none came in time."""
         self._asked += 1

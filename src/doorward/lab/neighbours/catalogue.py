@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doorward.lab.neighbours import bodies, headers, smuggling
+from doorward.lab.neighbours import bodies, headers, rebinding, rooms, smuggling
 from doorward.lab.scenario import Scenario
 
-NEIGHBOURS: tuple[Scenario, ...] = (*headers.LINES, *bodies.LINES, *smuggling.LINES)
+NEIGHBOURS: tuple[Scenario, ...] = (*headers.LINES, *bodies.LINES, *smuggling.LINES, *rebinding.LINES, *rooms.LINES)
