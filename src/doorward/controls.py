@@ -89,14 +89,14 @@ _TABLE: Final = (
     Control(
         "known-methods",
         "only methods that the revision names, in the direction it gives them",
-        ("capability-forgery",),
+        ("capability-forgery", "server-request-on-modern-stream"),
         "gate",
         "doorward.judge.gates.methods",
     ),
     Control(
         "lifecycle",
         "nothing before initialize, no server request where none may be",
-        ("capability-forgery", "pre-initialize"),
+        ("capability-forgery", "pre-initialize", "server-request-on-modern-stream"),
         "gate",
         "doorward.judge.gates.lifecycle",
     ),
@@ -195,7 +195,7 @@ _TABLE: Final = (
     Control(
         "declared-inputs",
         "a server asks only for what the client declared",
-        ("capability-forgery", "consent-bypass"),
+        ("capability-forgery", "consent-bypass", "undeclared-capability"),
         "check",
         "doorward.judge.checks.input_consent",
     ),
@@ -347,7 +347,7 @@ _TABLE: Final = (
     Control(
         "child-output",
         "a server's stderr and junk lines pass masking and limits",
-        ("log-leakage",),
+        ("log-leakage", "stdout-noise"),
         "channel",
         "doorward.gateway.stdio",
     ),

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import runpy
 import sys
 from collections.abc import Callable
 from typing import Any
 
-CONFINE_FILES, ARCHIVE, SESSION_BOUND = "confine-files", "archive", "session-bound"
+CONFINE_FILES, ARCHIVE, SESSION_BOUND, CHILD_OUTPUT = "confine-files", "archive", "session-bound", "child-output"
 WALLS = (CONFINE_FILES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
-BOUNDS = (SESSION_BOUND,)
-"""Defences that refuse, and leave no finding where there is nothing to refuse, since nobody else's is within reach."""
+QUIET = (SESSION_BOUND, CHILD_OUTPUT)
+"""Defences that leave no finding where there is nothing to refuse: what would do harm has no way to where it would."""
 
 
 class Unconfined:
@@ -52,12 +53,24 @@ def from_anybody(after: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
+def passed_on(pass_on: Callable[..., None]) -> Callable[..., None]:
+    """Stands in for what keeps a server's lines that are no messages from the client: they go to its stdout as well."""
+
+    def loud(reporter: Any, line: bytes, at: int, stream: str) -> None:
+        if stream == "stdout":
+            os.write(1, line + b"\n")
+        pass_on(reporter, line, at, stream)
+
+    return loud
+
+
 STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {CONFINE_FILES: ("confine", Unconfined)}
 """Name of the defence → the field of ``Defences`` that holds it, and what takes its place."""
 
 REPLACED_METHODS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
+    CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),
 }
 """The same for what is no armed defence: module, class and method, and what makes of it that which takes its place."""
 

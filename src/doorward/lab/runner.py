@@ -16,7 +16,7 @@ import msgspec
 from doorward.content.redaction import Masker
 from doorward.controls import CONTROLS
 from doorward.lab import open_cells, rows
-from doorward.lab.ablated import BOUNDS, WALLS
+from doorward.lab.ablated import QUIET, WALLS
 from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
@@ -262,7 +262,7 @@ async def _judged(cell: Cell, protection: Protection, played: Played, playing: _
     ablated: dict[str, Played] = {}
     if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
         staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
-        for wall in (wall for wall in (*WALLS, *BOUNDS) if cell.scenario.id in CONTROLS[wall].threats):
+        for wall in (wall for wall in (*WALLS, *QUIET) if cell.scenario.id in CONTROLS[wall].threats):
             async with playing.places:
                 without = msgspec.structs.replace(staging, without=wall)
                 ablated[wall] = await play(cell.scenario, cell.example, without, only=open_ones)

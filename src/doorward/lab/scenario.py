@@ -182,8 +182,9 @@ class BenignTwinBrokenError(Exception):
 
 
 class Scenario(ABC):
-    """One attack of the catalogue. ``controls`` are those of ``doorward.controls`` that may stop it, and no others.
-    ``apart`` says that variants are refused alike and at once, so each waits until it is recorded as one of its own.
+    """One attack. ``controls`` are those of ``doorward.controls`` that may stop it, and no others; none where nothing
+    does yet. ``apart`` says that variants are refused alike and at once, so each waits until it is recorded as one of
+    its own.
     """
 
     id: ClassVar[str]

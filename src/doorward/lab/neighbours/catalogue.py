@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from doorward.lab.neighbours import bodies, headers, rebinding, rooms, smuggling
+from doorward.lab.neighbours import bodies, definitions, headers, rebinding, rooms, smuggling, unasked
 from doorward.lab.scenario import Scenario
 
-NEIGHBOURS: tuple[Scenario, ...] = (*headers.LINES, *bodies.LINES, *smuggling.LINES, *rebinding.LINES, *rooms.LINES)
+NEIGHBOURS: tuple[Scenario, ...] = (
+    *headers.LINES,
+    *bodies.LINES,
+    *smuggling.LINES,
+    *rebinding.LINES,
+    *rooms.LINES,
+    *unasked.LINES,
+    *definitions.LINES,
+)
