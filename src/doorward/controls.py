@@ -202,7 +202,7 @@ _TABLE: Final = (
     Control(
         "input-consent",
         "sampling, elicitation and roots pass only after a person saw all of it",
-        ("consent-bypass",),
+        ("consent-bypass", "elicitation-url", "elicitation-secret"),
         "check",
         "doorward.judge.checks.input_consent",
     ),

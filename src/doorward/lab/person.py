@@ -57,6 +57,9 @@ BOOKKEEPING: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
     )
 )
 
+# A label in which a word of others stands as well: what a form asks for.
+FIELD = re.compile(r'asks you for "(.*)"(?:, required)?: ?\w*')
+
 # Makes the terminal ours before the program starts, since it may want to open /dev/tty.
 _SEAT = "import fcntl,os,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0);os.execv(sys.argv[1],sys.argv[1:])"
 
@@ -168,6 +171,8 @@ def objection(reading: Reading, server: str, announced: tuple[str, ...]) -> str:
     for label, text in reading.foreign:
         if text not in announced and not _is_bookkeeping(label, text):
             return f"nobody announced what stands under {label!r}: {' '.join(text.split())[:80]!r}"
+        if (field := FIELD.fullmatch(label)) and field[1] not in announced:
+            return f"nobody announced that a form asks for {field[1][:80]!r}"
     if reading.warnings:
         return f"the screen warns: {reading.warnings[0]}"
     return ""

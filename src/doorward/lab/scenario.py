@@ -220,3 +220,7 @@ class Scenario(ABC):
     def sampler(self, _stage: Stage, /) -> Any:
         """The client's sampling callback, for flows in which the server asks the client's model; else None."""
         return None
+
+    def elicited(self, _stage: Stage, /) -> Any:
+        """The client's elicitation callback, for flows in which the server asks the client's user; else None."""
+        return None

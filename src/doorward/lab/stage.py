@@ -285,6 +285,7 @@ async def _connect(stage: Stage, scenario: Scenario, open_things: AsyncExitStack
         read_timeout_seconds=ANSWER_LIMIT_SECONDS,
         log_level="debug",
         sampling_callback=scenario.sampler(stage),
+        elicitation_callback=scenario.elicited(stage),
     )
     try:
         stage.client = await open_things.enter_async_context(client)

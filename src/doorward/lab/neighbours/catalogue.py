@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doorward.lab.neighbours import bodies, definitions, headers, rebinding, rooms, smuggling, unasked
+from doorward.lab.neighbours import asked, bodies, definitions, headers, rebinding, rooms, smuggling, unasked
 from doorward.lab.scenario import Scenario
 
 NEIGHBOURS: tuple[Scenario, ...] = (
@@ -13,4 +13,5 @@ NEIGHBOURS: tuple[Scenario, ...] = (
     *rooms.LINES,
     *unasked.LINES,
     *definitions.LINES,
+    *asked.LINES,
 )

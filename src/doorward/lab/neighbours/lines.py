@@ -69,9 +69,9 @@ _ATTACKED = (
     _none(
         "authorization-server mix-up", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"
     ),
-    _none("`javascript:`", Unplayed.NO_TARGET, "being written", "H"),
-    _none("punycode", Unplayed.NO_TARGET, "being written", "H"),
-    _none("pre-authenticated", Unplayed.NO_TARGET, "being written", "H"),
+    Line("`javascript:`", ("elicitation-url",)),
+    Line("punycode", ("elicitation-url",)),
+    Line("pre-authenticated", ("elicitation-url",)),
     _none("orphaned child processes", Unplayed.NO_TARGET, "being written", "E"),
 )
 
@@ -84,7 +84,7 @@ _SPOKEN = (
     Line("a modern `_meta` under an old header", ("modern-meta-legacy-header",)),
     Line("a server request on a modern stream", ("server-request-on-modern-stream",)),
     Line("`input_required` for an undeclared capability", ("undeclared-capability",)),
-    _none("that asks for a secret", Unplayed.NO_TARGET, "being written", "H"),
+    Line("that asks for a secret", ("elicitation-secret",)),
     Line("sampling hidden in `inputRequests`", ("consent-bypass",)),
     _none("tool lists that differ by user", Unplayed.NOT_BUILT, "no list is filtered by user yet", "G"),
     _none("`subscriptions/listen` on resources of others", Unplayed.NOT_BUILT, "resources have no owners yet", "G"),
