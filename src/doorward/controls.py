@@ -342,7 +342,11 @@ _TABLE: Final = (
         "doorward.confine.landlock",
     ),
     Control(
-        "no-orphans", "a server and all that it started end with its link", (), "sandbox", "doorward.confine.supervise"
+        "no-orphans",
+        "a server and all that it started end with its link",
+        ("orphaned-process",),
+        "sandbox",
+        "doorward.confine.supervise",
     ),
     Control(
         "child-output",

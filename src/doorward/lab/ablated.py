@@ -17,13 +17,15 @@ import os
 import runpy
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-CONFINE_FILES, ARCHIVE, SESSION_BOUND, CHILD_OUTPUT = "confine-files", "archive", "session-bound", "child-output"
+CONFINE_FILES, ARCHIVE = "confine-files", "archive"
+SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-orphans"
 WALLS = (CONFINE_FILES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
-QUIET = (SESSION_BOUND, CHILD_OUTPUT)
+QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS)
 """Defences that leave no finding where there is nothing to refuse: what would do harm has no way to where it would."""
 
 
@@ -64,15 +66,22 @@ def passed_on(pass_on: Callable[..., None]) -> Callable[..., None]:
     return loud
 
 
+def letting_go(_launcher: str) -> str:
+    """Stands in for the launcher that ends all that a server started: another, which does not."""
+    return str(Path(__file__).with_name("letting_go.py"))
+
+
 STAND_INS: dict[str, tuple[str, Callable[..., Any]]] = {CONFINE_FILES: ("confine", Unconfined)}
 """Name of the defence → the field of ``Defences`` that holds it, and what takes its place."""
 
-REPLACED_METHODS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
+REPLACED: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
     CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),
+    NO_ORPHANS: ("doorward.confine.process", "", "_LAUNCHER", letting_go),
 }
-"""The same for what is no armed defence: module, class and method, and what makes of it that which takes its place."""
+"""The same for what is no armed defence: module, class if it is one's, name, and what makes of it what takes its place.
+"""
 
 
 def replace(name: str) -> None:
@@ -81,10 +90,11 @@ def replace(name: str) -> None:
     Raises:
         KeyError: there is no stand-in of that name.
     """
-    if name in REPLACED_METHODS:
-        module, owner, method, stand_in = REPLACED_METHODS[name]
-        where = getattr(importlib.import_module(module), owner)
-        setattr(where, method, stand_in(getattr(where, method)))
+    if name in REPLACED:
+        module, owner, what, stand_in = REPLACED[name]
+        where = importlib.import_module(module)
+        where = getattr(where, owner) if owner else where
+        setattr(where, what, stand_in(getattr(where, what)))
         return
     import msgspec
 

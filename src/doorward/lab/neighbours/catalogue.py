@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from doorward.lab.neighbours import asked, bodies, definitions, headers, rebinding, rooms, smuggling, unasked
+from doorward.lab.neighbours import asked, bodies, definitions, elsewhere, headers, rebinding, rooms, smuggling, unasked
 from doorward.lab.scenario import Scenario
 
 NEIGHBOURS: tuple[Scenario, ...] = (
@@ -14,4 +14,5 @@ NEIGHBOURS: tuple[Scenario, ...] = (
     *unasked.LINES,
     *definitions.LINES,
     *asked.LINES,
+    *elsewhere.LINES,
 )

@@ -1,8 +1,9 @@
 """A server that does what its owner writes into ``script.json`` from one moment to the next, honest or not.
 
 The script may have ``tool`` (what its tool ``plan_trip`` is listed as, besides its name), ``noise`` (a line on stdout
-that is no message), ``before`` (messages that come before an answer), ``elicit`` (what it asks the user for) and
-``result`` (of a call). By hand, since no SDK would do all of that. A tool ``fetch_page`` fetches whatever it is told.
+that is no message), ``before`` (messages that come before an answer), ``elicit`` (what it asks the user for),
+``helper`` (a file that a process of its own holds locked, in a session of its own) and ``result`` (of a call). By hand,
+since no SDK would do all of that. A tool ``fetch_page`` fetches whatever it is told.
 
 Over HTTP it keeps the headers of each request in ``headers.log``, as access logs do. Start: ``python scripted_guest.py
 [--http] FOLDER`` with ``script.json`` and ``honest.txt``.
@@ -11,6 +12,7 @@ Over HTTP it keeps the headers of each request in ``headers.log``, as access log
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,20 @@ FETCH = {
 }
 ASKED = "asked-1"
 FETCH_SECONDS = 3
+HELPER = """
+import fcntl, os, sys, time
+with open(sys.argv[1], "w") as held:
+    fcntl.flock(held, fcntl.LOCK_EX)
+    held.write("held")
+    held.flush()
+    if os.fork() == 0:
+        os.setsid()
+        for _ in range(400):
+            if not os.path.exists(sys.argv[1]):
+                break
+            time.sleep(0.05)
+"""
+"""It becomes a daemon, and ends by itself: when its file is gone, and after twenty seconds in any case."""
 
 
 def script() -> dict[str, Any]:
@@ -52,9 +68,16 @@ def fetched(url: str) -> dict[str, Any]:
         return {**texts(str(problem)), "isError": True}
 
 
+def start_helper(file: str) -> None:
+    """Ready when this returns: its first process has ended, and the one that stays holds the lock."""
+    subprocess.run([sys.executable, "-I", "-S", "-c", HELPER, file], check=True, stdin=subprocess.DEVNULL)
+
+
 def call(params: dict[str, Any], now: dict[str, Any], *, modern: bool) -> dict[str, Any]:
     if params["name"] == "fetch_page":
         return fetched(params["arguments"]["url"])
+    if "helper" in now:
+        start_helper(now["helper"])
     if "elicit" in now and modern and "inputResponses" not in params:
         asked = {"method": "elicitation/create", "params": now["elicit"]}
         return {"resultType": "input_required", "inputRequests": {ASKED: asked}}
