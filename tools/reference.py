@@ -70,7 +70,9 @@ def _docstring(module: str) -> str:
 
 
 def _scenarios(title: str, scenarios: tuple[Scenario, ...]) -> str:
-    rows = [f"| [`{s.id}`]({s.id}.md) | {s.title} | {s.stride} | {', '.join(s.controls)} |" for s in scenarios]
+    rows = [
+        f"| [`{s.id}`]({s.id}.md) | {s.title} | {s.stride} | {', '.join(s.controls) or 'none yet'} |" for s in scenarios
+    ]
     head = [f"# {title}", "", "| scenario | attack | STRIDE | controls |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *rows, ""])
 
@@ -94,7 +96,7 @@ def _scenario(scenario: Scenario) -> str:
         f"- attacker: {scenario.attacker}",
         f"- STRIDE: {scenario.stride}",
         f"- weakness: {', '.join(scenario.cwe)}; OWASP MCP Top 10: {scenario.owasp}",
-        f"- controls: {', '.join(f'[`{c}`](../controls/{c}.md)' for c in scenario.controls)}",
+        f"- controls: {', '.join(f'[`{c}`](../controls/{c}.md)' for c in scenario.controls) or 'none yet'}",
         "",
     ]
     variants = ["## Variants", ""]

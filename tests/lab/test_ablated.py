@@ -23,12 +23,16 @@ CAP_SYS_ADMIN = 1 << 21
 
 @pytest.mark.parametrize("name", ablated.STAND_INS)
 def test_a_stand_in_replaces_something_that_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, owner, attribute, stand_in = ablated.STAND_INS[name]
+    module, owner, attribute, _ = ablated.STAND_INS[name]
     where = importlib.import_module(module)
     place = getattr(where, owner) if owner else where
-    monkeypatch.setattr(place, attribute, getattr(place, attribute))  # fails where there is none, and puts it back
+    before = getattr(place, attribute)
+    monkeypatch.setattr(place, attribute, before)  # fails where there is none, and puts it back
     ablated.replace(name)
-    assert getattr(place, attribute) is stand_in
+    after = getattr(place, attribute)
+    assert after != before
+    file = after[2] if isinstance(after, tuple) else after.__code__.co_filename
+    assert SOURCE / "lab" in Path(file).parents
 
 
 def test_every_wall_leaves_no_finding_when_it_holds_and_has_a_stand_in() -> None:
@@ -44,6 +48,12 @@ def test_a_group_has_at_most_three_walls_and_a_reason() -> None:
         assert 1 < len(members) <= 3
         assert set(members) <= set(ablated.WALLS)
         assert len(reason.split()) > 10
+
+
+def test_what_has_nothing_to_refuse_has_a_stand_in_too() -> None:
+    for quiet in ablated.QUIET:
+        assert quiet in ablated.STAND_INS
+        assert CONTROLS[quiet].mechanism in ("channel", "sandbox")
 
 
 def test_a_wall_is_tried_only_where_it_is_made_for_the_threat_and_groups_come_last() -> None:

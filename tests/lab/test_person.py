@@ -111,6 +111,15 @@ def test_the_same_prompt_from_another_server_is_refused(era: Any) -> None:
     assert "mail-sumrnary" in why(ticket(era(said(HONEST)), server="mail-sumrnary"))
 
 
+@pytest.mark.parametrize(("fields", "approved"), [(("city",), True), (("city", "password"), False), (("pin",), False)])
+def test_a_form_is_approved_only_if_each_field_was_announced(fields: tuple[str, ...], approved: bool) -> None:
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in fields}}
+    params = {"mode": "form", "message": HONEST, "requestedSchema": schema}
+    asked = ticket({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": params})
+    announced = (HONEST, "elicitation/create", "form", "string", "city")
+    assert (person.objection(person.read(screen(asked)), "mail-summary", announced) == "") is approved
+
+
 def test_a_prompt_that_the_terminal_had_to_break_is_read_whole() -> None:
     long = "Summarize the previous email, " + "and be kind " * 30
     reading = person.read(screen(ticket(legacy(said(long))), columns=60))

@@ -15,9 +15,12 @@ the same argument does harm (``tests/lab/test_relayed.py``).
 
 from __future__ import annotations
 
+import gc
 import importlib
+import os
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,12 @@ from doorward.controls import CONTROLS
 
 CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES = "confine-files", "confine-processes", "confine-privileges"
 ARCHIVE = "archive"
+SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-orphans"
 WALLS = (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
+
+QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS)
+"""Defences that leave no finding where there is nothing to refuse: what would do harm has no way to where it would."""
 
 BOTH = f"{CONFINE_FILES}+{CONFINE_PRIVILEGES}"
 GROUPS = {
@@ -38,24 +45,50 @@ GROUPS = {
 LAUNCHER = ("-I", "-S", str(Path(__file__).parent / "launcher.py"))
 
 
-def forget(*_: Any) -> None:
+def forget(_write: Callable[..., None]) -> Callable[..., None]:
     """Stands in for the writing of entries: each counts as written, and none is. The log opens and closes as ever."""
+    return lambda *_: None
 
 
-def _launched(name: str) -> tuple[str, str, str, Any]:
-    return ("doorward.confine.process", "", "_LAUNCHER", (*LAUNCHER, *name.split("+")))
+def from_anybody(after: Callable[..., Any]) -> Callable[..., Any]:
+    """Stands in for the replay of events to the session that they were sent to: any session of this process may ask."""
+
+    def found(replay: Any, last_event_id: str) -> Any:
+        replays = (one for one in gc.get_objects() if isinstance(one, type(replay)))
+        return next(filter(None, (after(one, last_event_id) for one in (replay, *replays))), None)
+
+    return found
 
 
-STAND_INS: dict[str, tuple[str, str, str, Any]] = {
-    **{name: _launched(name) for name in (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, BOTH)},
+def passed_on(pass_on: Callable[..., None]) -> Callable[..., None]:
+    """Stands in for what keeps a server's lines that are no messages from the client: they go to its stdout as well."""
+
+    def loud(reporter: Any, line: bytes, at: int, stream: str) -> None:
+        if stream == "stdout":
+            os.write(1, line + b"\n")
+        pass_on(reporter, line, at, stream)
+
+    return loud
+
+
+def _launched(name: str) -> tuple[str, str, str, Callable[..., Any]]:
+    return ("doorward.confine.process", "", "_LAUNCHER", lambda _: (*LAUNCHER, *name.split("+")))
+
+
+STAND_INS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
+    **{name: _launched(name) for name in (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, BOTH, NO_ORPHANS)},
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
+    SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
+    CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),
 }
-"""Name of the wall or group → module, class (or nothing) and attribute, and what takes the attribute's place."""
+"""Name of the defence or group → module, class (or nothing) and attribute, and what makes of the attribute's value what
+takes its place.
+"""
 
 
 def candidates(scenario: str) -> tuple[str, ...]:
     """The walls, and after them the groups, all of whose members are made against the threat of that id."""
-    named = (*WALLS, *GROUPS)
+    named = (*WALLS, *QUIET, *GROUPS)
     return tuple(name for name in named if all(scenario in CONTROLS[one].threats for one in name.split("+")))
 
 
@@ -67,7 +100,8 @@ def replace(name: str) -> None:
     """
     module, owner, attribute, stand_in = STAND_INS[name]
     where = importlib.import_module(module)
-    setattr(getattr(where, owner) if owner else where, attribute, stand_in)
+    where = getattr(where, owner) if owner else where
+    setattr(where, attribute, stand_in(getattr(where, attribute)))
 
 
 def main() -> None:

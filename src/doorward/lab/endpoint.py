@@ -111,6 +111,11 @@ class Endpoint:
             context.load_cert_chain(self._certificate, password="")
         return context
 
+    @property
+    def session(self) -> str:
+        """The id of the honest client's session; empty where there is none."""
+        return self._session
+
     async def ask(self, method: str, params: Mapping[str, Any]) -> bytes | None:
         """Send one request exactly as given and answer the message that came back; None if none came in time."""
         self._asked += 1

@@ -7,12 +7,14 @@ Everything else is the product's own code and stands as ever. Only ``lab.ablated
 keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
 *confine-privileges*: ``no_new_privs`` is left out. Landlock and seccomp stand without it only for who has
 CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it, since they stand on it.
+*no-orphans*: the server itself is ended as ever, and nothing that it started.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +61,26 @@ def _if_allowed(arm: Callable[..., Any]) -> Callable[..., Any]:
     return armed
 
 
+def without_end_of_descendants() -> None:
+    """The supervisor looks no further than the server."""
+    supervise: Any = importlib.import_module("supervise")
+
+    class Careless(supervise.Supervisor):  # type: ignore[misc]
+        _status: int | None
+
+        def _end_tree(self) -> None:
+            if self._status is None:
+                os.kill(self._server, signal.SIGKILL)
+                self._status = os.waitpid(self._server, 0)[1]
+
+    supervise.Supervisor = Careless
+
+
 WALLS = {
     "confine-files": without_files,
     "confine-processes": without_processes,
     "confine-privileges": without_privileges,
+    "no-orphans": without_end_of_descendants,
 }
 
 

@@ -49,6 +49,9 @@ BOOKKEEPING: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
     )
 )
 
+# A label in which a word of others stands as well: what a form asks for.
+FIELD = re.compile(r'asks you for "(.*)"(?:, required)?: ?\w*')
+
 
 class Reading(msgspec.Struct, frozen=True):
     """A screen as a person takes it in: words of others, each with the label above it; warnings; who asks."""
@@ -153,6 +156,8 @@ def objection(reading: Reading, server: str, announced: tuple[str, ...]) -> str:
     for label, text in reading.foreign:
         if text not in announced and not _is_bookkeeping(label, text):
             return f"nobody announced what stands under {label!r}: {' '.join(text.split())[:80]!r}"
+        if (field := FIELD.fullmatch(label)) and field[1] not in announced:
+            return f"nobody announced that a form asks for {field[1][:80]!r}"
     if reading.warnings:
         return f"the screen warns: {reading.warnings[0]}"
     return ""

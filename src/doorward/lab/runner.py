@@ -32,7 +32,7 @@ from doorward.lab.scenario import (
     Variant,
 )
 from doorward.lab.stage import Stage, Staging, raised
-from doorward.lab.trail import TrailUnreadableError, between, window_over
+from doorward.lab.trail import TrailUnreadableError, between
 from doorward.lab.transcript import Told, told
 
 if TYPE_CHECKING:
@@ -180,11 +180,12 @@ def _seen(heard: _Heard, stage: Stage) -> dict[str, Seen]:
 
 async def _attack(scenario: Scenario, stage: Stage, variant: Variant) -> tuple[Any, Any]:
     if scenario.apart and stage.relayed:
-        await window_over(stage, scenario.controls)
+        await stage.apart(scenario.controls)
     mark = stage.mark()
     # A client raises what it was refused with, or what it could not read: either is an answer to an attacker.
     with suppress(Exception):
         await scenario.attack(stage, variant)
+    stage.refused(scenario.controls)
     trace = stage.since(mark)
     return trace, scenario.harmed(stage, variant, trace)
 

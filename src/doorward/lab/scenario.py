@@ -186,10 +186,9 @@ class BenignTwinBrokenError(Exception):
 
 
 class Scenario(ABC):
-    """One attack of the catalogue. ``controls`` are those of ``doorward.controls`` that may stop it, and no others.
-
-    ``measures`` says that its oracle compares times, so that nothing else may be played meanwhile.
-    ``apart`` says that variants are refused alike and at once, so each waits until it is recorded as one of its own.
+    """One attack. ``controls`` are those of ``doorward.controls`` that may stop it, and no others; none where nothing
+    does yet. ``measures`` says that its oracle compares times, so that nothing else may be played meanwhile. ``apart``
+    says that variants are refused alike and at once, so each waits until it is recorded as one of its own.
     """
 
     id: ClassVar[str]
@@ -225,4 +224,8 @@ class Scenario(ABC):
 
     def sampler(self, _stage: Stage, /) -> Any:
         """The client's sampling callback, for flows in which the server asks the client's model; else None."""
+        return None
+
+    def elicited(self, _stage: Stage, /) -> Any:
+        """The client's elicitation callback, for flows in which the server asks the client's user; else None."""
         return None

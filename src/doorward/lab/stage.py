@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 RAISE_LIMIT_SECONDS = 20.0
 """How long a target may take until it has listed its tools once. A busy machine needs three."""
 
+WINDOW_SECONDS = 1.1
+"""A second in which refusals are counted together, and some."""
+
 LONGEST_TEMPORARY = 40
 """Of the 108 bytes of a socket's path, forty are the socket's name and some the stage's own folders."""
 
@@ -142,6 +145,7 @@ class Stage:
         self.pipe: Pipe | Endpoint
         self.upstream = ""
         self.started: list[int] = []
+        self._refused: dict[str, float] = {}
 
     @property
     def processes(self) -> list[int]:
@@ -169,6 +173,20 @@ class Stage:
     async def ask(self, method: str, params: Any) -> bytes | None:
         """Send a crafted request past the SDK."""
         return await self.pipe.ask(method, params)
+
+    async def apart(self, controls: tuple[str, ...]) -> None:
+        """Wait until what these controls refuse next has an entry of its own: of refusals of one kind within a second,
+        Doorward records the first and counts the others.
+        """
+        import anyio
+
+        now = time.monotonic()
+        over = max((self._refused.get(control, 0.0) for control in controls), default=0.0) + WINDOW_SECONDS
+        await anyio.sleep(max(0.0, over - now))
+
+    def refused(self, controls: tuple[str, ...]) -> None:
+        """These controls may have refused something just now."""
+        self._refused |= dict.fromkeys(controls, time.monotonic())
 
     def mark(self) -> Mark:
         """Where we are now: hand it to :meth:`since` to get what happened after."""
@@ -268,6 +286,7 @@ async def _connect(stage: Stage, scenario: Scenario, open_things: AsyncExitStack
         read_timeout_seconds=ANSWER_LIMIT_SECONDS,
         log_level="debug",
         sampling_callback=scenario.sampler(stage),
+        elicitation_callback=scenario.elicited(stage),
     )
     try:
         stage.client = await open_things.enter_async_context(client)

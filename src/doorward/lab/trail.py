@@ -5,21 +5,14 @@ It is read once the stage has played and its gateway has ended. Nothing that a p
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-import anyio
 import msgspec
 
 from doorward.audit import reader
-from doorward.relay.runs import WINDOW_US
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from doorward.lab.stage import Stage
-
-_SLACK_SECONDS = 0.05
 
 
 class Fired(msgspec.Struct, frozen=True, gc=False):
@@ -75,13 +68,3 @@ def decisive(fired: tuple[Fired, ...], controls: tuple[str, ...]) -> Fired | Non
 def strays(fired: tuple[Fired, ...], controls: tuple[str, ...]) -> tuple[Fired, ...]:
     """Refusals by controls that the scenario does not list: worth saying, never worth counting."""
     return tuple(item for item in fired if item.control not in controls and item.effect != "NOTE")
-
-
-async def window_over(stage: Stage, controls: tuple[str, ...] | None = None) -> None:
-    """Wait until what comes next has an entry of its own: of refusals of one kind within a second, Doorward records the
-    first and counts the others. With ``controls``, only refusals by these count.
-    """
-    entries = (one.entry for one in reader.last(stage.layout.state, reader.MOST).found)
-    fired = (entry.at for entry in entries if any(controls is None or f.control in controls for f in entry.findings))
-    if newest := max(fired, default=0):
-        await anyio.sleep(max(0, newest + WINDOW_US - time.time_ns() // 1000) / 1e6 + _SLACK_SECONDS)

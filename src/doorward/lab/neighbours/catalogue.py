@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from doorward.lab.neighbours import bodies, headers, smuggling
+from doorward.lab.neighbours import asked, bodies, definitions, elsewhere, headers, rebinding, rooms, smuggling, unasked
 from doorward.lab.scenario import Scenario
 
-NEIGHBOURS: tuple[Scenario, ...] = (*headers.LINES, *bodies.LINES, *smuggling.LINES)
+NEIGHBOURS: tuple[Scenario, ...] = (
+    *headers.LINES,
+    *bodies.LINES,
+    *smuggling.LINES,
+    *rebinding.LINES,
+    *rooms.LINES,
+    *unasked.LINES,
+    *definitions.LINES,
+    *asked.LINES,
+    *elsewhere.LINES,
+)

@@ -38,12 +38,10 @@ class Wire:
     """An attacker at the stage's own URL. ``fields`` go with each request; ``heard`` are all answers, in order."""
 
     def __init__(self, stage: Stage, era: Era, fields: Mapping[str, str] | None = None) -> None:
-        if not isinstance(stage.pipe, Endpoint):
-            raise TypeError("this stage has no URL")
         self.heard: list[bytes] = []
         self.session = ""
-        self.host = urlsplit(stage.pipe.url).netloc
-        self._where = urlsplit(stage.pipe.url)
+        self._where = urlsplit(_endpoint(stage).url)
+        self.host = self._where.netloc
         self._transcript = stage.pipe.transcript
         self._era = era
         self._version = era.value
@@ -90,11 +88,11 @@ class Wire:
         headers = {"accept": "text/event-stream", "content-type": None, "connection": None, **changes}
         return self._head("GET", {**self.fields({"method": ""}), **headers})
 
-    async def say(self, request: bytes, *, enough: bytes = b"") -> bytes:
+    async def say(self, request: bytes, *, enough: bytes = b"", seconds: float = ANSWER_SECONDS) -> bytes:
         """Send the bytes of ``request`` and answer what came back until the other side closed, or ``enough`` did."""
         self._transcript.sent(request)
         said = b""
-        with anyio.move_on_after(ANSWER_SECONDS), suppress(OSError, anyio.BrokenResourceError, anyio.EndOfStream):
+        with anyio.move_on_after(seconds), suppress(OSError, anyio.BrokenResourceError, anyio.EndOfStream):
             async with await anyio.connect_tcp(self._where.hostname or "", self._where.port or 80) as connection:
                 await connection.send(request)
                 while len(said) < MOST_BYTES and not (enough and enough in said):
@@ -110,3 +108,14 @@ class Wire:
             values = value if isinstance(value, tuple) else () if value is None else (value,)
             lines += [f"{name}: {one}" for one in values]
         return "\r\n".join((*lines, "", "")).encode("latin-1")
+
+
+def users_session(stage: Stage) -> str:
+    """The id of the honest client's session."""
+    return _endpoint(stage).session
+
+
+def _endpoint(stage: Stage) -> Endpoint:
+    if not isinstance(stage.pipe, Endpoint):
+        raise TypeError("this stage has no URL")
+    return stage.pipe
