@@ -101,7 +101,7 @@ _TABLE: Final = (
     Control(
         "sealed-state",
         "a retried request carries the state that was sealed for exactly it",
-        ("consent-bypass",),
+        ("consent-bypass", "capability-forgery"),
         "gate",
         "doorward.judge.gates.sealed",
     ),
@@ -115,7 +115,7 @@ _TABLE: Final = (
     Control(
         "asked-answers",
         "answers that nobody asked for are dropped from a retried request",
-        ("consent-bypass",),
+        ("consent-bypass", "capability-forgery"),
         "rewrite",
         "doorward.judge.rewrites.answers",
     ),
