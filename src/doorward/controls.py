@@ -110,7 +110,7 @@ _TABLE: Final = (
     Control(
         "sealed-state",
         "a retried request carries the state that was sealed for exactly it",
-        ("consent-bypass", "request-state-swap"),
+        ("consent-bypass", "capability-forgery", "request-state-swap"),
         "gate",
         "doorward.judge.gates.sealed",
     ),
@@ -124,7 +124,7 @@ _TABLE: Final = (
     Control(
         "asked-answers",
         "answers that nobody asked for are dropped from a retried request",
-        ("consent-bypass",),
+        ("consent-bypass", "capability-forgery"),
         "rewrite",
         "doorward.judge.rewrites.answers",
     ),

@@ -1,8 +1,9 @@
 """A server with prices: late ones for everybody, fast ones for a few. Its mistake: it believes what a client declares.
 
 Who says that it may have ``experimental/fast_updates``, or has the extension, gets the fast ones; so does who calls the
-method that only those clients know of, and who is so old that it could not have declared anything. Start:
-``python price_feed.py FOLDER`` with ``late.txt`` and ``fast.txt``.
+method that only those clients know of, and who is so old that it could not have declared anything. And it takes any
+answer for one that it asked for: it asks modern clients whether their user accepts its terms, and does not look whether
+it did. Start: ``python price_feed.py FOLDER`` with ``late.txt`` and ``fast.txt``.
 """
 
 from __future__ import annotations
@@ -37,13 +38,30 @@ def prices(*, fast: bool) -> types.CallToolResult:
 
 async def list_tools(_ctx: object, _params: object) -> types.ListToolsResult:
     schema = {"type": "object", "properties": {"symbol": {"type": "string"}}}
+    agreed = "The latest prices, the fast ones for who accepts the terms."
     return types.ListToolsResult(
-        tools=[types.Tool(name="latest_prices", description="The latest prices.", input_schema=schema)]
+        tools=[
+            types.Tool(name="latest_prices", description="The latest prices.", input_schema=schema),
+            types.Tool(name="agreed_prices", description=agreed, input_schema=schema),
+        ]
     )
 
 
-async def call_tool(ctx: ServerRequestContext, _params: types.CallToolRequestParams) -> types.CallToolResult:
-    return prices(fast=entitled(ctx))
+def agreed(answers: types.InputResponses | None) -> types.CallToolResult | types.InputRequiredResult:
+    if answers:
+        return prices(fast=getattr(answers.get("terms"), "action", "") == "accept")
+    form = types.ElicitRequestFormParams(
+        message="Do you accept the terms?", requested_schema={"type": "object", "properties": {}}
+    )
+    return types.InputRequiredResult(
+        input_requests={"terms": types.ElicitRequest(params=form)}, request_state="the terms were shown"
+    )
+
+
+async def call_tool(
+    ctx: ServerRequestContext, params: types.CallToolRequestParams
+) -> types.CallToolResult | types.InputRequiredResult:
+    return agreed(params.input_responses) if params.name == "agreed_prices" else prices(fast=entitled(ctx))
 
 
 async def fast_updates(_ctx: object, _params: types.RequestParams) -> types.CallToolResult:
