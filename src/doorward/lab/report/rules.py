@@ -30,13 +30,20 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 def rules() -> tuple[Rule, ...]:
-    """All of the catalogue and its neighbours, in their order, whatever was played."""
+    """All of the catalogue and its neighbours, and what is played on clients only, whatever was played."""
+    from doorward.lab.attack.clients.lures import FAMILIES
     from doorward.lab.catalogue import CATALOGUE
     from doorward.lab.neighbours.catalogue import NEIGHBOURS
 
-    return tuple(
+    scenarios = tuple(
         Rule(one.id, one.title, one.attacker, one.stride, one.cwe, one.owasp, one.controls, _story(type(one)))
         for one in (*CATALOGUE, *NEIGHBOURS)
+    )
+    none: dict[str, tuple[str, ...]] = dict.fromkeys(HEADINGS, ())
+    return scenarios + tuple(
+        Rule(one.id, one.title, "server", "spoofing", one.cwe, "MCP07:2025", (), {**none, "Remedy": (one.remedy,)})
+        for one in FAMILIES
+        if one.remedy
     )
 
 

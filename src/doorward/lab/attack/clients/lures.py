@@ -51,13 +51,16 @@ class Lure(msgspec.Struct, frozen=True):
 
 
 class Family(msgspec.Struct, frozen=True):
-    """Lures with one goal. ``id`` is that of the scenario with the same goal, or of its neighbour."""
+    """Lures with one goal. ``id`` is that of the scenario with the same goal, or of its neighbour; ``remedy`` is only for
+    a goal that no scenario has, since Doorward does not stand there yet.
+    """
 
     id: str
     title: str
     cwe: tuple[str, ...]
     lures: tuple[Lure, ...]
     side_effects: bool = False
+    remedy: str = ""
 
 
 CALLS = "called nothing: a client that is only asked when it calls needs a command that makes it call something"
@@ -124,6 +127,10 @@ FAMILIES = (
                 ("other-issuer", "the issuer that it names is another one (RFC 8414 §3.3)"),
                 ("script", "the user is to be sent to a javascript: address"),
             )
+        ),
+        remedy=(
+            "Compare the resource that metadata names with the server that was asked, and the issuer with the address "
+            "that it was fetched from; open nothing but web addresses."
         ),
     ),
 )

@@ -18,6 +18,7 @@ from doorward.lab.attack.clients.visit import Client, Visit, visit
 from doorward.lab.attack.plant import Values
 from doorward.lab.attack.verdicts import Outcome, Shown, Verdict, worst
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.report.model import Run
 from doorward.lab.trail import TrailUnreadableError
 from doorward.lab.transcript import records
@@ -76,7 +77,7 @@ class _Attack:
             alone = [_alone(lure, self.visits[lure.id, False], self.visits[_twin(lure).id, False]) for lure in lures]
             rows.append(self._row(family, _verdict(alone), relayed=False))
             if self.orders.through:
-                controls = next((one.controls for one in CATALOGUE if one.id == family.id), ())
+                controls = next((one.controls for one in (*CATALOGUE, *NEIGHBOURS) if one.id == family.id), ())
                 behind = [
                     _behind(bare, lure, self.visits[lure.id, True], self.visits[_twin(lure).id, True], controls)
                     for bare, lure in zip(alone, lures, strict=True)
