@@ -73,7 +73,8 @@ def _story(rule: Rule, report: Report, runs: Sequence[Run], said: Said) -> Itera
 
 
 def _paragraphs(heading: str, paragraphs: Sequence[str], said: Said) -> str:
-    return f"<h4>{said(heading)}</h4>" + "".join(f"<p>{said(paragraph)}</p>" for paragraph in paragraphs)
+    told = "".join(f"<p>{said(paragraph)}</p>" for paragraph in paragraphs)
+    return f"<h4>{said(heading)}</h4>{told}" if told else ""
 
 
 def _with_doorward(rule: Rule, report: Report, runs: Sequence[Run], said: Said) -> Iterator[str]:

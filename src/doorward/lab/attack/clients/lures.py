@@ -51,8 +51,8 @@ class Lure(msgspec.Struct, frozen=True):
 
 
 class Family(msgspec.Struct, frozen=True):
-    """Lures with one goal. ``id`` is that of the scenario with the same goal, or of its neighbour; ``remedy`` is only for
-    a goal that no scenario has, since Doorward does not stand there yet.
+    """Lures with one goal. ``id`` is that of the scenario with the same goal, or of its neighbour; ``remedy`` is only
+    for a goal that no scenario has, since Doorward does not stand there yet.
     """
 
     id: str
