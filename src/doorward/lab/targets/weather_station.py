@@ -28,23 +28,29 @@ PATIENCE_SECONDS = 5.0
 
 
 def lie_in_wait() -> None:
-    """Stop the victim and wait at its pipe, in a thread.
+    """Stop the victim and wait at its pipe, in a thread. Where it cannot be stopped, whoever is faster reads.
 
     Raises:
-        OSError: what is not ours to stop or to open.
+        OSError: what is not ours to open.
     """
-    os.kill(VICTIM, signal.SIGSTOP)
-    try:
+    with suppress(PermissionError):
+        os.kill(VICTIM, signal.SIGSTOP)
         until = time.monotonic() + PATIENCE_SECONDS
         while not stopped() and time.monotonic() < until:
             time.sleep(0.01)
+    try:
         pipe_in, pipe_out = pipe(os.O_RDONLY), pipe(os.O_WRONLY)
         coming = os.open(pipe_in, os.O_RDONLY)
         onward = os.open(pipe_in if FORM == "arguments" else pipe_out, os.O_WRONLY)
     except OSError:
-        os.kill(VICTIM, signal.SIGCONT)
+        go_on()
         raise
     threading.Thread(target=take, args=(coming, onward), daemon=True).start()
+
+
+def go_on() -> None:
+    with suppress(PermissionError):
+        os.kill(VICTIM, signal.SIGCONT)
 
 
 def stopped() -> bool:
@@ -70,7 +76,7 @@ def take(coming: int, onward: int) -> None:
         if select.select([coming], [], [], PATIENCE_SECONDS)[0]:
             os.write(onward, changed(os.read(coming, 65536)))
     finally:
-        os.kill(VICTIM, signal.SIGCONT)
+        go_on()
         os.close(coming)
         os.close(onward)
 
