@@ -53,6 +53,13 @@ def test_what_is_in_no_log_is_not_decided(tmp_path: Path, record: Path) -> None:
     assert adjudicate(record, gone).answer is Answer.CANNOT_TELL
 
 
+def test_an_act_that_spent_no_ticket_is_no_consent(record: Path) -> None:
+    consented = Claim("user:ada", "delete_file", {"name": "plan.txt"}, agreed=True, consented=True)
+    assert adjudicate(record, consented).answer is Answer.DID_NOT
+    forgery.edit(the_log(record), 1, lambda entry: {**entry, "spends": "T1"})
+    assert adjudicate(record, consented).altered
+
+
 def test_that_it_worked_cannot_be_told_of_a_digest(record: Path) -> None:
     worked = Claim("user:ada", "delete_file", {"name": "plan.txt"}, worked=True)
     assert adjudicate(record, worked).answer is Answer.CANNOT_TELL

@@ -70,6 +70,13 @@ def test_a_server_that_serves_nobody_is_never_a_defence(scenario: Scenario, kind
         assert found.outcome in (Kind.OBSTRUCTED, Kind.INCONCLUSIVE)
 
 
+def test_a_server_at_a_url_that_never_listens_is_not_reached_and_ends_nothing_else() -> None:
+    scenario = CATALOGUE[0]
+    example = one_variant(scenario)
+    cell = Cell(scenario, example, Era.LEGACY, Topology.SERVE_URL)
+    assert "it ended" in played_bare(cell, sentinel(example.target, DEAD)).unreached
+
+
 PERMISSIVE = """
 import json, sys
 TOOLS = [{{"name": name, "inputSchema": {{"type": "object"}}}} for name in {tools!r}]

@@ -223,6 +223,13 @@ def test_a_message_in_a_wrong_phase_is_32600(era: Era) -> None:
     assert (talk := Dialogue(era)).client(talk.request(1, "tools/list")).only("client")["error"]["code"] == -32600
 
 
+@only_legacy
+def test_a_modern_envelope_on_a_legacy_link_is_32600(era: Era) -> None:
+    talk = ready(era)
+    message = talk.request(1, "tools/list") | {"params": {"_meta": modern_meta()}}
+    assert talk.client(message).only("client")["error"]["code"] == -32600
+
+
 @only_modern
 def test_an_incomplete_envelope_is_32602(era: Era) -> None:
     talk = greet(Dialogue(era))

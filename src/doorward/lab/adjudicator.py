@@ -36,9 +36,10 @@ class Answer(StrEnum):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """``principal`` had ``tool`` called with ``arguments``; with ``worked``, and it did what it should.
+    """``principal`` had ``tool`` called with ``arguments``; with ``worked``, and it did what it should; with
+    ``consented``, and a person had agreed to exactly that.
 
-    ``agreed`` says that both sides agree that somebody did, and only not on who.
+    ``agreed`` says that both sides agree that somebody did, and only not on who, or not on the consent.
     """
 
     principal: str
@@ -46,6 +47,7 @@ class Claim(msgspec.Struct, frozen=True):
     arguments: dict[str, Any]
     worked: bool = False
     agreed: bool = False
+    consented: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -75,8 +77,8 @@ def adjudicate(evidence: Path, claim: Claim, witnessed: tuple[str, ...] = ()) ->
 
 
 def _answer(found: tuple[Found, ...], claim: Claim, *, whole: bool) -> Answer:
-    acts = {one.entry.principal for one in found if _is_act(one, claim)}
-    if claim.principal in acts:
+    acts = [one.entry for one in found if _is_act(one, claim)]
+    if claim.principal in {act.principal for act in acts if act.spends or not claim.consented}:
         # An outcome says that an answer came. What it said is kept as a digest only, so nobody can read it there.
         return Answer.CANNOT_TELL if claim.worked else Answer.DID
     return Answer.DID_NOT if whole and (acts or not claim.agreed) else Answer.CANNOT_TELL

@@ -7,7 +7,7 @@ there too.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from doorward.lab.scenario import Era, Topology
 from doorward.lab.stage import command as command_of
@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def connected(
-    stage: Stage, name: str, *, command: tuple[str, ...] = (), url: str = "", more: Mapping[str, str] | None = None
+    stage: Stage,
+    name: str,
+    *,
+    command: tuple[str, ...] = (),
+    url: str = "",
+    more: Mapping[str, str] | None = None,
+    sampler: Any = None,
 ) -> AsyncIterator[Client]:
     """The SDK's client, connected to what the user has written down as ``name``: a ``command``, or a ``url``.
 
-    ``more`` are variables for whatever is started. A bare client takes any certificate for ``url``: that is its fault.
+    ``more`` are variables for whatever is started; ``sampler`` is the client's sampling callback, None if it has none.
+    A bare client takes any certificate for ``url``: that is its fault.
     Raises whatever the client raises where it does not get there.
     """
     from mcp import Client
@@ -42,6 +49,7 @@ async def connected(
             wire.streams(),
             mode="legacy" if stage.staging.era is Era.LEGACY else stage.staging.era.value,
             read_timeout_seconds=ANSWER_LIMIT_SECONDS,
+            sampling_callback=sampler,
         )
         yield await open_things.enter_async_context(client)
 

@@ -65,14 +65,16 @@ async def listening(
             life.start_soon(_hear, process, found, words, read)
             with anyio.move_on_after(LISTEN_LIMIT_SECONDS):
                 await found.said.wait()
+            ended = found.said.is_set()
             try:
-                if not found.url:
-                    raise NotListeningError("it ended" if found.said.is_set() else "it does not listen")
-                yield found
+                if found.url:
+                    yield found
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(process)
                 life.cancel_scope.cancel()
+        if not found.url:  # said out here: what leaves a group of tasks is a group of exceptions
+            raise NotListeningError("it ended" if ended else "it does not listen")
     finally:
         await process.aclose()
 

@@ -57,7 +57,7 @@ no_leading_dash = true
 class Dispute(msgspec.Struct, frozen=True):
     """A claim and the truth. ``forged`` says how the record was altered, empty for not at all; ``witnessed`` that
     somebody else kept its newest checkpoint before. ``by`` is whom the claim names: empty for who came. ``agreed`` says
-    that the file is gone, and only not by whom.
+    that the file is gone, and only not by whom; ``consented`` that a person had agreed, which nobody was asked.
     """
 
     truth: Answer
@@ -67,6 +67,7 @@ class Dispute(msgspec.Struct, frozen=True):
     file: str = PLAN
     worked: bool = False
     agreed: bool = False
+    consented: bool = False
 
 
 class DisputedExecution(Scenario):
@@ -79,7 +80,8 @@ class DisputedExecution(Scenario):
     Steps:
         1. A user deletes a shared file through a tool.
         2. Later they deny it, blame somebody else, or say that it failed. Or the operator deletes, edits, back-dates or
-           forges entries, cuts the log short, or makes another one and signs it with the log's own key.
+           forges entries, adds a consent that nobody gave, cuts the log short, withholds it, or makes another one and
+           signs it with the log's own key.
         3. An adjudicator gets what a third party would get, and decides: DID, DID NOT or CANNOT TELL.
     Impact:
         The dispute is decided wrongly, or cannot be decided and nobody is shown to have altered anything.
@@ -111,6 +113,11 @@ class DisputedExecution(Scenario):
                     "an entry is added, for what the operator did by hand",
                     Dispute(Answer.DID_NOT, "add", file=BUDGET, agreed=True),
                 ),
+                Variant(
+                    "forged-consent",
+                    "a consent is added that nobody gave",
+                    Dispute(Answer.DID_NOT, "consent", consented=True, agreed=True),
+                ),
                 Variant("cut-after-witness", "the end is removed", Dispute(Answer.DID, "cut", witnessed=True)),
                 Variant("rewritten-after-witness", "made anew", Dispute(Answer.DID, "rewrite", witnessed=True)),
             ),
@@ -123,6 +130,9 @@ class DisputedExecution(Scenario):
                 Variant("outcome", "the user says that it failed", Dispute(Answer.DID, worked=True)),
                 Variant("cut", "the end is removed, and nobody kept a checkpoint", Dispute(Answer.DID, "cut")),
                 Variant("rewritten", "made anew and signed by its keeper", Dispute(Answer.DID, "rewrite")),
+                Variant(
+                    "withheld", "handed over by nobody, and the other side kept none", Dispute(Answer.DID, "withhold")
+                ),
             ),
         ),
     )
@@ -141,7 +151,14 @@ class DisputedExecution(Scenario):
         for log in reader.logs(handed):
             _alter(log, dispute, stage)
         who = dispute.by or _who(self._records[stage])
-        claim = Claim(who, DELETE, {"name": dispute.file}, worked=dispute.worked, agreed=dispute.agreed)
+        claim = Claim(
+            who,
+            DELETE,
+            {"name": dispute.file},
+            worked=dispute.worked,
+            agreed=dispute.agreed,
+            consented=dispute.consented,
+        )
         self._decided[id(stage), variant.id] = adjudicate(handed, claim, notes)
 
     def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
@@ -206,6 +223,10 @@ def _alter(log: Path, dispute: Dispute, stage: Stage) -> None:
         forgery.edit(log, first, lambda entry: {**entry, "at": entry["at"] - 86_400_000_000})
     elif dispute.forged == "add":
         forgery.copy_to_end(log, first, _of_budget)
+    elif dispute.forged == "consent":
+        forgery.edit(log, first, lambda entry: {**entry, "spends": "T-of-nobody"})
+    elif dispute.forged == "withhold":
+        log.unlink()
     elif dispute.forged == "cut":
         forgery.truncate(log, first)
     elif dispute.forged == "rewrite":
