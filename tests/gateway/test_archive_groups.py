@@ -1,4 +1,4 @@
-"""What is given to the archive in one turn of the loop is one commit, and nobody in it pays for another."""
+"""What is given to the archive in two turns of the loop is one commit, and nobody in it pays for another."""
 
 from __future__ import annotations
 
@@ -102,6 +102,18 @@ def test_units_of_one_turn_are_one_commit_in_their_order(tmp_path: Path, commits
     assert run(tmp_path, act) == [*names, "last"]
     assert heard == [(name, None) for name in names]
     assert commits == [40, 1]
+
+
+def test_units_of_the_next_turn_come_along_and_those_of_later_ones_do_not(tmp_path: Path, commits: list[int]) -> None:
+    async def act(archive: Archive) -> None:
+        written = []
+        for name in "abc":
+            written.append(asyncio.ensure_future(archive.write([record(name, "written")])))
+            await asyncio.sleep(0)  # in which it is given, as what the loop had to do
+        await asyncio.gather(*written)
+
+    assert run(tmp_path, act) == ["a", "b", "c"]
+    assert commits == [2, 1]
 
 
 def test_a_group_is_bounded_in_units_and_in_bytes(tmp_path: Path, commits: list[int]) -> None:

@@ -124,7 +124,7 @@ ITEMS: Final[tuple[tuple[str, Proof], ...]] = (
         ("test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",),
     ),
     (
-        ("What all links gave in one turn of the loop is one commit, then the Sends leave in order (ADR 0009)."),
+        ("What all links gave in two turns of the loop is one commit, then the Sends leave in order (ADR 0009)."),
         (
             "test_perform_order::test_what_waits_is_recorded_in_one_commit_and_sent_in_order",
             "test_perform_order::test_what_several_links_wait_for_is_recorded_in_one_commit",

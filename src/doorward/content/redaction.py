@@ -154,7 +154,7 @@ class Masker:
         return len(text) < _SHORTEST_SHAPE and _PAIR_HINT.search(text) is None and not self._holds_known(text)
 
     def _holds_known(self, text: str) -> bool:
-        return any(secret in text for secret in self._secrets)
+        return self._secrets != () and any(secret in text for secret in self._secrets)
 
     def _spans(self, text: str, *, names: bool) -> Iterator[tuple[int, int, str]]:
         for secret in self._secrets:

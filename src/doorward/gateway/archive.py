@@ -48,7 +48,7 @@ class Archive:
         self._report = report
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._given: Group = []
-        self._due = False  # a hand-over will come in this turn of the loop
+        self._due = False  # a hand-over will come soon
         self._busy = False  # the thread has a group
         self._opened = threading.Event()
         self._problem: Exception | None = None
@@ -72,13 +72,21 @@ class Archive:
         """Commit ``records`` together, after all that was given before; in the event loop. ``done`` hears there why
         that was not possible, or None, in the order in which things were given.
 
-        What comes in one turn of the loop, from whichever link, is one transaction: a sync for each link would cost
+        What comes in two turns of the loop, from whichever link, is one transaction: a sync for each link would cost
         more than everything else. One unit that spoils it (a ticket spent twice) does not take others along.
         """
         self._given.append((records, done))
-        if not self._due and not self._busy:
+        if not self._busy:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Hand over what was given once the loop has gone round twice. The first turn brings what was under way beside
+        it; the second, what that had the others do. Whoever asks at the same time as many shares their sync.
+        """
+        if not self._due:
             self._due = True
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._hand_over)
 
     def _hand_over(self) -> None:
         self._due = False
@@ -123,8 +131,8 @@ class Archive:
         """The thread is done with a group; in the event loop."""
         self._busy = False
         _tell(group, problems)
-        if self._given and not self._due:
-            self._hand_over()
+        if self._given:
+            self._gather()
 
     async def write(self, records: Sequence[Record]) -> StorageError | None:
         """The same for whoever waits for it."""

@@ -31,7 +31,8 @@ def limits_of(sizes: Sizes) -> dict[Side, FrameLimits]:
 
 class Arrivals:
     """What arrives on one link. Each method returns what must be awaited before the same source is read any further:
-    what the message made us look up, or room for what it caused; or None.
+    what the message made us look up, or room for what it caused; or None. ``decoded`` asks for no room: that is for
+    whoever reads a stream.
     """
 
     def __init__(self, performer: Performer, sizes: Sizes) -> None:
@@ -51,7 +52,7 @@ class Arrivals:
             decoded = decode(frame, limits)
         except MalformedMessageError as problem:
             return self.unreadable(problem, frame, sender, exchange)
-        return self.decoded(decoded, sender, exchange)
+        return self.decoded(decoded, sender, exchange) or self._performer.full()
 
     def decoded(
         self, frame: Decoded, sender: Side, exchange: int, headers: Headers | None = None
@@ -62,7 +63,7 @@ class Arrivals:
         if questions:
             return self._informed(frame, questions, sender, exchange, headers)
         performer.feed(Arrived(frame, sender, exchange, performer.facts(headers=headers)))
-        return performer.full()
+        return None
 
     def unreadable(
         self, problem: MalformedMessageError, frame: bytes, sender: Side, exchange: int

@@ -115,6 +115,11 @@ def _positions(root: object) -> Iterator[tuple[Path | None, dict[str, Any]]]:
                 stack += [(None, below) for below in value.values()]
 
 
+def names_arguments(schema: bytes | None) -> bool:
+    """Whether arguments of a tool with this inputSchema may be repeated in headers."""
+    return schema is not None and ANNOTATION.encode() in schema
+
+
 def required_headers(method: str, params: dict[str, Any] | None, schema: bytes | None = None) -> dict[str, str]:
     """The headers that a modern request must bear. ``schema`` is our encoding of the called tool's inputSchema, as far
     as it is known. Only for requests that were judged: what is not a string where one belongs has no header.
@@ -126,7 +131,7 @@ def required_headers(method: str, params: dict[str, Any] | None, schema: bytes |
     name = (params or {}).get(NAME_BEARING.get(method, ""))
     if isinstance(name, str):
         headers[NAME] = encode_value(name)
-    if method == "tools/call" and schema is not None and ANNOTATION.encode() in schema:
+    if method == "tools/call" and schema is not None and names_arguments(schema):
         headers |= _parameters(decode_value(schema), (params or {}).get("arguments"))
     return headers
 
@@ -200,7 +205,7 @@ def _name_mismatch(known: dict[str, str], method: str, params: dict[str, Any]) -
 def _parameter_mismatch(known: dict[str, str], message: Message, schema: bytes | None) -> str | None:
     if not isinstance(message, Request) or message.method != "tools/call":
         return None
-    if schema is None or ANNOTATION.encode() not in schema:
+    if schema is None or not names_arguments(schema):
         return None
     declared = declared_headers(decode_value(schema))
     if isinstance(declared, str):

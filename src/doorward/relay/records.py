@@ -157,7 +157,7 @@ def named(text: str, masker: Masker) -> str:
     """A peer's own word (method, id, subject) as an entry has it: masked, then cut. What was equal stays equal."""
     if len(text) < _SHORTEST_SECRET or text in versions.METHODS:  # most ids, nearly all methods
         return text
-    if len(text) > _LONGEST_REPEATED:
+    if len(text) > _LONGEST_REPEATED or text.isdecimal():  # or the id of one request and its answer
         return masker.mask_text(text)[0][:_LONGEST_NAME]
     return _named_again(text, masker)
 

@@ -94,7 +94,7 @@ class Relay:
     def deadline(self) -> int | None:
         """When a Tick matters next."""
         state = self.state
-        if not (state.held or state.errand or state.refusals or state.progress or state.owed):
+        if not (state.held or state.errand or state.refusals.runs or state.progress.runs or state.owed):
             return None  # nearly always
         known = (
             asking.deadline(state),

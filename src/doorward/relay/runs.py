@@ -38,45 +38,42 @@ class Refusals:
     """Refusals of one kind within one window: the first is recorded at once, the others are counted."""
 
     def __init__(self) -> None:
-        self._runs: dict[tuple[str, str, str], Run] = {}
+        self.runs: dict[tuple[str, str, str], Run] = {}
 
     def first(self, kind: tuple[str, str, str], body: bytes, now: int, reference: str) -> tuple[bool, str]:
         """Whether this refusal gets an entry of its own, and the reference that its peer is told."""
-        if kind not in self._runs and len(self._runs) >= _MAX_KINDS:
+        if kind not in self.runs and len(self.runs) >= _MAX_KINDS:
             kind = (kind[0], *_OTHERS)
-        run = self._runs.get(kind)
+        run = self.runs.get(kind)
         if run is None:
-            self._runs[kind] = Run(now, kind[2], reference)
+            self.runs[kind] = Run(now, kind[2], reference)
             return True, reference
         run.add(body)
         return False, run.reference
 
     def closed(self, now: int, *, all_of_them: bool = False) -> list[tuple[tuple[str, str, str], Run]]:
         """The windows that are over, with what was only counted in them; they start anew with the next refusal."""
-        over = [(kind, run) for kind, run in self._runs.items() if all_of_them or now - run.since >= WINDOW_US]
+        over = [(kind, run) for kind, run in self.runs.items() if all_of_them or now - run.since >= WINDOW_US]
         for kind, _ in over:
-            del self._runs[kind]
+            del self.runs[kind]
         return [(kind, run) for kind, run in over if run.folded]
-
-    def __bool__(self) -> bool:
-        return bool(self._runs)
 
     @property
     def deadline(self) -> int | None:
-        return min((run.since + WINDOW_US for run in self._runs.values()), default=None)
+        return min((run.since + WINDOW_US for run in self.runs.values()), default=None)
 
 
 class Progress:
     """Progress of one request: single entries up to ten a second, then a run until a window stays below that."""
 
     def __init__(self) -> None:
-        self._runs: dict[str, Run] = {}
+        self.runs: dict[str, Run] = {}
 
     def single(self, request: str, body: bytes, now: int) -> tuple[bool, bool]:
         """(this one gets an entry of its own, that entry opens a run)."""
-        run = self._runs.get(request)
+        run = self.runs.get(request)
         if run is None or (now - run.since >= WINDOW_US and not run.folded):
-            run = self._runs[request] = Run(now, "notifications/progress", request)
+            run = self.runs[request] = Run(now, "notifications/progress", request)
         if run.folded or run.count > PROGRESS_PER_WINDOW:
             run.add(body)
             return False, False
@@ -87,17 +84,14 @@ class Progress:
         """The runs to close: of ``request`` if given, else all whose second is over."""
         over = [
             (key, run)
-            for key, run in self._runs.items()
+            for key, run in self.runs.items()
             if (key == request if request is not None else now - run.since >= WINDOW_US)
         ]
         for key, _ in over:
-            del self._runs[key]
+            del self.runs[key]
         return [(key, run) for key, run in over if run.count > PROGRESS_PER_WINDOW]
-
-    def __bool__(self) -> bool:
-        return bool(self._runs)
 
     @property
     def deadline(self) -> int | None:
         """When the oldest window is over."""
-        return min((run.since + WINDOW_US for run in self._runs.values()), default=None)
+        return min((run.since + WINDOW_US for run in self.runs.values()), default=None)

@@ -7,6 +7,7 @@ one read of a socket). Nothing is judged: what a frame means is looked at only a
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable
 from typing import Final, Literal
@@ -40,10 +41,18 @@ class _Envelope(msgspec.Struct):
 
 
 _envelope: Final = msgspec.json.Decoder(_Envelope)
+# How many servers begin an answer, so that a large one need not be gone through to its end. What is no message after
+# all is refused by whoever decodes it, and ends its request as well.
+_ANSWERS: Final = re.compile(
+    rb'\{"jsonrpc":"2\.0","id":(0|-?[1-9][0-9]{0,17}|"[ !#-\[\]-~]{0,256}"),"(?:result|error)":'
+)
 
 
 def answered_key(frame: bytes) -> str:
     """The key of the request that a frame answers; empty when it is no answer or cannot be read."""
+    begins = _ANSWERS.match(frame)
+    if begins is not None:
+        return begins[1].decode()
     try:
         envelope = _envelope.decode(frame)
     except (ValueError, RecursionError):

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from doorward.gateway.upstream.address import Address
 from doorward.gateway.upstream.connection import Carriage
 from doorward.gateway.upstream.connector import MAX_ANSWER_S, Receiver
@@ -43,9 +45,31 @@ _ASKS: Final = re.compile(
 )
 
 
+class _Params(msgspec.Struct):
+    """What headers may repeat of params, arguments aside."""
+
+    meta: Any = msgspec.field(name="_meta", default=None)
+    name: Any = None
+    uri: Any = None
+    task: Any = msgspec.field(name="taskId", default=None)
+
+
+class _Asked(msgspec.Struct):
+    params: _Params | None = None
+
+
+_asked: Final = msgspec.json.Decoder(_Asked).decode
+
+
 def _params(body: bytes) -> dict[str, Any]:
     """The params of a message of our own encoding, or an empty object."""
     return decode_value(body).get("params") or {}
+
+
+def _without_arguments(body: bytes) -> dict[str, Any]:
+    """The same, as far as headers may repeat them: large arguments are passed over and not built."""
+    found = _asked(body).params or _Params()
+    return {"_meta": found.meta, "name": found.name, "uri": found.uri, "taskId": found.task}
 
 
 class StreamableConnector:
@@ -160,8 +184,10 @@ class StreamableConnector:
 
     def _ask(self, send: Send, key: str, method: str) -> None:
         modern = False
-        if _META_VERSION in send.body and versions.META_VERSION in meta_of(params := _params(send.body)):
-            schema = self._schema_of(params.get("name", "")) if self._schema_of else None
+        if _META_VERSION in send.body and versions.META_VERSION in meta_of(params := _without_arguments(send.body)):
+            schema = self._schema_of(params["name"]) if self._schema_of and method == "tools/call" else None
+            if mcp_headers.names_arguments(schema):
+                params = _params(send.body)
             wire, modern = self._wire(send.body, mcp_headers.required_headers(method, params, schema)), True
         elif method == "initialize":
             self._legacy = True
