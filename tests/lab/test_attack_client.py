@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from tests.lab.test_relayed import WHOLE
+from tests.lab.drawing import WHOLE
 
 from doorward.lab.attack.clients import run
 from doorward.lab.attack.clients.lures import FAMILIES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.lab.drawing import name
 
 from doorward.lab import runner
 from doorward.lab.catalogue import CATALOGUE
@@ -10,10 +11,6 @@ from doorward.lab.runner import Cell
 from doorward.lab.scenario import BEHIND, Topology
 
 CELLS = runner.cells(CATALOGUE)
-
-
-def name(cell: Cell) -> str:
-    return f"{cell.topology.name.lower()}-{cell.example.id}-{cell.era.name.lower()}"
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=name)

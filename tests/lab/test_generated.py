@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
-from tests.lab.test_relayed import WHOLE, Silence
+from tests.lab.drawing import WHOLE, Silence
 
 from doorward.lab import generated, open_cells, runner
 from doorward.lab.catalogue import CATALOGUE

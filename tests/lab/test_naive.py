@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
+from tests.lab.drawing import Silence, name, sample
 
 from doorward.lab import runner
 from doorward.lab.catalogue import CATALOGUE
@@ -32,17 +33,13 @@ PLAYED = [
 ]
 
 
-def name(cell: Cell) -> str:
-    return f"{cell.topology.name.lower()}-{cell.scenario.id}-{cell.example.id}-{cell.era.name.lower()}"
-
-
 def played_bare(cell: Cell, target: Target | None = None) -> Played:
     example = msgspec.structs.replace(cell.example, target=target) if target else cell.example
     staging = Staging(cell.era, Protection.NAIVE, seed=7, topology=cell.topology)
     return anyio.run(runner.play, cell.scenario, example, staging)
 
 
-@pytest.mark.parametrize("cell", PLAYED, ids=name)
+@pytest.mark.parametrize("cell", sample(PLAYED), ids=name)
 def test_every_variant_does_harm_on_the_bare_target_and_the_benign_twin_works(
     cell: Cell, peers: Callable[[str], Installed]
 ) -> None:
@@ -81,12 +78,6 @@ def test_the_planted_values_follow_from_the_seed_and_differ_between_stages() -> 
     others = [msgspec.structs.replace(staging, seed=8), msgspec.structs.replace(staging, era=Era.MODERN)]
     assert planted(staging) == planted(staging)
     assert len({planted(one) for one in (staging, *others)}) == 3
-
-
-class Silence:
-    def started(self, cell: Cell, protection: Protection) -> None: ...
-
-    def finished(self, cell: Cell, run: Run) -> None: ...
 
 
 def rows(*cells: Cell) -> list[Run]:

@@ -6,13 +6,13 @@ target share a stage.
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from pathlib import Path
 
 import anyio
 import pytest
+from tests.lab.drawing import DRAW, WHOLE
 
 import doorward
 from doorward.lab import open_cells, runner
@@ -26,7 +26,6 @@ from doorward.lab.runner import Cell
 from doorward.lab.scenario import Era, Harm, Kind, Protection
 from doorward.lab.stage import Staging, raised
 
-WHOLE = bool(os.environ.get("DOORWARD_WHOLE"))
 THREATS = Path(doorward.__file__).parents[2] / "docs" / "threats.md"
 SECTION = " ".join(THREATS.read_text(encoding="utf-8").partition("\n## Threats next to these")[2].split())
 CELLS = runner.cells(NEIGHBOURS)
@@ -36,7 +35,7 @@ SAMPLE = 8
 
 def drawn() -> tuple[Cell, ...]:
     """Some lines, drawn by ``DOORWARD_SAMPLE``; with ``DOORWARD_WHOLE=1``, as in `make soak`, all."""
-    draw = random.Random(int(os.environ.get("DOORWARD_SAMPLE", "20261126")))  # noqa: S311 - a choice, not a secret
+    draw = random.Random(DRAW)  # noqa: S311 - a choice, not a secret
     chosen = CELLS if WHOLE else draw.sample(CELLS, SAMPLE)
     return runner.together(cell for cell in CELLS if cell in chosen)
 

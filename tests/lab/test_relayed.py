@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 
 import anyio
 import msgspec
 import pytest
+from tests.lab.drawing import Silence, name, sample
 from tests.lab.test_ablated import is_administrator
 
 from doorward.controls import CONTROLS
@@ -28,30 +28,12 @@ from doorward.lab.targets.published import Installed
 WON_BY_WALLS = ("argument-injection", "privileged-tool")
 """As shipped by the sandbox, configured by what the operator demands of arguments (docs/threats.md)."""
 
-WHOLE = bool(os.environ.get("DOORWARD_WHOLE"))
 CELLS = [
     cell
     for cell in runner.cells(CATALOGUE)
     if cell.era in cell.example.target.eras
     and (cell.topology is not Topology.SERVE_URL or cell.example.target.over_http)
 ]
-
-
-def sample(cells: list[Cell]) -> list[Cell]:
-    """Every example once behind ``wrap`` and once behind ``serve``, each drawn by ``DOORWARD_SAMPLE``: all of them take
-    a quarter of an hour on two cores. With ``DOORWARD_WHOLE=1``, as in `make soak`, all; `doorward demo` plays all.
-    """
-    draw = random.Random(int(os.environ.get("DOORWARD_SAMPLE", "20261126")))  # noqa: S311 - a choice, not a secret
-    drawn = dict[tuple[str, str, bool], Cell]()
-    for cell in draw.sample(cells, len(cells)):
-        drawn.setdefault((cell.scenario.id, cell.example.id, cell.topology is Topology.WRAP), cell)
-    return [cell for cell in cells if cell in drawn.values()]
-
-
-class Silence:
-    def started(self, cell: Cell, protection: Protection) -> None: ...
-
-    def finished(self, cell: Cell, run: Run) -> None: ...
 
 
 def protected(cell: Cell) -> list[Run]:
@@ -66,8 +48,8 @@ def protected(cell: Cell) -> list[Run]:
 
 @pytest.mark.parametrize(
     "cell",
-    CELLS if WHOLE else sample(CELLS),
-    ids=lambda c: f"{c.topology.name.lower()}-{c.scenario.id}-{c.example.id}-{c.era.name.lower()}",
+    sample(CELLS),
+    ids=name,
 )
 def test_every_attack_is_prevented_and_what_stopped_it_is_named(cell: Cell, peers: Callable[[str], Installed]) -> None:
     if cell.example.id in published.names():
