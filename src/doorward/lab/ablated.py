@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 CONFINE_FILES, ARCHIVE = "confine-files", "archive"
-SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-orphans"
+SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS = "session-bound", "child-output", "no-orphans", "own-requests"
 WALLS = (CONFINE_FILES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
-QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS)
+QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS)
 """Defences that leave no finding where there is nothing to refuse: what would do harm has no way to where it would."""
 
 
@@ -66,6 +66,20 @@ def passed_on(pass_on: Callable[..., None]) -> Callable[..., None]:
     return loud
 
 
+def with_credentials(wire: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Stands in for requests of our own: what clients that wait for an answer said of themselves goes on with them."""
+
+    def passing(upstream: Any, body: bytes, fields: dict[str, str] | None = None) -> bytes:
+        from doorward.gateway.http.call import HttpCall
+
+        heads = [one.head for one in gc.get_objects() if isinstance(one, HttpCall) and not one.answered]
+        shown = {name: one.fields[name] for one in heads for name in ("authorization", "cookie") if name in one.fields}
+        start, line, rest = wire(upstream, body, fields).partition(b"\r\n")
+        return start + line + "".join(f"{name}: {value}\r\n" for name, value in shown.items()).encode() + rest
+
+    return passing
+
+
 def letting_go(_launcher: str) -> str:
     """Stands in for the launcher that ends all that a server started: another, which does not."""
     return str(Path(__file__).with_name("letting_go.py"))
@@ -78,6 +92,7 @@ REPLACED: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
     CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),
+    OWN_REQUESTS: ("doorward.gateway.upstream.streamable", "StreamableConnector", "_wire", with_credentials),
     NO_ORPHANS: ("doorward.confine.process", "", "_LAUNCHER", letting_go),
 }
 """The same for what is no armed defence: module, class if it is one's, name, and what makes of it what takes its place.
