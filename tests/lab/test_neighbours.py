@@ -12,7 +12,9 @@ import re
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
+from tests.lab.test_naive import PERMISSIVE, SENTINELS, sentinel
 
 import doorward
 from doorward.lab import open_cells, runner
@@ -23,7 +25,7 @@ from doorward.lab.neighbours.lines import LINES, Line
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import Era, Harm, Kind, Protection
+from doorward.lab.scenario import Era, Harm, Kind, Protection, Topology
 from doorward.lab.stage import Staging, raised
 
 WHOLE = bool(os.environ.get("DOORWARD_WHOLE"))
@@ -119,6 +121,17 @@ def test_no_oracle_of_a_neighbour_speaks_where_nobody_attacked(stage: Cell) -> N
             ]
 
     assert set(anyio.run(honest_day)) == {None}
+
+
+@pytest.mark.parametrize("kind", ["refuses all but lists", "says yes to everything"])
+@pytest.mark.parametrize("name", ["bom", "undeclared-capability"])
+def test_a_server_that_serves_nobody_is_no_defence_against_a_neighbour_either(name: str, kind: str) -> None:
+    cell = next(cell for cell in CELLS if cell.scenario.id == name and cell.topology is Topology.WRAP)
+    program = SENTINELS.get(kind) or PERMISSIVE.format(tools=cell.example.target.tools)
+    mute = msgspec.structs.replace(cell.example, target=sentinel(cell.example.target, program))
+    for run in anyio.run(played, msgspec.structs.replace(cell, example=mute)):
+        assert run.outcome in (Kind.OBSTRUCTED, Kind.INCONCLUSIVE), run
+        assert run.control is None
 
 
 def test_runs_of_one_target_share_a_stage_and_have_rows_of_their_own() -> None:
