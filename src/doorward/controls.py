@@ -236,6 +236,13 @@ _TABLE: Final = (
         "doorward.gateway.http.traffic",
     ),
     Control(
+        "own-requests",
+        "what goes on to a server at a URL is a request of our own: nothing that a client's said in headers is in it",
+        ("token-pass-through",),
+        "channel",
+        "doorward.gateway.upstream.streamable",
+    ),
+    Control(
         "http-host",
         "a request names this gateway, and no page of another origin sends one",
         ("server-imitation", "capability-forgery", "two-hosts", "dns-rebinding", "foreign-origin"),

@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from tests.lab.drawing import DRAW, WHOLE
+from tests.lab.test_sentinels import PERMISSIVE, SENTINELS, sentinel
 
 import doorward
 from doorward.lab import open_cells, runner
@@ -23,14 +25,14 @@ from doorward.lab.neighbours.lines import LINES, Line
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import Era, Harm, Kind, Protection
+from doorward.lab.scenario import Era, Harm, Kind, Protection, Topology
 from doorward.lab.stage import Staging, raised
 
 THREATS = Path(doorward.__file__).parents[2] / "docs" / "threats.md"
 SECTION = " ".join(THREATS.read_text(encoding="utf-8").partition("\n## Threats next to these")[2].split())
 CELLS = runner.cells(NEIGHBOURS)
-SAMPLE = 8
-"""Lines of one `make test`, with one stage for each target among them."""
+SAMPLE = 5
+"""Lines of one `make test`: waiting until refusals are recorded one by one takes longer than playing them."""
 
 
 def drawn() -> tuple[Cell, ...]:
@@ -74,13 +76,23 @@ class Silence:
     def finished(self, cell: Cell, run: Run) -> None: ...
 
 
+async def played(stage: Cell) -> list[Run]:
+    """The rows under each protection: all at once, since most of it is waiting."""
+    found: list[Run] = []
+
+    async def under(protection: Protection) -> None:
+        found.extend(await runner.play_all((stage,), Silence(), seed=11, protections=(protection,)))
+
+    async with anyio.create_task_group() as tasks:
+        for protection in Protection:
+            tasks.start_soon(under, protection)
+    return found
+
+
 @every_stage
 def test_a_neighbour_does_harm_bare_and_none_behind_doorward_and_what_stopped_it_is_named(stage: Cell) -> None:
-    async def play() -> list[Run]:
-        return await runner.play_all((stage,), Silence(), seed=11)
-
     scenarios = {one.scenario.id: one for one in stage.all}
-    for run in anyio.run(play):
+    for run in anyio.run(played, stage):
         cell = scenarios[run.id]
         opened = open_cells.of(run.id, run.example, cell.topology, run.protection)
         assert run.issue == (opened.issue if opened else None), (
@@ -108,6 +120,17 @@ def test_no_oracle_of_a_neighbour_speaks_where_nobody_attacked(stage: Cell) -> N
             ]
 
     assert set(anyio.run(honest_day)) == {None}
+
+
+@pytest.mark.parametrize("kind", ["refuses all but lists", "says yes to everything"])
+@pytest.mark.parametrize("name", ["bom", "undeclared-capability"])
+def test_a_server_that_serves_nobody_is_no_defence_against_a_neighbour_either(name: str, kind: str) -> None:
+    cell = next(cell for cell in CELLS if cell.scenario.id == name and cell.topology is Topology.WRAP)
+    program = SENTINELS.get(kind) or PERMISSIVE.format(tools=cell.example.target.tools)
+    mute = msgspec.structs.replace(cell.example, target=sentinel(cell.example.target, program))
+    for run in anyio.run(played, msgspec.structs.replace(cell, example=mute)):
+        assert run.outcome in (Kind.OBSTRUCTED, Kind.INCONCLUSIVE), run
+        assert run.control is None
 
 
 def test_runs_of_one_target_share_a_stage_and_have_rows_of_their_own() -> None:

@@ -176,11 +176,10 @@ def _print(report: Report, *, whole: bool) -> None:
 
     runs = report.runs
     terminal.write(matrix.text(runs, columns=terminal.width() if sys.stdout.isatty() else None))
-    for scenario, configuration in dict.fromkeys((run.id, run.evidence.get("configuration", "")) for run in runs):
-        if configuration:
-            lines = "".join(f"\n  {line}" for line in configuration.splitlines())
-            folder = ", {work} being the folder that the run gave it" if "{work}" in configuration else ""
-            terminal.write(f"\n{scenario} was configured with{folder}:{lines}")
+    for configuration, scenarios in _configurations(runs).items():
+        lines = "".join(f"\n  {line}" for line in configuration.splitlines())
+        folder = ", {work} being the folder that the run gave it" if "{work}" in configuration else ""
+        terminal.write(f"\n{', '.join(scenarios)}: configured with{folder}:{lines}")
     for trouble in matrix.troubles(runs):
         terminal.write(f"\n{trouble}", style=terminal.YELLOW)
     for opening in matrix.openings(runs):
@@ -189,6 +188,15 @@ def _print(report: Report, *, whole: bool) -> None:
         terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
     more = "" if whole else "; one variant of each attack, --all-variants plays every one"
     terminal.write(f"\n{len(runs)} runs in {report.seconds:.0f} s{more}")
+
+
+def _configurations(runs: Sequence[Run]) -> dict[str, dict[str, None]]:
+    """What operators would write, and the scenarios that were played with it, in their order."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        if configuration := run.evidence.get("configuration", ""):
+            found.setdefault(configuration, {})[run.id] = None
+    return found
 
 
 def _list(chosen: Sequence[Any], json_file: str | None) -> int:

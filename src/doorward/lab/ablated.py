@@ -28,11 +28,11 @@ from doorward.controls import CONTROLS
 
 CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES = "confine-files", "confine-processes", "confine-privileges"
 ARCHIVE = "archive"
-SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-orphans"
+SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS = "session-bound", "child-output", "no-orphans", "own-requests"
 WALLS = (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
-QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS)
+QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS)
 """Defences that leave no finding where there is nothing to refuse: what would do harm has no way to where it would."""
 
 BOTH = f"{CONFINE_FILES}+{CONFINE_PRIVILEGES}"
@@ -71,6 +71,20 @@ def passed_on(pass_on: Callable[..., None]) -> Callable[..., None]:
     return loud
 
 
+def with_credentials(wire: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Stands in for requests of our own: what clients that wait for an answer said of themselves goes on with them."""
+
+    def passing(upstream: Any, body: bytes, fields: dict[str, str] | None = None) -> bytes:
+        from doorward.gateway.http.call import HttpCall
+
+        heads = [one.head for one in gc.get_objects() if isinstance(one, HttpCall) and not one.answered]
+        shown = {name: one.fields[name] for one in heads for name in ("authorization", "cookie") if name in one.fields}
+        start, line, rest = wire(upstream, body, fields).partition(b"\r\n")
+        return start + line + "".join(f"{name}: {value}\r\n" for name, value in shown.items()).encode() + rest
+
+    return passing
+
+
 def _launched(name: str) -> tuple[str, str, str, Callable[..., Any]]:
     return ("doorward.confine.process", "", "_LAUNCHER", lambda _: (*LAUNCHER, *name.split("+")))
 
@@ -80,6 +94,7 @@ STAND_INS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
     CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),
+    OWN_REQUESTS: ("doorward.gateway.upstream.streamable", "StreamableConnector", "_wire", with_credentials),
 }
 """Name of the defence or group → module, class (or nothing) and attribute, and what makes of the attribute's value what
 takes its place.

@@ -197,11 +197,16 @@ class Pipe:
         into.close()
 
     def _is_ours(self, line: bytes) -> bool:
-        """Whether this answers a crafted request. An error without id answers the one that waits."""
+        """Whether this answers a crafted request, or one of several in a batch."""
         try:
             message = json.loads(line)
         except ValueError:
             return False
+        taken = [self._takes(one, line) for one in (message if isinstance(message, list) else [message])]
+        return any(taken)
+
+    def _takes(self, message: object, line: bytes) -> bool:
+        """Hand ``line`` to whoever waits for it. An error without id answers the one that waits."""
         if not isinstance(message, dict) or "method" in message:
             return False
         key = message.get("id")

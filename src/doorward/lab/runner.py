@@ -8,6 +8,7 @@ proves nothing elsewhere.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -145,7 +146,7 @@ async def play_parts(parts: tuple[Part, ...], staging: Staging) -> list[Played]:
                     return [Played(unreached=stage.unreached)] * len(parts)
                 # What the stage planted counts as a known secret, so that a report shows where it went.
                 masker = Masker(os.urandom(32), (stage.canary, stage.credential))
-                heard = [await _variants(part, stage, masker) for part in parts]
+                heard = await _variants(parts, stage, masker)
                 benign = [await _benign(part.scenario, stage) for part in parts]
     except TrailUnreadableError as problem:
         return [Played(unreached=f"the audit log of this stage cannot be read: {problem}")] * len(parts)
@@ -162,13 +163,27 @@ class _Heard(msgspec.Struct):
     exchanges: dict[str, tuple[Told, ...]] = {}
 
 
-async def _variants(part: Part, stage: Stage, masker: Masker) -> _Heard:
-    heard = _Heard()
-    for variant in part.example.variants_of(stage.staging.topology):
-        if part.only is None or variant.id in part.only:
-            heard.traces[variant.id], heard.harms[variant.id] = await _attack(part.scenario, stage, variant)
-            heard.exchanges[variant.id] = told(heard.traces[variant.id].exchange, masker)
+async def _variants(parts: tuple[Part, ...], stage: Stage, masker: Masker) -> list[_Heard]:
+    """All variants of all parts in their order, but that what would have to wait lets others go first."""
+    heard = [_Heard() for _ in parts]
+    waiting = [
+        (number, variant)
+        for number, part in enumerate(parts)
+        for variant in part.example.variants_of(stage.staging.topology)
+        if part.only is None or variant.id in part.only
+    ]
+    while waiting:
+        number, variant = min(waiting, key=lambda one: _free_at(parts[one[0]].scenario, stage))
+        waiting.remove((number, variant))
+        trace, harm = await _attack(parts[number].scenario, stage, variant)
+        heard[number].traces[variant.id], heard[number].harms[variant.id] = trace, harm
+        heard[number].exchanges[variant.id] = told(trace.exchange, masker)
     return heard
+
+
+def _free_at(scenario: Scenario, stage: Stage) -> float:
+    """From when on what refuses this scenario records a refusal as one of its own; 0 for now."""
+    return stage.free_at(scenario.controls) if scenario.apart and stage.relayed else 0.0
 
 
 def _seen(heard: _Heard, stage: Stage) -> dict[str, Seen]:
@@ -179,8 +194,7 @@ def _seen(heard: _Heard, stage: Stage) -> dict[str, Seen]:
 
 
 async def _attack(scenario: Scenario, stage: Stage, variant: Variant) -> tuple[Any, Any]:
-    if scenario.apart and stage.relayed:
-        await stage.apart(scenario.controls)
+    await anyio.sleep(max(0.0, _free_at(scenario, stage) - time.monotonic()))
     mark = stage.mark()
     # A client raises what it was refused with, or what it could not read: either is an answer to an attacker.
     with suppress(Exception):

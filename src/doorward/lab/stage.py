@@ -174,15 +174,13 @@ class Stage:
         """Send a crafted request past the SDK."""
         return await self.pipe.ask(method, params)
 
-    async def apart(self, controls: tuple[str, ...]) -> None:
-        """Wait until what these controls refuse next has an entry of its own: of refusals of one kind within a second,
-        Doorward records the first and counts the others.
+    def free_at(self, controls: tuple[str, ...]) -> float:
+        """From when on what these controls refuse has an entry of its own, by the clock that only goes forward; 0 for
+        now: of refusals of one kind within a second, Doorward records the first and counts the others.
         """
-        import anyio
-
-        now = time.monotonic()
-        over = max((self._refused.get(control, 0.0) for control in controls), default=0.0) + WINDOW_SECONDS
-        await anyio.sleep(max(0.0, over - now))
+        refused = max((self._refused[control] for control in controls if control in self._refused), default=0.0)
+        over = refused + WINDOW_SECONDS if refused else 0.0
+        return over if over > time.monotonic() else 0.0
 
     def refused(self, controls: tuple[str, ...]) -> None:
         """These controls may have refused something just now."""

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from doorward.lab.neighbours import asked, bodies, definitions, elsewhere, headers, rebinding, rooms, smuggling, unasked
+from doorward.lab.neighbours import (
+    asked,
+    bodies,
+    definitions,
+    elsewhere,
+    headers,
+    passing,
+    rebinding,
+    rooms,
+    smuggling,
+    unasked,
+)
 from doorward.lab.scenario import Scenario
 
 NEIGHBOURS: tuple[Scenario, ...] = (
@@ -15,4 +26,5 @@ NEIGHBOURS: tuple[Scenario, ...] = (
     *definitions.LINES,
     *asked.LINES,
     *elsewhere.LINES,
+    *passing.LINES,
 )

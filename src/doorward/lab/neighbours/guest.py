@@ -83,6 +83,7 @@ class WithGuest(Scenario):
         return Harm(f"{self.reached}: {how}") if how else None
 
     async def benign(self, stage: Stage) -> str:
+        await stage.client.list_tools()  # as it is listed now, and not as it was
         result: Any = await stage.client.call_tool(PLAN, {})
         if stage.greeting not in result.content[0].text:
             raise BenignTwinBrokenError("no trip was planned")

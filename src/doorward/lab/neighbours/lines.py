@@ -45,7 +45,7 @@ _ATTACKED = (
     Line("shadowing", ("shadowing",)),
     Line("rug pulls", ("rug-pull",)),
     _none("confused deputy", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"),
-    _none("token pass-through", Unplayed.NOT_NAMED, "no header of a client's goes on to a server", "G"),
+    Line("token pass-through", ("token-pass-through",)),
     Line("metadata addresses", ("ssrf-inside",)),
     _none("rebinding at connect time", Unplayed.NO_PLACE, "it needs a resolver that changes its mind", "E"),
     _none("icons)", Unplayed.NOT_BUILT, "Doorward fetches none", "E"),
