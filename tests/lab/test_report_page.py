@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from doorward.lab.ablated import BOTH, GROUPS
 from doorward.lab.attack.verdicts import Outcome
 from doorward.lab.report import page, page_story
 from doorward.lab.report.baseline import Target
@@ -187,6 +188,13 @@ def test_an_attack_shows_one_line_for_each_place_and_how_to_put_doorward_in_fron
     text = page.html(reported(bare, behind, verb="attack", target=Target(("server", "a folder"))))
     assert text.count("<tr>") == 2
     assert "doorward wrap -- server &#x27;a folder&#x27;" in text
+
+
+def test_walls_that_each_hold_alone_are_named_together_with_the_reason() -> None:
+    stopped = run(Kind.PREVENTED, configured=False)
+    stopped.evidence["variants"][0]["control"] = BOTH
+    text = unescape(page.html(reported(run(Kind.SUCCEEDED), stopped)))
+    assert f"<code>{BOTH}</code>: {GROUPS[BOTH]}" in text
 
 
 def test_whoever_has_a_keyboard_reaches_everything() -> None:

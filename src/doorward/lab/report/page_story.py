@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from doorward.controls import CONTROLS
+from doorward.lab.ablated import GROUPS
 from doorward.lab.report.model import Standing
 from doorward.lab.report.rules import rules
 from doorward.lab.scenario import Kind, Protection
@@ -94,8 +95,8 @@ def _with_doorward(rule: Rule, report: Report, runs: Sequence[Run], said: Said) 
         yield "<p>Behind Doorward nothing of it was played to the end here. What is made for it:</p>"
     yield "<ul>"
     for control in stopped or rule.controls:
-        title = f": {CONTROLS[control].title}" if control in CONTROLS else ""
-        yield f"<li><code>{said(control)}</code>{said(title)}</li>"
+        title = CONTROLS[control].title if control in CONTROLS else GROUPS.get(control, "")
+        yield f"<li><code>{said(control)}</code>{said(f': {title}' if title else '')}</li>"
     yield "</ul>"
     for example, text in {run.example: run.evidence.get("configuration", "") for run in runs}.items():
         if text:
