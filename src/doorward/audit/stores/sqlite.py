@@ -39,6 +39,11 @@ from doorward.errors import AuditError, StorageError
 FORMAT: Final = 1
 _APPLICATION_ID: Final = 0x44574C47  # "DWLG", so that file(1) can tell
 _FOLD_ABOVE_BYTES: Final = 4 << 20
+_KEPT_WAL_BYTES: Final = 64 << 20
+"""Of a folded WAL, to be written over: a file that grows costs every sync a change of its size, and is new memory. As
+much as a busy gateway writes between two folds; a quiet one never gets there."""
+_BESIDE_LEAVES_BYTES: Final = 4 * 4096
+"""What a commit writes beside its leaves and bodies: the pages that lead to them."""
 _BUSY_SECONDS: Final = 5.0
 
 # Search columns repeat what the leaf says and are NULL where it says nothing; the verifier compares the two.
@@ -75,6 +80,7 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
     at: int
     digest: str
     body: bytes
+    size: int
 
 
 class SqliteLog:
@@ -95,6 +101,7 @@ class SqliteLog:
         self._signed_at = 0  # no entry may claim an earlier time than the checkpoint before it
         self._latest_at = 0
         self._full = True
+        self._unfolded = 0  # bytes in the WAL, nearly
         self._broken = ""  # why nothing more is taken
         self._closed = False
 
@@ -174,7 +181,7 @@ class SqliteLog:
         """Sign and sync everything appended so far; False, and nothing done, when there is nothing new.
 
         The note carries ``now_us``, or the latest time among the entries if the clock stands before that. Folds the
-        WAL into the file once it has 4 MiB. ``StorageError``: as for ``append``; the entries stay, unsigned.
+        WAL into the file once it has about 4 MiB. ``StorageError``: as for ``append``; the entries stay, unsigned.
         """
         self._require_open()
         if self._tree.size == self._signed_size:
@@ -249,12 +256,13 @@ class SqliteLog:
                 self._full = durable
             if len(rows) == 1 and not rows[0].digest and signed is None:
                 self._insert(rows)  # one statement is a transaction by itself, in half the time
-                return
-            execute("BEGIN IMMEDIATE")
-            self._insert(rows)
-            if signed is not None:
-                execute(_INSERT_CHECKPOINT, (signed[0].size, signed[1]))
-            execute("COMMIT")
+            else:
+                execute("BEGIN IMMEDIATE")
+                self._insert(rows)
+                if signed is not None:
+                    execute(_INSERT_CHECKPOINT, (signed[0].size, signed[1]))
+                execute("COMMIT")
+            self._unfolded += _BESIDE_LEAVES_BYTES + sum([row.size for row in rows])
         except sqlite3.Error as error:
             self._undo(error)
             raise StorageError(f"the audit log cannot be written: {error}") from error
@@ -286,12 +294,15 @@ class SqliteLog:
             self._broken = "the disk failed to sync the audit log, which takes nothing more"
 
     def _fold(self) -> None:
+        if self._unfolded <= _FOLD_ABOVE_BYTES:
+            return
         try:
-            if os.stat(f"{self.path}-wal").st_size > _FOLD_ABOVE_BYTES:
-                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except (sqlite3.Error, OSError):
+            _, frames, folded = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
             # Everything is already durable in the WAL, which is only read more slowly and tried again next time.
             return
+        if frames == folded:  # else somebody reads, and the rest of it comes next time
+            self._unfolded = 0
 
 
 _SYNC_FAILURES: Final = frozenset({"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC"})
@@ -331,7 +342,7 @@ def _row(item: Item, index: int, not_before: int) -> _Row:
         entry.request or None,
         entry.spends or None,
     )
-    return _Row(columns, hashed, entry.at, digest, body)
+    return _Row(columns, hashed, entry.at, digest, body, len(leaf) + len(body))
 
 
 def _reserve(folder: Path, now_us: int) -> tuple[Path, Lock]:
@@ -388,7 +399,7 @@ def connect(path: Path) -> sqlite3.Connection:
         timeout=_BUSY_SECONDS,
     )
     try:
-        for pragma in ("synchronous = FULL", "wal_autocheckpoint = 0", "journal_size_limit = 1048576"):
+        for pragma in ("synchronous = FULL", "wal_autocheckpoint = 0", f"journal_size_limit = {_KEPT_WAL_BYTES}"):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
         connection.close()
