@@ -82,6 +82,7 @@ _TABLE: Final = (
             "parameter-header",
             "version-downgrade",
             "modern-meta-legacy-header",
+            "header-injection",
         ),
         "gate",
         "doorward.judge.gates.headers",

@@ -53,7 +53,7 @@ def test_a_group_has_at_most_three_walls_and_a_reason() -> None:
 def test_what_has_nothing_to_refuse_has_a_stand_in_too() -> None:
     for quiet in ablated.QUIET:
         assert quiet in ablated.STAND_INS
-        assert CONTROLS[quiet].mechanism in ("channel", "sandbox")
+        assert CONTROLS[quiet].mechanism in ("channel", "sandbox", "gate")
 
 
 def test_a_wall_is_tried_only_where_it_is_made_for_the_threat_and_groups_come_last() -> None:

@@ -28,11 +28,12 @@ from doorward.controls import CONTROLS
 
 CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES = "confine-files", "confine-processes", "confine-privileges"
 ARCHIVE = "archive"
-SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS = "session-bound", "child-output", "no-orphans", "own-requests"
+SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-orphans"
+OWN_REQUESTS, HEADER_AGREEMENT = "own-requests", "header-agreement"
 WALLS = (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
-QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS)
+QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS, HEADER_AGREEMENT)
 """Defences that leave no finding where there is nothing to refuse: what would do harm has no way to where it would."""
 
 BOTH = f"{CONFINE_FILES}+{CONFINE_PRIVILEGES}"
@@ -85,6 +86,11 @@ def with_credentials(wire: Callable[..., bytes]) -> Callable[..., bytes]:
     return passing
 
 
+def as_it_is(_encode: Callable[[str], str]) -> Callable[[str], str]:
+    """Stands in for the encoding of what a header cannot carry."""
+    return lambda value: value
+
+
 def _launched(name: str) -> tuple[str, str, str, Callable[..., Any]]:
     return ("doorward.confine.process", "", "_LAUNCHER", lambda _: (*LAUNCHER, *name.split("+")))
 
@@ -95,6 +101,7 @@ STAND_INS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
     CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),
     OWN_REQUESTS: ("doorward.gateway.upstream.streamable", "StreamableConnector", "_wire", with_credentials),
+    HEADER_AGREEMENT: ("doorward.protocol.headers", "", "encode_value", as_it_is),
 }
 """Name of the defence or group → module, class (or nothing) and attribute, and what makes of the attribute's value what
 takes its place.

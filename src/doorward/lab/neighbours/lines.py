@@ -16,8 +16,6 @@ class Unplayed(StrEnum):
 
     NOT_BUILT = "not built"
     """What would be attacked is no part of Doorward yet."""
-    NOT_NAMED = "not named"
-    """Doorward's way of working leaves nothing to attack and no finding, and nothing takes its place in a run."""
     NO_TARGET = "no target"
     """No bare target of ours is harmed by it, or harm could not be seen."""
     NO_PLACE = "no place"
@@ -56,12 +54,7 @@ _ATTACKED = (
     Line("`Last-Event-ID` of another session", ("replay-of-another",)),
     Line("`requestState` of another user or request", ("request-state-swap",)),
     Line("`taskId` of another user", ("task-of-another",)),
-    _none(
-        "`x-mcp-header` to header injection",
-        Unplayed.NOT_NAMED,
-        "what a header cannot carry is encoded, which no finding tells",
-        "B",
-    ),
+    Line("`x-mcp-header` to header injection", ("header-injection",)),
     _none("response cache poisoning", Unplayed.NOT_BUILT, "nothing of Doorward's is cached between users", "G"),
     Line("CL+TE", ("smuggling-cl-te",)),
     Line("two Hosts", ("two-hosts",)),
@@ -87,17 +80,12 @@ _SPOKEN = (
     Line("that asks for a secret", ("elicitation-secret",)),
     Line("sampling hidden in `inputRequests`", ("consent-bypass",)),
     _none("tool lists that differ by user", Unplayed.NOT_BUILT, "no list is filtered by user yet", "G"),
-    _none("`subscriptions/listen` on resources of others", Unplayed.NOT_BUILT, "resources have no owners yet", "G"),
+    Line("`subscriptions/listen` on resources of others", ("listening-to-others",)),
     Line("logs that nobody", ("unasked-logs",)),
     _none("resource metadata that points inward", Unplayed.NOT_BUILT, "Doorward fetches none yet", "G"),
     _none("a token for another audience", Unplayed.NOT_BUILT, "Doorward takes no tokens of others yet", "G"),
     Line("`$ref` to the network", ("schema-reference",)),
-    _none(
-        "deep and huge schemas",
-        Unplayed.NO_TARGET,
-        "no client of ours is harmed by one",
-        "D",
-    ),
+    Line("deep and huge schemas", ("hostile-schema",)),
     Line("icons with `file:` or SVG", ("icon-source",)),
     Line("`x-mcp-header` on a secret or in an invalid place", ("secret-in-header",)),
     Line("a batch that hides a call", ("batch-hides-a-call", "batch-in-its-revision")),

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from doorward.lab.neighbours.guest import GUEST, HTTP, PLAN, WithGuest
+from doorward.lab.neighbours.guest import GUEST, HTTP, MODERN, PLAN, WithGuest, write
 from doorward.lab.neighbours.wire import Wire
 from doorward.lab.scenario import Example, Harm, Trace, Variant
 from doorward.lab.targets import python, script
+from doorward.protocol.headers import encode_value
 
 if TYPE_CHECKING:
     from doorward.lab.stage import Stage
@@ -79,4 +80,57 @@ class PassThrough(WithGuest):
         return Harm(f"the server keeps the {variant.id} that was for the gateway") if kept else None
 
 
-LINES = (PassThrough(),)
+class HeaderInjection(WithGuest):
+    """An argument that ends its header.
+
+    Goal:
+        Write headers in the gateway's name.
+    Attacker:
+        Whoever chooses an argument.
+    Steps:
+        1. The tool's schema repeats the argument ``note`` in a header, for whoever routes by it.
+        2. In the argument stand the end of a line, and another header.
+        3. The gateway repeats the argument in the header as it is.
+    Impact:
+        The server is told who asks, or who may, by the attacker.
+    Remedy:
+        What a header cannot carry as it is goes encoded, in the one form that the revision has for it.
+    """
+
+    id = "header-injection"
+    title = "an argument that ends its header"
+    attacker = "client"
+    stride = "spoofing, elevation of privilege"
+    cwe = ("CWE-113", "CWE-93")
+    owasp = "MCP07:2025"
+    controls = ("header-agreement",)
+    examples = (
+        Example(
+            id="open-proxy",
+            title="a gateway that repeats an argument in a header",
+            target=BEHIND_PROXY,
+            variants=(Variant("new-line", "the end of a line, and another header", "X-Role", topologies=HTTP),),
+            eras=MODERN,
+        ),
+    )
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        note = {"type": "string", "x-mcp-header": "Note"}
+        write(stage, {"tool": {"inputSchema": {"type": "object", "properties": {"note": note}}}})
+        try:
+            await stage.client.list_tools()
+            text = f"urgent\r\n{variant.payload}: {stage.canary}"
+            wire = Wire(stage, stage.staging.era)
+            asked = wire.message("tools/call", {"name": PLAN, "arguments": {"note": text}})
+            await wire.say(wire.post(asked, changes={"mcp-param-note": encode_value(text)}))
+        finally:
+            write(stage, {})
+
+    def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
+        log = stage.layout.work / "headers.log"
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        written = f"{variant.payload}: {stage.canary}" in lines
+        return Harm(f"the server was told {variant.payload} by the attacker") if written else None
+
+
+LINES = (PassThrough(), HeaderInjection())

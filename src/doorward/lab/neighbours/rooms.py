@@ -290,4 +290,43 @@ class TaskOfAnother(InRooms):
         await attacker.say(attacker.post(attacker.message("tasks/get", {"taskId": task, "_meta": declared})))
 
 
-LINES = (SessionHijack(), SessionFixation(), ReplayOfAnother(), RequestStateSwap(), TaskOfAnother())
+class ListeningToOthers(InRooms):
+    """What changes at somebody else's.
+
+    Goal:
+        Know when, and at which addresses, another user works.
+    Attacker:
+        A user of the same server.
+    Steps:
+        1. The attacker listens to changes below an address that many users have something below.
+        2. The server tells whoever listens, and does not ask to whom the resource belongs.
+    Impact:
+        Names of files and projects, and each moment at which somebody touches them.
+    Remedy:
+        Each address that is listened to is allowed for this user, and what changed is told for no other.
+    """
+
+    id = "listening-to-others"
+    title = "what changes at somebody else's"
+    cwe = ("CWE-639", "CWE-200")
+    controls = ("caller",)
+    examples = in_rooms(
+        "a server that tells whoever listens",
+        Variant("below", "all below an address", "file:///rooms/", topologies=HTTP),
+        eras=MODERN,
+    )
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        attacker = self.attacker_of(stage, variant)
+        wanted = {"notifications": {"resourceSubscriptions": [variant.payload]}}
+        await attacker.say(attacker.post(attacker.message("subscriptions/listen", wanted)), seconds=2.0)
+
+
+LINES = (
+    SessionHijack(),
+    SessionFixation(),
+    ReplayOfAnother(),
+    RequestStateSwap(),
+    TaskOfAnother(),
+    ListeningToOthers(),
+)

@@ -1,6 +1,7 @@
 """Rooms with notes, reports and jobs. Its mistake: whoever has a handle is taken for whoever got it.
 
-A session id, an event id, a task id and a request's state are enough to be let in, and nothing binds them to a user.
+A session id, an event id, a task id, a request's state and an address to listen to are enough to be let in, and nothing
+binds them to a user.
 By hand, since the SDK's own server does bind some of them. Over HTTP only: on a pipe there is one user.
 
 Start: ``python shared_rooms.py --http FOLDER`` with ``board.txt``, ``pin.txt`` and ``salaries.txt``.
@@ -21,7 +22,7 @@ FOLDER = Path(sys.argv[-1])
 MODERN = "2026-07-28"
 NAME = {"name": "shared-rooms", "version": "1"}
 TASKS = "io.modelcontextprotocol/tasks"
-CAPABILITIES: dict[str, Any] = {"tools": {}, "logging": {}, "extensions": {TASKS: {}}}
+CAPABILITIES: dict[str, Any] = {"tools": {}, "resources": {"subscribe": True}, "logging": {}, "extensions": {TASKS: {}}}
 WORDS = {"type": "string"}
 TOOLS = [
     {"name": "read_board", "description": "What everybody may read.", "inputSchema": {"type": "object"}},
@@ -89,6 +90,17 @@ def job(id: str) -> dict[str, Any]:
     return {"taskId": id, "status": "working", "ttlMs": 60_000, "createdAt": now, "lastUpdatedAt": now}
 
 
+def changes(asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """What changed lately below the addresses that are listened to, whoever they belong to."""
+    wanted = asked["params"]["notifications"]
+    meta = {"_meta": {"io.modelcontextprotocol/subscriptionId": asked["id"]}}
+    changed = f"file:///rooms/user/{read('salaries.txt').split()[-1]}"
+    told = [("notifications/subscriptions/acknowledged", {"notifications": wanted})]
+    if changed.startswith(tuple(wanted.get("resourceSubscriptions", ()))):
+        told.append(("notifications/resources/updated", {"uri": changed}))
+    return [{"jsonrpc": "2.0", "method": method, "params": params | meta} for method, params in told]
+
+
 def result(asked: dict[str, Any], room: str) -> dict[str, Any]:
     method, params = asked["method"], asked.get("params", {})
     modern = "_meta" in params
@@ -122,7 +134,10 @@ class Handler(BaseHTTPRequestHandler):
             self.respond(202, b"", more)
             return
         answer = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result(asked, room)})
-        if asked.get("params", {}).get("name") == "read_notes":
+        if asked["method"] == "subscriptions/listen":
+            said = "".join(f"data: {json.dumps(message)}\n\n" for message in changes(asked))
+            self.respond(200, f"{said}data: {answer}\n\n".encode(), {"content-type": "text/event-stream"})
+        elif asked.get("params", {}).get("name") == "read_notes":
             self.stream(answer)
         else:
             self.respond(200, answer.encode(), {"content-type": "application/json", **more})
