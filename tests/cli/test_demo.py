@@ -23,6 +23,7 @@ from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.report import document
 from doorward.lab.report.baseline import Earlier
 from doorward.lab.report.model import Report, Run
+from doorward.lab.report.rules import rules
 from doorward.lab.scenario import Exclusion, Kind
 
 DEMO = (sys.executable, "-P", "-c", "from doorward.cli.main import run; run()", "demo")
@@ -172,7 +173,7 @@ def test_the_junit_has_one_case_for_each_run(log_leakage: Demo) -> None:
 def test_the_sarif_of_a_demo_without_findings_has_rules_and_no_results(log_leakage: Demo) -> None:
     folder, _ = log_leakage
     (told,) = json.loads((folder / "m.sarif").read_text())["runs"]
-    assert (len(told["tool"]["driver"]["rules"]), told["results"]) == (len(CATALOGUE) + len(NEIGHBOURS), [])
+    assert (len(told["tool"]["driver"]["rules"]), told["results"]) == (len(rules()), [])
 
 
 def test_the_json_has_the_agreed_rows(log_leakage: Demo) -> None:
