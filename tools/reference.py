@@ -78,7 +78,13 @@ def _scenarios(title: str, scenarios: tuple[Scenario, ...]) -> str:
 
 
 def _neighbours() -> str:
-    head = ["", "## Lines", "", "| line of the document | played by | if by none: why |", "| --- | --- | --- |"]
+    head = [
+        "",
+        "## Lines",
+        "",
+        "| line of the document | played by | what is not played, and why |",
+        "| --- | --- | --- |",
+    ]
     return _scenarios("Neighbours", NEIGHBOURS) + "\n".join([*head, *map(_line, LINES), ""])
 
 
@@ -86,6 +92,7 @@ def _line(line: Line) -> str:
     main = {scenario.id for scenario in CATALOGUE}
     played = ", ".join(f"[`{id}`]({'../scenarios/' if id in main else ''}{id}.md)" for id in line.runs)
     why = f"{line.unplayed.value}: {line.why}" if line.unplayed else ""
+    why = f"missing: {line.missing}" if line.missing else why
     return f"| {line.words} | {played} | {why} |"
 
 

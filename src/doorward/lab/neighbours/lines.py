@@ -24,7 +24,7 @@ class Unplayed(StrEnum):
 
 class Line(msgspec.Struct, frozen=True):
     """``words`` as the document has them; ``runs`` of either catalogue; ``unplayed`` and ``why`` where there are none,
-    with the letter of the ``issue`` that owns what is missing.
+    with the letter of the ``issue`` that owns what is missing. ``missing`` is what of a line its runs do not play.
     """
 
     words: str
@@ -32,6 +32,7 @@ class Line(msgspec.Struct, frozen=True):
     unplayed: Unplayed | None = None
     why: str = ""
     issue: str = ""
+    missing: str = ""
 
 
 def _none(words: str, unplayed: Unplayed, why: str, issue: str) -> Line:
@@ -44,10 +45,14 @@ _ATTACKED = (
     Line("rug pulls", ("rug-pull",)),
     _none("confused deputy", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"),
     Line("token pass-through", ("token-pass-through",)),
-    Line("metadata addresses", ("ssrf-inside",)),
+    Line(
+        "metadata addresses",
+        ("ssrf-inside",),
+        missing="that of a cloud itself, which a loopback does not have; this machine stands for it",
+    ),
     _none("rebinding at connect time", Unplayed.NO_PLACE, "it needs a resolver that changes its mind", "E"),
-    _none("icons)", Unplayed.NOT_BUILT, "Doorward fetches none", "E"),
-    Line("Host;", ("dns-rebinding",)),
+    _none("icons", Unplayed.NOT_BUILT, "Doorward fetches none", "E"),
+    Line("Host", ("dns-rebinding",)),
     Line("Origin", ("foreign-origin",)),
     Line("session hijacking", ("session-hijack",)),
     Line("session fixation", ("session-fixation",)),
@@ -73,26 +78,34 @@ _SPOKEN = (
     Line("a duplicated header", ("duplicate-header",)),
     Line("a header in another encoding", ("encoded-header",)),
     Line("duplicate JSON keys", ("duplicate-keys",)),
-    Line("leaving the version out", ("version-downgrade", "capability-forgery")),
+    Line("a downgrade by leaving the version out", ("version-downgrade", "capability-forgery")),
     Line("a modern `_meta` under an old header", ("modern-meta-legacy-header",)),
     Line("a server request on a modern stream", ("server-request-on-modern-stream",)),
     Line("`input_required` for an undeclared capability", ("undeclared-capability",)),
-    Line("that asks for a secret", ("elicitation-secret",)),
+    Line("a form that asks for a secret", ("elicitation-secret",)),
     Line("sampling hidden in `inputRequests`", ("consent-bypass",)),
     _none("tool lists that differ by user", Unplayed.NOT_BUILT, "no list is filtered by user yet", "G"),
     Line("`subscriptions/listen` on resources of others", ("listening-to-others",)),
-    Line("logs that nobody", ("unasked-logs",)),
+    Line("logs that nobody asked for", ("unasked-logs",)),
     _none("resource metadata that points inward", Unplayed.NOT_BUILT, "Doorward fetches none yet", "G"),
     _none("a token for another audience", Unplayed.NOT_BUILT, "Doorward takes no tokens of others yet", "G"),
     Line("`$ref` to the network", ("schema-reference",)),
-    Line("deep and huge schemas", ("hostile-schema",)),
-    Line("icons with `file:` or SVG", ("icon-source",)),
-    Line("`x-mcp-header` on a secret or in an invalid place", ("secret-in-header",)),
+    Line("deep and huge schemas", ("hostile-schema",), missing="depth and size, which harm no client of ours"),
+    Line("icons with `file:` or SVG", ("icon-source",), missing="a script in SVG, which no client of ours would run"),
+    Line(
+        "`x-mcp-header` on a secret or in an invalid place",
+        ("secret-in-header",),
+        missing="an invalid place, for which clients drop the tool",
+    ),
     Line("a batch that hides a call", ("batch-hides-a-call", "batch-in-its-revision")),
-    Line("a call before `initialize`", ("pre-initialize",)),
+    Line(
+        "a call before `initialize`",
+        ("pre-initialize",),
+        missing="over HTTP, where Doorward answers it with an error and records nothing",
+    ),
     Line("large and deep bodies", ("oversized-payload",)),
     _none("slow SSE", Unplayed.NO_TARGET, "no client of ours is harmed by it: each gives up by itself", "D"),
-    Line("a line without", ("oversized-payload",)),
+    Line("a line without its end", ("oversized-payload",)),
     Line("noise on stdout", ("stdout-noise",)),
     Line("a byte order mark", ("bom",)),
 )
