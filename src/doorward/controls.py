@@ -261,6 +261,7 @@ _TABLE: Final = (
             "replay-of-another",
             "request-state-swap",
             "task-of-another",
+            "listening-to-others",
         ),
         "channel",
         "doorward.gateway.http.callers",
