@@ -172,6 +172,7 @@ def test_a_stream_is_resumed_with_exactly_what_was_missed_on_it(serve: Serve, up
     next(other)
     slow.visit.event(log("two"))
     slow.visit.event(log("three"))
+    assert session.call(2, "echo", text="meanwhile").status == 200  # and what came before it has been sent
     _, again = session.listen(one.id)
     missed = [next(again), next(again)]
     assert [event.message["params"]["data"] for event in missed] == ["two", "three"]

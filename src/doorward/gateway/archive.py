@@ -232,8 +232,12 @@ def _size(record: Record) -> int:
 
 
 def _tell(group: Group, problems: list[StorageError | None]) -> None:
-    """In the event loop. Units of many links are in one group: one that fails there does not take the others along."""
-    for (_, done), problem in zip(group, problems, strict=True):
+    """In the event loop. Units of many links are in one group: one that fails there does not take the others along, and
+    each is let go once it has heard, because together they may hold many megabytes.
+    """
+    group.reverse()
+    for problem in problems:
+        _, done = group.pop()
         try:
             done(problem)
         except Exception as crash:  # noqa: BLE001 - whatever it is, the loop's handler says it
