@@ -13,8 +13,10 @@ import doorward
 from doorward.lab import open_cells
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.generated import GRAMMARS
+from doorward.lab.lines import Line
 from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.scenario import BEHIND, CONFIGURATION_LINES, HEADINGS, Example, Scenario
+from doorward.lab.scenarios.lines import LINES
 from doorward.policy.load import load
 
 SOURCE = Path(doorward.__file__).parent
@@ -107,3 +109,53 @@ def test_no_code_outside_the_lab_knows_a_target() -> None:
 @pytest.mark.parametrize("script", sorted((SOURCE / "lab" / "targets").glob("*.py")), ids=lambda p: p.name)
 def test_our_targets_import_nothing_of_doorward(script: Path) -> None:
     assert not re.search(r"^\s*(from|import) doorward", script.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+TESTS = Path(__file__).parents[1]
+EVERY_LINE = [(scenario, line) for scenario, lines in LINES.items() for line in lines]
+
+
+def section(scenario: str) -> str:
+    """What docs/threats.md says of one scenario, in one line."""
+    text = THREATS.read_text(encoding="utf-8").partition(f"**`{scenario}`:")[2]
+    return " ".join(re.split(r"\n\*\*`|\n##", text, maxsplit=1)[0].split())
+
+
+@pytest.mark.parametrize(("scenario", "line"), EVERY_LINE, ids=lambda v: getattr(v, "words", v))
+def test_a_form_is_one_of_the_document_and_is_played_or_says_why_not(scenario: str, line: Line) -> None:
+    assert " ".join(line.words.split()) in section(scenario)
+    assert set(line.runs) <= variants_of(scenario)
+    assert bool(line.runs) is (line.unplayed is None)
+    assert line.unplayed is None or line.issue in "BCDEFGHI"
+    for named in re.findall(r"\b[a-z]+/test_[a-z_]+", line.why + line.missing):
+        assert (TESTS / f"{named}.py").exists()
+
+
+@pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
+def test_every_variant_plays_a_form_of_the_document(scenario: Scenario) -> None:
+    assert {run for line in LINES[scenario.id] for run in line.runs} == variants_of(scenario.id)
+
+
+PROSE = (
+    *("The user means", "gets `trustecl.internal`", "Variants the lab plays", "on stdio"),
+    *("it may not use or does not support", "A real man in the middle", "between client and server"),
+    *("rewrites the content", "On stdio", "legit_script.py", "rm -rf", "in nested objects"),
+    *("deletes a file through a tool", "later denies it", "or the operator", "a consent record is forged"),
+    *("Clients' URL types", "the lab must send", "sends it as", "Many clients", "one honest client"),
+    *("to a schema without", "Also", "`manage_service` builds", "misleading UI", "the rest of the prompt"),
+    "auto-approval",
+)
+"""Parts of the document's sentences that tell a story or belong to a form that is a line by other words."""
+
+
+@pytest.mark.parametrize("scenario", CATALOGUE, ids=lambda s: s.id)
+def test_every_form_that_the_document_lists_is_a_line(scenario: Scenario) -> None:
+    listed = re.split(r" - (?:Primary|What|The measure|Oracle|Naive)", section(scenario.id), maxsplit=1)[0]
+    lines = [" ".join(line.words.split()) for line in LINES[scenario.id]]
+    forms = [form.strip(" .()") for form in re.split(r"[,;] | and |\. |: ", listed)]
+    unknown = [form for form in forms if len(form) > 3 and not any(w in form or form in w for w in (*lines, *PROSE))]
+    assert unknown == []
+
+
+def variants_of(scenario: str) -> set[str]:
+    return {v.id for one in CATALOGUE if one.id == scenario for e in one.examples for v in e.variants}

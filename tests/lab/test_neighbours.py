@@ -13,15 +13,16 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
-from tests.lab.drawing import DRAW, WHOLE
+from tests.lab.drawing import DRAW, WHOLE, Silence
 from tests.lab.test_sentinels import PERMISSIVE, SENTINELS, sentinel
 
 import doorward
 from doorward.lab import open_cells, runner
 from doorward.lab.ablated import WALLS
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.lines import Line
 from doorward.lab.neighbours.catalogue import NEIGHBOURS
-from doorward.lab.neighbours.lines import LINES, Line
+from doorward.lab.neighbours.lines import LINES
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
@@ -69,12 +70,6 @@ def test_every_item_of_the_document_is_a_line() -> None:
 def test_every_run_plays_a_line() -> None:
     played = {run for line in LINES for run in line.runs}
     assert {scenario.id for scenario in NEIGHBOURS} <= played
-
-
-class Silence:
-    def started(self, cell: Cell, protection: Protection) -> None: ...
-
-    def finished(self, cell: Cell, run: Run) -> None: ...
 
 
 async def played(stage: Cell) -> list[Run]:

@@ -1,57 +1,22 @@
-"""Every line of the last section of docs/threats.md, and what plays it, or why nothing does yet.
-
-A line that cannot be played honestly stands here with its reason: a run that could not fail would say less. Tests hold
-this table against the document and against both catalogues, in both directions.
-"""
+"""Every line of the last section of docs/threats.md, and what plays it, or why nothing does yet."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-import msgspec
-
-
-class Unplayed(StrEnum):
-    """Why a line has no run. There is no other reason."""
-
-    NOT_BUILT = "not built"
-    """What would be attacked is no part of Doorward yet."""
-    NO_TARGET = "no target"
-    """No bare target of ours is harmed by it, or harm could not be seen."""
-    NO_PLACE = "no place"
-    """It needs what a loopback does not have."""
-
-
-class Line(msgspec.Struct, frozen=True):
-    """``words`` as the document has them; ``runs`` of either catalogue; ``unplayed`` and ``why`` where there are none,
-    with the letter of the ``issue`` that owns what is missing. ``missing`` is what of a line its runs do not play.
-    """
-
-    words: str
-    runs: tuple[str, ...] = ()
-    unplayed: Unplayed | None = None
-    why: str = ""
-    issue: str = ""
-    missing: str = ""
-
-
-def _none(words: str, unplayed: Unplayed, why: str, issue: str) -> Line:
-    return Line(words, (), unplayed, f"{why} (issue {issue})", issue)
-
+from doorward.lab.lines import Line, Unplayed, none
 
 _ATTACKED = (
     Line("tool poisoning", ("tool-poisoning",)),
     Line("shadowing", ("shadowing",)),
     Line("rug pulls", ("rug-pull",)),
-    _none("confused deputy", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"),
+    none("confused deputy", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"),
     Line("token pass-through", ("token-pass-through",)),
     Line(
         "metadata addresses",
         ("ssrf-inside",),
         missing="that of a cloud itself, which a loopback does not have; this machine stands for it",
     ),
-    _none("rebinding at connect time", Unplayed.NO_PLACE, "it needs a resolver that changes its mind", "E"),
-    _none("icons", Unplayed.NOT_BUILT, "Doorward fetches none", "E"),
+    none("rebinding at connect time", Unplayed.NO_PLACE, "it needs a resolver that changes its mind", "E"),
+    none("icons", Unplayed.NOT_BUILT, "Doorward fetches none", "E"),
     Line("Host", ("dns-rebinding",)),
     Line("Origin", ("foreign-origin",)),
     Line("session hijacking", ("session-hijack",)),
@@ -60,11 +25,11 @@ _ATTACKED = (
     Line("`requestState` of another user or request", ("request-state-swap",)),
     Line("`taskId` of another user", ("task-of-another",)),
     Line("`x-mcp-header` to header injection", ("header-injection",)),
-    _none("response cache poisoning", Unplayed.NOT_BUILT, "nothing of Doorward's is cached between users", "G"),
+    none("response cache poisoning", Unplayed.NOT_BUILT, "nothing of Doorward's is cached between users", "G"),
     Line("CL+TE", ("smuggling-cl-te",)),
     Line("two Hosts", ("two-hosts",)),
     Line("bare LF", ("bare-lf",)),
-    _none(
+    none(
         "authorization-server mix-up", Unplayed.NOT_BUILT, "Doorward is no client of an authorization server yet", "G"
     ),
     Line("`javascript:`", ("elicitation-url",)),
@@ -84,11 +49,11 @@ _SPOKEN = (
     Line("`input_required` for an undeclared capability", ("undeclared-capability",)),
     Line("a form that asks for a secret", ("elicitation-secret",)),
     Line("sampling hidden in `inputRequests`", ("consent-bypass",)),
-    _none("tool lists that differ by user", Unplayed.NOT_BUILT, "no list is filtered by user yet", "G"),
+    none("tool lists that differ by user", Unplayed.NOT_BUILT, "no list is filtered by user yet", "G"),
     Line("`subscriptions/listen` on resources of others", ("listening-to-others",)),
     Line("logs that nobody asked for", ("unasked-logs",)),
-    _none("resource metadata that points inward", Unplayed.NOT_BUILT, "Doorward fetches none yet", "G"),
-    _none("a token for another audience", Unplayed.NOT_BUILT, "Doorward takes no tokens of others yet", "G"),
+    none("resource metadata that points inward", Unplayed.NOT_BUILT, "Doorward fetches none yet", "G"),
+    none("a token for another audience", Unplayed.NOT_BUILT, "Doorward takes no tokens of others yet", "G"),
     Line("`$ref` to the network", ("schema-reference",)),
     Line("deep and huge schemas", ("hostile-schema",), missing="depth and size, which harm no client of ours"),
     Line("icons with `file:` or SVG", ("icon-source",), missing="a script in SVG, which no client of ours would run"),
@@ -104,7 +69,7 @@ _SPOKEN = (
         missing="over HTTP, where Doorward answers it with an error and records nothing",
     ),
     Line("large and deep bodies", ("oversized-payload",)),
-    _none("slow SSE", Unplayed.NO_TARGET, "no client of ours is harmed by it: each gives up by itself", "D"),
+    none("slow SSE", Unplayed.NO_TARGET, "no client of ours is harmed by it: each gives up by itself", "D"),
     Line("a line without its end", ("oversized-payload",)),
     Line("noise on stdout", ("stdout-noise",)),
     Line("a byte order mark", ("bom",)),
