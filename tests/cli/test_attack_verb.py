@@ -261,6 +261,9 @@ def test_a_file_without_a_key_is_refused_before_anything_is_sent(
     [
         ([], "no client to attack"),
         (["--plant", "/tmp", "--", "x"], "--plant is about a server"),
+        (["--", "/no/such/client"], "there is no program '/no/such/client'"),
+        (["--client-seconds", "nan", "--", "true"], "nan is no time"),
+        (["--client-seconds", "-1", "--", "true"], "-1 is no time"),
         (["--only", "log-leakage", "--", "x"], "there is no family 'log-leakage' for a client"),
     ],
 )
@@ -274,11 +277,11 @@ def test_what_is_no_attack_on_a_client_is_refused_in_words(
 def test_a_client_that_never_comes_is_inconclusive_for_a_script_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    never = [sys.executable, "-I", "-S", "-c", "raise SystemExit"]
+    never = [sys.executable, "-I", "-S", "-c", "raise SystemExit('not today')"]
     report = tmp_path / "report.json"
     command = ["attack", "--client", "--only", "message-tampering", "--seed", "7", "--json", str(report)]
     assert main([*command, "--", *never]) == 2
     told = json.loads(report.read_text(encoding="utf-8"))
     jsonschema_rs.validate(SCHEMA, told)
     assert (told["target"], told["findings"]) == ({"client": never}, [])
-    assert "INCONCLUSIVE" in capsys.readouterr().out
+    assert "it said: not today" in capsys.readouterr().out

@@ -137,7 +137,7 @@ def test_a_screen_without_anything_on_it_is_refused() -> None:
 
 
 def test_colours_and_cursor_moves_are_not_part_of_what_stands_there() -> None:
-    assert person.plain("\x1b[1mtitle\x1b[0m\r\n\x1b7\x1b[1A\r\x1b[2K5 s\x1b8\a") == "title\n5 s"
+    assert terminal.plain("\x1b[1mtitle\x1b[0m\r\n\x1b7\x1b[1A\r\x1b[2K5 s\x1b8\a") == "title\n5 s"
 
 
 @pytest.fixture

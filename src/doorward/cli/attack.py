@@ -7,6 +7,8 @@ end, also after ctrl-c.
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from doorward.lab.attack.families import Family
     from doorward.lab.attack.run import Orders
     from doorward.lab.report.model import Report, Run
+
+
+LONGEST_VISIT_SECONDS = 3600.0
 
 
 class Listed(Protocol):
@@ -80,7 +85,7 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
     add("--client", action="store_true", help="the target is a client, started by the command after --")
     add(
         "--client-seconds",
-        type=float,
+        type=_seconds,
         default=20.0,
         metavar="N",
         help="how long a client may take for one visit (default: %(default)g); then it is ended",
@@ -157,6 +162,8 @@ def _run_on_client(args: argparse.Namespace) -> int:
             raise UsageError(f"{option} is about a server", hint="leave it out, or leave out --client")
     if not args.command:
         raise UsageError("no client to attack", hint="doorward attack --client -- COMMAND [ARGUMENT…]")
+    if shutil.which(args.command[0]) is None:
+        raise UsageError(f"there is no program {args.command[0]!r}", hint="name one that can be started from here")
     _require_sdk()
     from doorward.lab.attack.aim import located
     from doorward.lab.attack.clients import run as clients
@@ -173,6 +180,16 @@ def _run_on_client(args: argparse.Namespace) -> int:
     draft = reporting.begun(args, "attack", orders.seed, client=command)
     terminal.say(f"attacking the client {' '.join(command)}, seed {orders.seed}")
     return _told(args, reporting.played(draft, lambda: _until_interrupted(lambda: clients.attack(orders, _Progress()))))
+
+
+def _seconds(text: str) -> float:
+    """A time that something can be done in."""
+    import argparse
+
+    with suppress(ValueError):
+        if 0 < (value := float(text)) <= LONGEST_VISIT_SECONDS:
+            return value
+    raise argparse.ArgumentTypeError(f"{text} is no time of at most {LONGEST_VISIT_SECONDS:g} seconds")
 
 
 def _told(args: argparse.Namespace, report: Report) -> int:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SEATED_LIMIT_SECONDS = 10.0
 """How long ``doorward consent`` may take until it waits for questions, and then until it is connected."""
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[0-Z\\-_=>])|\x07")
 _WAITING = "waiting for questions"
 _CONNECTED = "connected: "
 _QUESTION = "approve? [y/N]"
@@ -92,7 +91,7 @@ class Person:
     @property
     def screen(self) -> str:
         """What stands there now, since the last answer."""
-        return plain(self._screen)
+        return terminal.plain(self._screen)
 
     async def wait(self, event: anyio.Event) -> bool:
         """Wait for one of the events; False if the program ended or took too long."""
@@ -103,7 +102,7 @@ class Person:
         return event.is_set()
 
     def _look(self) -> None:
-        screen = plain(self._screen)
+        screen = terminal.plain(self._screen)
         last = screen.rpartition("\n")[2]
         if last.rstrip() == _QUESTION:
             self._screen = ""
@@ -114,11 +113,6 @@ class Person:
             # What was read stays read; the prompt itself is not looked at twice.
             self._screen = screen.removesuffix(last)
             os.write(self._terminal, b" ")
-
-
-def plain(screen: str) -> str:
-    """What stands on the screen: no colours, no moves of the cursor, no bell."""
-    return _ESCAPES.sub("", screen).replace("\r\n", "\n").replace("\r", "")
 
 
 def read(screen: str) -> Reading:

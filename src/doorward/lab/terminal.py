@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import signal
 import struct
 import sys
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 ROWS, COLUMNS = 50, 120
 END_LIMIT_SECONDS = 2.0
 """How long the program may take to end once it is asked; then it is killed with its group."""
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[0-Z\\-_=>])|\x07")
 
 # Makes the terminal ours before the program starts, since it may want to open /dev/tty.
 _SEAT = "import fcntl,os,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0);os.execvp(sys.argv[1],sys.argv[1:])"
@@ -60,6 +63,11 @@ async def read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:  # how a pseudo-terminal says that its other end is closed
         return b""
+
+
+def plain(screen: str) -> str:
+    """What stands on the screen: no colours, no moves of the cursor, no bell."""
+    return _ESCAPES.sub("", screen).replace("\r\n", "\n").replace("\r", "")
 
 
 async def _dismiss(process: Process) -> None:

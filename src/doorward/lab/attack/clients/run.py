@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
-from doorward.lab import trail
+from doorward.lab import terminal, trail
 from doorward.lab.attack.clients.lures import AUTHORIZING, HONEST, Lure, harm
 from doorward.lab.attack.clients.visit import Client, Visit, visit
 from doorward.lab.attack.plant import Values
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 VISIT_SECONDS = 20.0
 """How long a client may take for one visit by default. A command line client needs two or three."""
 
+LAST_WORDS = 200
 AT_ONCE = 2
 """Visits at a time: each is two or three processes."""
 
@@ -167,10 +168,16 @@ def _service(lure: Lure, seen: Visit, twin: Visit, *, relayed: bool = False) -> 
             return Outcome.INCONCLUSIVE, f"{who} could not be put there: {one.unreached}"
     if not twin.methods:
         outcome = Outcome.OBSTRUCTED if relayed else Outcome.INCONCLUSIVE
-        return outcome, "it did not come to an honest server"
+        return outcome, "it did not come to an honest server" + _last_words(twin)
     if not lure.taken(seen):
         return Outcome.INCONCLUSIVE, f"it {lure.needs}"
     return Outcome.RESISTED, ""
+
+
+def _last_words(visit: Visit) -> str:
+    """What stood last on the client's terminal, which says why it did not come."""
+    said = terminal.plain(visit.screen.decode("utf-8", "replace")).strip().rpartition("\n")[2]
+    return f"; it said: {said[-LAST_WORDS:]}" if said else ""
 
 
 def _authorizes(twin: Visit) -> bool:
