@@ -149,13 +149,17 @@ def _behind(bare: Shown, lure: Lure, seen: Visit, twin: Visit, controls: tuple[s
     if seen_harm := harm(lure, seen):
         return _shown(lure, Outcome.SUCCEEDED, seen_harm, alone=alone, noted=noted)
     outcome, why = _service(lure, seen, twin, relayed=True)
-    named = trail.decisive(seen.fired, controls) or trail.decisive(
-        seen.fired, tuple(one.control for one in seen.fired if one.effect != "NOTE")
-    )
+    named = trail.decisive(seen.fired, controls)
     if not alone or outcome is Outcome.OBSTRUCTED:
         return _shown(lure, outcome, why or "no harm", alone=alone, noted=noted)
     if named is None:
-        return _shown(lure, Outcome.INCONCLUSIVE, why or "no harm, but no control fired", alone=alone, noted=noted)
+        return _shown(
+            lure,
+            Outcome.INCONCLUSIVE,
+            why or "no harm, but no control that is made for it fired",
+            alone=alone,
+            noted=noted,
+        )
     return _shown(lure, Outcome.PREVENTED, str(named), named.control, alone=alone, noted=noted)
 
 
