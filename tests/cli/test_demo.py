@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 import pytest
+from tests.descendants import below
 
 from doorward.cli import playing
 from doorward.cli.main import main
@@ -230,19 +230,6 @@ def test_an_interrupted_demo_leaves_no_process_and_no_folder(number: signal.Sign
     left = list(stages.iterdir())
     stages.rmdir()
     assert left == []
-
-
-def below(pid: int) -> set[int]:
-    """All processes that descend from ``pid``, as the kernel has them."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended while we looked
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-    found, fresh = set[int](), {pid}
-    while fresh:
-        fresh = {child for child, parent in parents.items() if parent in fresh} - found
-        found |= fresh
-    return found
 
 
 def started_below(pid: int) -> set[int]:
