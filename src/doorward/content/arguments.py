@@ -1,6 +1,6 @@
 """What an operator may demand of one argument of one tool, whatever the server's schema says.
 
-Four constraints, written in ``doorward.toml`` and judged by ``judge.checks``:
+Four constraints, written in ``doorward.toml`` and judged by ``judge.checks`` (``constraints`` has the predicates):
 
 ``path_below``               the text names a file below a folder (see ``uris``; the door asks the kernel)
 ``identifier``               a plain name: letters, digits, ``_ . -``, not beginning with a dot or a dash
@@ -14,13 +14,12 @@ separates words: where a value must be one word, ask for ``identifier``.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from doorward.content import uris
+from doorward.content.constraints import identifier, no_leading_dash, no_shell_metacharacters
 from doorward.content.pointers import children, leaves, split
 
 KINDS = ("path_below", "identifier", "no_leading_dash", "no_shell_metacharacters")
@@ -33,17 +32,6 @@ class Constraint(msgspec.Struct, frozen=True, gc=False):
     value: str = ""
 
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
-
-# What a POSIX shell gives a meaning to, and every control: a newline ends a command, NUL ends the string in C, an
-# escape speaks to the terminal. The separators of Unicode count as line breaks to some runtimes.
-_SHELL = re.compile(r"[;&|<>$`\\\"'(){}\[\]*?~!#^\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# Look-alikes that normalisation does not map to the character they imitate, but best-fit conversions do.
-_LOOKALIKE = re.compile("[\u2223\u01c0\u2216\u29f5\u204f\u02cb\u02b9\u2032\u2035\u201a]")
-
-_DASHES = frozenset("\u002d\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\u02d7\u058a\ufe58\ufe63\uff0d\u2e3a\u2e3b")
-
-
 def violates(constraint: Constraint, text: str) -> str | None:
     """Why ``text`` breaks ``constraint``, or None. An unknown kind is always broken.
 
@@ -52,48 +40,14 @@ def violates(constraint: Constraint, text: str) -> str | None:
     """
     match constraint.kind:
         case "identifier":
-            return _not_identifier(text)
+            return identifier(text)
         case "no_leading_dash":
-            return _leading_dash(text)
+            return no_leading_dash(text)
         case "no_shell_metacharacters":
-            return _shell_metacharacter(text)
+            return no_shell_metacharacters(text)
         case "path_below":
             return path_readings(constraint, text, ("/",)).problem or None
     return f"no such constraint: {constraint.kind}"
-
-
-def _not_identifier(text: str) -> str | None:
-    if _IDENTIFIER.fullmatch(text) is None:
-        return "not an identifier: letters, digits, '_', '.', '-', at most 128, first no dot or dash"
-    return "an identifier holds no '..'" if ".." in text else None
-
-
-def _leading_dash(text: str) -> str | None:
-    # What a careless server strips, and what no screen shows, does not count as a beginning.
-    for char in text:
-        if char in _DASHES:
-            return "begins with a dash" if char == "-" else f"begins with a look-alike of a dash, U+{ord(char):04X}"
-        if not (char.isspace() or char in "\"'" or unicodedata.category(char) in ("Cc", "Cf")):
-            return None
-    return None
-
-
-def _shell_metacharacter(text: str) -> str | None:
-    found = _SHELL.search(text)
-    if found:
-        return f"holds the shell metacharacter {_name(found[0])}"
-    if text.isascii():
-        return None
-    found = _LOOKALIKE.search(text)
-    if found:
-        return f"holds a look-alike of a shell metacharacter, {_name(found[0])}"
-    # A server, a database or a terminal that normalises turns these into the real thing.
-    found = _SHELL.search(unicodedata.normalize("NFKC", text))
-    return f"holds a character that normalises to the shell metacharacter {_name(found[0])}" if found else None
-
-
-def _name(char: str) -> str:
-    return f"'{char}'" if char.isascii() and char.isprintable() else f"U+{ord(char):04X}"
 
 
 def path_readings(constraint: Constraint, text: str, folders: Sequence[str]) -> uris.Readings:
