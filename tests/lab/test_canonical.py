@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
+
+import anyio
 import pytest
-from tests.lab.drawing import name
+from tests.lab.drawing import DRAW, WHOLE, Silence, name
 
 from doorward.lab import runner
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import BEHIND, Topology
+from doorward.lab.scenario import BEHIND, Kind, Protection, Topology
 
 CELLS = runner.cells(CATALOGUE)
+STAGES = runner.together(map(runner.canonical, CELLS))
+SHARED = [stage for stage in STAGES if stage.beside and not runner.exclusion(stage)]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=name)
@@ -22,3 +28,19 @@ def test_the_canonical_variant_is_one_that_is_played_there(cell: Cell) -> None:
         assert chosen in own
     else:
         assert chosen == cell.example.variants_of(cell.topology)[0]
+
+
+def test_every_cell_is_played_on_one_stage() -> None:
+    assert sorted(name(cell) for stage in STAGES for cell in stage.all) == sorted(map(name, CELLS))
+
+
+@pytest.mark.parametrize("stage", SHARED if WHOLE else random.Random(DRAW).sample(SHARED, 3), ids=name)  # noqa: S311
+def test_on_a_shared_stage_each_example_ends_as_it_does_alone(stage: Cell) -> None:
+    async def played() -> list[Run]:
+        return await runner.play_all((stage,), Silence(), seed=3)
+
+    runs = anyio.run(played)
+    assert len(runs) == len(stage.all) * len(Protection)
+    for run in runs:
+        kind = Kind.SUCCEEDED if run.protection is Protection.NAIVE else Kind.PREVENTED
+        assert run.outcome in (kind, Kind.EXCLUDED) or run.issue, run

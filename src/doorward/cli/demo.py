@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     draft = reporting.begun(args, "demo", seed_of(args.seed))
     report = reporting.played(
         draft,
-        lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES, whole=args.all_variants, shared=args.neighbours),
+        lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES, whole=args.all_variants or args.neighbours),
     )
     if not reporting.written(args, report):
         _print(report, whole=args.all_variants or args.neighbours)
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(report, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
 
-def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool, shared: bool) -> list[Run]:
+def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool) -> list[Run]:
     import importlib.util
     import signal
 
@@ -113,12 +113,11 @@ def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole:
     from doorward.lab.scenario import Topology
 
     over = {topology for name, topology in zip(TOPOLOGIES, Topology, strict=True) if name in topologies}
-    wanted = tuple(cell if whole or shared else canonical(cell) for cell in cells(chosen) if cell.topology in over)
-    stages = together(wanted) if shared else wanted
+    wanted = tuple(cell if whole else canonical(cell) for cell in cells(chosen) if cell.topology in over)
     progress = _Progress(len(wanted) * 3, seed)
 
     try:
-        return play_until(lambda: play_all(stages, progress, seed=seed), signal.SIGTERM, signal.SIGHUP)
+        return play_until(lambda: play_all(together(wanted), progress, seed=seed), signal.SIGTERM, signal.SIGHUP)
     finally:
         progress.close()
 

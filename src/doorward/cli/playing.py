@@ -49,7 +49,12 @@ def play_until(play: Callable[[], Awaitable[T]], *signals: Signals) -> T:
     Raises:
         KeyboardInterrupt: a signal came first.
     """
+    import logging
+
     import anyio
+
+    # Closing a process that has just ended takes its end away from asyncio, which then warns, and knows nothing less.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
     async def show() -> tuple[T] | None:
         played = None

@@ -43,6 +43,9 @@ GROUPS = {
 }
 """Walls of which each holds alone, and why. They count as hit where the same run does harm without all of them."""
 
+ALL = (*WALLS, *QUIET, *GROUPS)
+"""In the order in which they are tried: one that holds alone before those that hold together."""
+
 LAUNCHER = ("-I", "-S", str(Path(__file__).parent / "launcher.py"))
 
 
@@ -110,8 +113,7 @@ takes its place.
 
 def candidates(scenario: str) -> tuple[str, ...]:
     """The walls, and after them the groups, all of whose members are made against the threat of that id."""
-    named = (*WALLS, *QUIET, *GROUPS)
-    return tuple(name for name in named if all(scenario in CONTROLS[one].threats for one in name.split("+")))
+    return tuple(name for name in ALL if all(scenario in CONTROLS[one].threats for one in name.split("+")))
 
 
 def replace(name: str) -> None:

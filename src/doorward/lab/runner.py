@@ -17,7 +17,7 @@ import msgspec
 
 from doorward.content.redaction import Masker
 from doorward.lab import ablated, open_cells, rows
-from doorward.lab.judgment import Played, Seen, Verdict, undecided, verdict
+from doorward.lab.judgment import Played, Seen, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
     BEHIND,
@@ -37,7 +37,7 @@ from doorward.lab.trail import TrailUnreadableError, between
 from doorward.lab.transcript import Told, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 STAGES_AT_ONCE = 2
 STAGE_LIMIT_SECONDS = 90.0
@@ -92,10 +92,12 @@ def canonical(cell: Cell) -> Cell:
 
 
 def together(wanted: Iterable[Cell]) -> tuple[Cell, ...]:
-    """The same cells, those with one target, era and topology on one stage."""
-    stages: dict[tuple[str, bool, Era, Topology], list[Cell]] = {}
+    """The same cells, those on one stage that one stage can serve: with one target, client, era and topology."""
+    stages: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in wanted:
-        key = (cell.example.target.id, cell.example.asks, cell.era, cell.topology)
+        example, answers = cell.example, (type(cell.scenario).sampler, type(cell.scenario).elicited)
+        alone = (cell.scenario.id, example.id) if example.alone else ()
+        key = (example.target.id, example.asks, example.announced, answers, alone, cell.era, cell.topology)
         stages.setdefault(key, []).append(cell)
     return tuple(msgspec.structs.replace(first, beside=tuple(others)) for first, *others in stages.values())
 
@@ -147,7 +149,7 @@ async def play_parts(parts: tuple[Part, ...], staging: Staging) -> list[Played]:
                 # What the stage planted counts as a known secret, so that a report shows where it went.
                 masker = Masker(os.urandom(32), (stage.canary, stage.credential))
                 heard = await _variants(parts, stage, masker)
-                benign = [await _benign(part.scenario, stage) for part in parts]
+                benign = [await _benign(part, stage) for part in parts]
     except TrailUnreadableError as problem:
         return [Played(unreached=f"the audit log of this stage cannot be read: {problem}")] * len(parts)
     except TimeoutError:
@@ -175,6 +177,7 @@ async def _variants(parts: tuple[Part, ...], stage: Stage, masker: Masker) -> li
     while waiting:
         number, variant = min(waiting, key=lambda one: _free_at(parts[one[0]].scenario, stage))
         waiting.remove((number, variant))
+        stage.example = parts[number].example
         trace, harm = await _attack(parts[number].scenario, stage, variant)
         heard[number].traces[variant.id], heard[number].harms[variant.id] = trace, harm
         heard[number].exchanges[variant.id] = told(trace.exchange, masker)
@@ -204,10 +207,11 @@ async def _attack(scenario: Scenario, stage: Stage, variant: Variant) -> tuple[A
     return trace, scenario.harmed(stage, variant, trace)
 
 
-async def _benign(scenario: Scenario, stage: Stage) -> tuple[str, str]:
+async def _benign(part: Part, stage: Stage) -> tuple[str, str]:
+    stage.example = part.example
     try:
         with anyio.fail_after(BENIGN_LIMIT_SECONDS):
-            return await scenario.honest_use(stage), ""
+            return await part.scenario.honest_use(stage), ""
     except BenignTwinBrokenError as problem:
         return "", str(problem)
     except Exception as problem:  # noqa: BLE001 - whatever the client raised, an honest user was not served
@@ -240,10 +244,11 @@ async def _cell(cell: Cell, playing: _Playing) -> list[Run]:
     unreachable: set[int] = set()
     for protection in playing.protections:
         played = await _played(cell, protection, playing)
+        without = await _without_walls(cell, protection, played, playing)
         for number, (one, seen) in enumerate(zip(cell.all, played, strict=True)):
             if isinstance(seen, Played) and protection is Protection.NAIVE and seen.unreached:
                 unreachable.add(number)
-            run = await _run(one, protection, seen, playing, number not in unreachable)
+            run = _run(one, protection, seen, without[number], number not in unreachable)
             runs.setdefault(number, []).append(run)
             playing.listener.finished(one, run)
     return [run for number in sorted(runs) for run in runs[number]]
@@ -254,7 +259,7 @@ Excluded = tuple[Exclusion, str]
 
 async def _played(cell: Cell, protection: Protection, playing: _Playing) -> list[Played | Excluded]:
     """What was seen of each cell of a stage, or why it was not played."""
-    found: list[Played | Excluded | None] = [_exclusion(one) or _remote_internals(one, protection) for one in cell.all]
+    found: list[Played | Excluded | None] = [exclusion(one) or _remote_internals(one, protection) for one in cell.all]
     staged = tuple(one for one, reason in zip(cell.all, found, strict=True) if reason is None)
     staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
     seen: list[Played] = []
@@ -269,13 +274,15 @@ async def _played(cell: Cell, protection: Protection, playing: _Playing) -> list
     return [next(rest) if one is None else one for one in found]
 
 
-async def _run(
-    cell: Cell, protection: Protection, played: Played | Excluded, playing: _Playing, reachable: bool
+def _run(
+    cell: Cell, protection: Protection, played: Played | Excluded, without: Mapping[str, Played], reachable: bool
 ) -> Run:
-    """The row of one cell."""
+    """The row of one cell; ``without`` is what was seen of it with one wall out, by that wall."""
     if not isinstance(played, Played):
         return rows.row(cell, protection, Outcome(Kind.EXCLUDED, played[0]), (), {"note": played[1]})
-    found = await _judged(cell, protection, played, playing, reachable)
+    wanted, controls = _to_play(cell, protection), cell.scenario.controls
+    excluded = tuple(v.id for v in cell.example.variants_of(cell.topology) if v.id not in wanted)
+    found = verdict(protection, played, controls, reachable=reachable, ablated=without, excluded=excluded)
     evidence = rows.evidence(cell, protection, found, played)
     run = rows.row(cell, protection, Outcome(found.outcome), found.controls, evidence)
     opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, protection)
@@ -284,30 +291,30 @@ async def _run(
     return run
 
 
-async def _judged(cell: Cell, protection: Protection, played: Played, playing: _Playing, reachable: bool) -> Verdict:
-    without: dict[str, Played] = {}
-    if protection is not Protection.NAIVE and (open_ones := undecided(played, cell.scenario.controls)):
-        staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
-        without = await _without_walls(cell, staging, playing, open_ones)
-    wanted = _to_play(cell, protection)
-    excluded = tuple(v.id for v in cell.example.variants_of(cell.topology) if v.id not in wanted)
-    controls = cell.scenario.controls
-    return verdict(protection, played, controls, reachable=reachable, ablated=without, excluded=excluded)
-
-
 async def _without_walls(
-    cell: Cell, staging: Staging, playing: _Playing, open_ones: tuple[str, ...]
-) -> dict[str, Played]:
-    """What ``open_ones`` do with one wall out, then another, then a group: each until harm shows what held."""
-    found: dict[str, Played] = {}
-    for wall in ablated.candidates(cell.scenario.id):
-        if not open_ones:
-            break
+    cell: Cell, protection: Protection, played: list[Played | Excluded], playing: _Playing
+) -> list[dict[str, Played]]:
+    """Of each cell of a stage, what its undecided variants do with one wall out, then another, then a group: each until
+    harm shows what held.
+    """
+    found: list[dict[str, Played]] = [{} for _ in played]
+    if protection is Protection.NAIVE:
+        return found
+    staging = Staging(cell.era, protection, playing.seed, topology=cell.topology)
+    still = [
+        undecided(seen, one.scenario.controls) if isinstance(seen, Played) else ()
+        for one, seen in zip(cell.all, played, strict=True)
+    ]
+    for wall in ablated.ALL:
+        meant = [n for n, one in enumerate(cell.all) if still[n] and wall in ablated.candidates(one.scenario.id)]
+        if not meant:
+            continue
+        parts = tuple(Part(cell.all[n].scenario, cell.all[n].example, still[n]) for n in meant)
         async with playing.places:
-            without = msgspec.structs.replace(staging, without=wall)
-            found[wall] = await play(cell.scenario, cell.example, without, only=open_ones)
-        seen = found[wall].seen
-        open_ones = tuple(id for id in open_ones if id not in seen or seen[id].harm is None)
+            again = await play_parts(parts, msgspec.structs.replace(staging, without=wall))
+        for n, seen in zip(meant, again, strict=True):
+            found[n][wall] = seen
+            still[n] = tuple(id for id in still[n] if id not in seen.seen or seen.seen[id].harm is None)
     return found
 
 
@@ -347,7 +354,8 @@ def _remote_internals(cell: Cell, protection: Protection) -> Excluded | None:
     return Exclusion.REMOTE_INTERNALS, "only the remote server itself could stop this"
 
 
-def _exclusion(cell: Cell) -> Excluded | None:
+def exclusion(cell: Cell) -> Excluded | None:
+    """Why a cell is not played at all, and in words; None where it is."""
     target = cell.example.target
     if cell.era not in target.eras:
         spoken = ", ".join(era.value for era in target.eras)

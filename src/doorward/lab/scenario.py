@@ -165,7 +165,8 @@ class Example(msgspec.Struct, frozen=True):
 
     All variants are played against one server process, one after the other, each with its own trace. ``asks`` says that
     the flow leads to a question to a person; ``announced`` is what the benign flow tells that person to expect.
-    ``eras`` are those whose protocol has what is attacked.
+    ``eras`` are those whose protocol has what is attacked. ``alone`` says that its target is another from the start, so
+    that no other example is played on its stage.
     """
 
     id: str
@@ -175,6 +176,7 @@ class Example(msgspec.Struct, frozen=True):
     asks: bool = False
     announced: tuple[str, ...] = ()
     eras: tuple[Era, ...] = tuple(Era)
+    alone: bool = False
 
     def variants_of(self, topology: Topology) -> tuple[Variant, ...]:
         """The variants that can be played in ``topology``."""

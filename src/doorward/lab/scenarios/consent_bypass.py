@@ -102,7 +102,12 @@ class ConsentBypass(Scenario):
     def sampler(self, stage: Stage) -> Any:
         from doorward.lab.naive_clients import AlwaysTrust, MisleadingDialogue
 
-        return MisleadingDialogue(stage, HONEST) if stage.example.id == "misleading-ui" else AlwaysTrust(stage)
+        dialogue, trust = MisleadingDialogue(stage, HONEST), AlwaysTrust(stage)
+
+        async def asked(context: Any, params: Any) -> Any:
+            return await (dialogue if stage.example.id == "misleading-ui" else trust)(context, params)
+
+        return asked
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
         mail = variant.payload if isinstance(variant.payload, str) else variant.id

@@ -142,6 +142,7 @@ class OversizedPayload(Scenario):
             id="large-resource",
             title="resources/read of a multi-gigabyte file",
             target=BULK,
+            alone=True,
             variants=(Variant("sparse-file", "the document's own", (), remote_internals=BEHIND),),
         ),
         Example(
