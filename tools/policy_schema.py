@@ -22,7 +22,7 @@ from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSP
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
-from doorward.protocol.versions import LOG_LEVELS
+from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
 TARGET = Path(__file__).parent.parent / "src" / "doorward" / "policy" / "schema.json"
 
@@ -43,6 +43,10 @@ def schema() -> Schema:
         "log": {
             **_table(keys.LOG, {"floor": _choice(LOG_LEVELS), "unsafe_floor": _choice(LOG_LEVELS)}),
             "not": {"required": ["floor", "unsafe_floor"]},
+        },
+        "protocol": {
+            **_table(keys.PROTOCOL, {"oldest": _choice(KNOWN_VERSIONS), "unsafe_oldest": _choice(KNOWN_VERSIONS)}),
+            "not": {"required": ["oldest", "unsafe_oldest"]},
         },
         "sizes": _lowered(keys.SIZES, msgspec.structs.asdict(values(STANDARD).sizes)),
         "unsafe_sizes": _raised(keys.SIZES),

@@ -137,6 +137,13 @@ _TABLE: Final = (
         "doorward.judge.rewrites.capabilities",
     ),
     Control(
+        "oldest-revision",
+        "a client that asks for an older revision than the operator wants is answered with a newer one",
+        ("capability-forgery", "version-downgrade"),
+        "rewrite",
+        "doorward.judge.rewrites.revision",
+    ),
+    Control(
         "log-masking",
         "secrets in log messages are masked",
         ("log-leakage",),
@@ -159,7 +166,7 @@ _TABLE: Final = (
     ),
     Control(
         "known-version",
-        "a server may agree only on a revision that can be judged",
+        "only a revision that can be judged is agreed on, and none older than the operator wants",
         ("capability-forgery",),
         "check",
         "doorward.judge.checks.version",

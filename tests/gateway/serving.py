@@ -20,6 +20,7 @@ from tests.gateway.scripted_upstream import META, MODERN
 from tests.gateway.wrapping import BOUND_SECONDS, DOORWARD, wait_until
 
 LATEST = "2025-11-25"
+OLD_TOO = '[protocol]\nunsafe_oldest = "2024-11-05"\n'
 ACCEPT = "application/json, text/event-stream"
 LEAVE_AT_ONCE = struct.pack("ii", 1, 0)
 

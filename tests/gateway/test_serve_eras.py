@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 from tests.gateway.scripted_upstream import LEGACY, META, MODERN, Upstream
-from tests.gateway.serving import ACCEPT, LATEST, Answer, Serve, by_url, call, initialize, modern, place, request
+from tests.gateway.serving import (
+    ACCEPT,
+    LATEST,
+    OLD_TOO,
+    Answer,
+    Serve,
+    by_url,
+    call,
+    initialize,
+    modern,
+    place,
+    request,
+)
 from tests.gateway.wrapping import wait_until
 
 ENVELOPE = {META + "protocolVersion": MODERN, META + "clientCapabilities": {}}
@@ -29,7 +41,7 @@ def upstreams() -> Iterator[dict[str, Upstream]]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, upstreams: dict[str, Upstream]) -> Iterator[Serve]:
     with place(tmp_path_factory.mktemp("serve")) as house:
-        yield house.serve("".join(by_url(upstream.url, name) for name, upstream in upstreams.items()))
+        yield house.serve("".join(by_url(upstream.url, name) for name, upstream in upstreams.items()) + OLD_TOO)
 
 
 @pytest.fixture

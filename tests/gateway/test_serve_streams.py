@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.gateway.scripted_upstream import BOUND_S, Upstream, Visit, tells
-from tests.gateway.serving import Serve, by_url, call, initialize, place, request
+from tests.gateway.serving import OLD_TOO, Serve, by_url, call, initialize, place, request
 from tests.gateway.wrapping import wait_until
 
 LOG = "notifications/message"
@@ -27,7 +27,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Serve]:
     with place(tmp_path_factory.mktemp("serve")) as house:
-        yield house.serve(by_url(upstream.url) + "[limits]\nconcurrent = 8\n")
+        yield house.serve(by_url(upstream.url) + "[limits]\nconcurrent = 8\n" + OLD_TOO)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.relay.dialogue import (
     ASKABLE,
@@ -23,6 +24,18 @@ from tests.relay.dialogue import (
     only_modern,
     ready,
 )
+
+from doorward.policy.load import load
+from doorward.policy.model import Policy, sealed
+
+
+def oldest(revision: str) -> Policy:
+    """The usual policy with another floor."""
+    usual = load(None)
+    return sealed(
+        msgspec.structs.replace(usual, values=msgspec.structs.replace(usual.values, oldest_revision=revision))
+    )
+
 
 # -- legacy: nothing before initialize, no server request where none may be --------------------------------------------
 
@@ -174,9 +187,45 @@ def test_asking_what_is_spoken_settles_nothing(era: Era) -> None:
 
 
 @only_legacy
+@pytest.mark.parametrize("version", ["2025-03-26", "2025-06-18", LEGACY, "2025-12-01"])
+def test_what_is_not_older_than_the_floor_goes_on_as_it_is(era: Era, version: str) -> None:
+    turn = Dialogue(era).client(initialize(version=version))
+    assert turn.only("server")["params"]["protocolVersion"] == version
+    assert turn.controls == set()
+
+
+@only_legacy
+@pytest.mark.parametrize("version", ["2024-11-05", "2024-10-07", "0", "", "DRAFT-2026-v1", "2025-03-26 "])
+def test_a_client_that_says_it_is_older_is_answered_with_the_floor(era: Era, version: str) -> None:
+    talk = Dialogue(era)
+    turn = talk.client(initialize(version=version))
+    assert turn.only("server")["params"]["protocolVersion"] == "2025-03-26"
+    assert turn.controls == {"oldest-revision"}
+    assert talk.server(initialized(version="2025-03-26")).only("client")["result"]["protocolVersion"] == "2025-03-26"
+    assert talk.relay.state.link.version == "2025-03-26"
+
+
+@only_legacy
+def test_a_server_that_knows_nothing_newer_is_not_kept_out_by_the_floor(era: Era) -> None:
+    talk = Dialogue(era)
+    talk.client(initialize())
+    turn = talk.server(initialized(version="2024-11-05"))
+    assert turn.only("client")["result"]["protocolVersion"] == "2024-11-05"
+
+
+@only_legacy
+def test_where_only_the_modern_era_is_wanted_nobody_initializes(era: Era) -> None:
+    talk = Dialogue(era, policy=oldest(MODERN))
+    turn = talk.client(initialize())
+    assert turn.only("client")["error"]["code"] == -32602
+    assert turn.only("client")["error"]["data"]["supported"] == [MODERN]
+    assert turn.controls == {"known-version"}
+
+
+@only_legacy
 @pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", LEGACY])
 def test_a_legacy_version_that_is_known_passes_both_ways(era: Era, version: str) -> None:
-    talk = Dialogue(era)
+    talk = Dialogue(era, policy=oldest("2024-11-05"))
     assert talk.client(initialize(version=version)).only("server")["params"]["protocolVersion"] == version
     assert talk.server(initialized(version=version)).only("client")["result"]["protocolVersion"] == version
     assert talk.relay.state.link.version == version

@@ -134,6 +134,8 @@ def _overrides(policy: Policy) -> list[str]:
         lines.append(f"limits: {describe_limits(policy.limits)}")
     if policy.log_floor != usual.log_floor:
         lines.append(f"log floor: {policy.log_floor}")
+    if policy.values.oldest_revision != usual.oldest_revision:
+        lines.append(f"oldest revision that a client may ask for: {policy.values.oldest_revision}")
     if policy.hold_seconds != HOLD_SECONDS:
         lines.append(f"a held call waits {policy.hold_seconds} s")
     return [*lines, *(f"unsafe: {words}" for words in weakened(policy))]

@@ -14,6 +14,7 @@ TOP: Final[Keys] = {
     "profile": "the defaults: standard asks where harm is likely, strict before every tool call",
     "consent": "how questions to a person are put",
     "log": "log messages of servers to their clients",
+    "protocol": "which revisions of MCP are spoken",
     "sizes": "limits on messages and their parts; can only be lowered here",
     "unsafe_sizes": "limits on messages and their parts that are raised",
     "limits": "what one principal may have at once; can only be lowered here",
@@ -29,6 +30,10 @@ CONSENT: Final[Keys] = {
 LOG: Final[Keys] = {
     "floor": "the lowest level that reaches a client; can only be raised here",
     "unsafe_floor": "a level below the profile's own",
+}
+PROTOCOL: Final[Keys] = {
+    "oldest": "the oldest revision that a client may ask for; can only be raised here",
+    "unsafe_oldest": "a revision older than the profile's own",
 }
 SIZES: Final[Keys] = {
     "to_server_bytes": "a message to a server, in bytes",

@@ -64,11 +64,13 @@ class ProfileValues(msgspec.Struct, frozen=True):
     ``folders_from_arguments``: a server may touch the folders that its own command line names.
     ``safe_environment_only``: a server gets the SDK's short list of variables and what the policy adds, nothing else.
     ``log_floor``: the lowest level of log messages that reach the client.
+    ``oldest_revision``: the oldest revision of the protocol that a client may ask for.
     """
 
     sizes: Sizes
     limits: Limits
     log_floor: str
+    oldest_revision: str
     ask_first_use: bool
     ask_every_tool_call: bool
     undeclared_always_refused: bool

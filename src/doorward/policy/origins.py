@@ -47,6 +47,8 @@ class Origins:
         yield self._setting(("profile",), policy.profile)
         yield self._setting(("consent", "hold_seconds"), policy.hold_seconds)
         yield self._setting(("log", "floor"), policy.log_floor, profile, ("log", "unsafe_floor"))
+        oldest = policy.values.oldest_revision
+        yield self._setting(("protocol", "oldest"), oldest, profile, ("protocol", "unsafe_oldest"))
         for table, values in (("sizes", policy.sizes), ("limits", policy.limits)):
             for name, number in msgspec.structs.asdict(values).items():
                 yield self._setting((table, name), number, profile, (f"unsafe_{table}", name))

@@ -42,6 +42,9 @@ _STANDARD_SIZES: Final = Sizes(
 )
 _QUARTER: Final = Sizes(**{name: size // 4 for name, size in msgspec.structs.asdict(_STANDARD_SIZES).items()})
 
+# 2024-11-05 came before authorization, annotations and Streamable HTTP; 2025-03-26 is the only revision with batches.
+# What came with a later revision cannot be demanded of a client that says it is older.
+
 # One client keeps a session or two open and a handful of calls in flight; what runs away reaches these soon, a person
 # never. In-flight bytes are of the whole process: sixteen of the largest answers at once.
 _STANDARD_LIMITS: Final = Limits(sessions=32, concurrent=64, children=16, in_flight_bytes=256 * _MIB)
@@ -55,6 +58,7 @@ _VALUES: Final = {
         sizes=_STANDARD_SIZES,
         limits=_STANDARD_LIMITS,
         log_floor="info",
+        oldest_revision="2025-03-26",
         ask_first_use=False,
         ask_every_tool_call=False,
         undeclared_always_refused=False,
@@ -66,6 +70,7 @@ _VALUES: Final = {
         sizes=_QUARTER,
         limits=_TENTH,
         log_floor="warning",
+        oldest_revision="2025-06-18",
         ask_first_use=True,
         ask_every_tool_call=True,
         undeclared_always_refused=True,
@@ -97,6 +102,8 @@ def weakened(policy: Policy) -> tuple[str, ...]:
         words.append(f"limits are raised (unsafe_limits): {raised}")
     if LOG_LEVELS.index(policy.log_floor) < LOG_LEVELS.index(usual.log_floor):
         words.append(f"log messages down to {policy.log_floor} reach the client (unsafe_floor)")
+    if policy.values.oldest_revision < usual.oldest_revision:
+        words.append(f"clients may ask for revisions down to {policy.values.oldest_revision} (unsafe_oldest)")
     if policy.observe_until:
         words.append(f"controls that may soften only observe until {policy.observe_until} (unsafe_observe_until)")
     words += [_standing(one, "any server") for one in policy.standing]
@@ -283,6 +290,13 @@ ROWS: Final[tuple[Row, ...]] = (
         ("result-masking",),
         strict_in_full=f"{_MASKED}; also personal data",
         not_yet="personal data (strict)",
+    ),
+    Row(
+        "oldest-revision",
+        "oldest revision that a client may ask for",
+        _VALUES[STANDARD].oldest_revision,
+        _VALUES[STRICT].oldest_revision,
+        ("oldest-revision", "known-version"),
     ),
     Row("log-floor", "log floor to clients", _VALUES[STANDARD].log_floor, _VALUES[STRICT].log_floor, ("log-floor",)),
 )

@@ -36,7 +36,7 @@ from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader_approvals import standing_approvals
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
-from doorward.protocol.versions import LOG_LEVELS
+from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
 HOLD_SECONDS_RANGE: Final = range(1, 601)
 
@@ -85,23 +85,27 @@ class Reader:
 
     def _values(self, raw: Raw, base: ProfileValues) -> ProfileValues:
         shapes = self._shapes
-        log = shapes.table(raw, (), "log")
-        shapes.known(log, ("log",), keys.LOG)
-        floor = shapes.choice(log, ("log",), "floor", LOG_LEVELS, base.log_floor)
-        if LOG_LEVELS.index(floor) < LOG_LEVELS.index(base.log_floor):
-            shapes.add(
-                ("log", "floor"), f"{floor!r} is lower than the profile's {base.log_floor!r}", "write unsafe_floor"
-            )
-        if "unsafe_floor" in log:
-            if "floor" in log:
-                shapes.add(("log", "unsafe_floor"), "stands beside 'floor'", "keep one of them")
-            floor = shapes.choice(log, ("log",), "unsafe_floor", LOG_LEVELS, floor)
+        shapes.known(shapes.table(raw, (), "log"), ("log",), keys.LOG)
+        shapes.known(shapes.table(raw, (), "protocol"), ("protocol",), keys.PROTOCOL)
         return msgspec.structs.replace(
             base,
             sizes=self._numbers(raw, "sizes", base.sizes),
             limits=self._numbers(raw, "limits", base.limits),
-            log_floor=floor,
+            log_floor=self._raised(raw, "log", "floor", LOG_LEVELS, base.log_floor),
+            oldest_revision=self._raised(raw, "protocol", "oldest", KNOWN_VERSIONS, base.oldest_revision),
         )
+
+    def _raised(self, raw: Raw, table: str, name: str, order: tuple[str, ...], base: str) -> str:
+        """One of ``order``: ``name`` raises ``base``, and only ``unsafe_`` before its name lowers it."""
+        shapes, given, unsafe = self._shapes, self._shapes.table(raw, (), table), f"unsafe_{name}"
+        chosen = shapes.choice(given, (table,), name, order, base)
+        if order.index(chosen) < order.index(base):
+            shapes.add((table, name), f"{chosen!r} is lower than the profile's {base!r}", f"write {unsafe}")
+        if unsafe in given:
+            if name in given:
+                shapes.add((table, unsafe), f"stands beside {name!r}", "keep one of them")
+            chosen = shapes.choice(given, (table,), unsafe, order, chosen)
+        return chosen
 
     def _numbers(self, raw: Raw, lowered: str, base: _Numbers) -> _Numbers:
         """``base``, lowered by the table ``lowered`` and raised by the one with ``unsafe_`` before its name."""

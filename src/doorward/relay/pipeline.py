@@ -21,7 +21,7 @@ from doorward.judge.checks.masked_arguments import refuse_masked_arguments
 from doorward.judge.checks.paths import confine_paths
 from doorward.judge.checks.recognised import require_recognised
 from doorward.judge.checks.tool_consent import require_tool_consent
-from doorward.judge.checks.version import require_known_version
+from doorward.judge.checks.version import refuse_older_revision, require_known_version
 from doorward.judge.gates.envelope import require_envelope
 from doorward.judge.gates.headers import require_agreeing_headers
 from doorward.judge.gates.lifecycle import require_lifecycle
@@ -34,6 +34,7 @@ from doorward.judge.rewrites.answers import keep_asked_answers
 from doorward.judge.rewrites.capabilities import narrow_capabilities
 from doorward.judge.rewrites.log_masking import mask_logs
 from doorward.judge.rewrites.result_masking import mask_results
+from doorward.judge.rewrites.revision import raise_revision
 from doorward.judge.vocabulary import Context, Finding
 from doorward.protocol import actions
 from doorward.protocol.actions import Action
@@ -68,6 +69,7 @@ def build(masker: Masker) -> Pipeline:
         ),
         rewrites=(
             keep_asked_answers,
+            raise_revision,
             narrow_capabilities,
             mask_logs,
             mask_results,
@@ -75,6 +77,7 @@ def build(masker: Masker) -> Pipeline:
         checks=(
             require_recognised,
             require_known_version,
+            refuse_older_revision,
             refuse_masked_arguments,
             ValidateArguments(),
             require_constraints,
@@ -95,11 +98,13 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_intact_seal: (Request,),
     require_written_outcomes: (Request,),
     keep_asked_answers: (Request,),
+    raise_revision: (Request,),
     narrow_capabilities: (Request, Response),
     mask_logs: (Notification,),
     mask_results: (Response,),
     require_recognised: (actions.Unrecognised,),
     require_known_version: (actions.DeclareServer,),
+    refuse_older_revision: (actions.DeclareCapabilities,),
     refuse_masked_arguments: (actions.CallTool, actions.GetPrompt),
     ValidateArguments: (actions.CallTool,),
     require_constraints: (actions.CallTool,),

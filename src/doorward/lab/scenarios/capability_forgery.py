@@ -97,7 +97,7 @@ class CapabilityForgery(Scenario):
     cwe = ("CWE-290", "CWE-807", "CWE-757")
     owasp = "MCP07:2025"
     controls = (
-        *("capability-grants", "known-methods", "known-version", "envelope", "lifecycle"),
+        *("capability-grants", "known-methods", "oldest-revision", "known-version", "envelope", "lifecycle"),
         *("asked-answers", "sealed-state"),
     )
     examples = (
