@@ -83,21 +83,29 @@ def test_every_control_that_a_scenario_may_name_is_in_the_table_for_it(scenario:
         assert scenario.id in CONTROLS[control].threats
 
 
-@pytest.mark.parametrize("topology", [Topology.WRAP, Topology.SERVE_COMMAND])
-def test_without_the_wall_the_attack_that_it_stops_succeeds_again(topology: Topology) -> None:
-    cell = next(c for c in CELLS if c.scenario.id == "argument-injection" and c.topology is topology)
+@pytest.mark.parametrize(
+    ("example", "variants", "topology"),
+    [
+        ("script-runner", ("semicolon",), Topology.WRAP),
+        ("script-runner", ("semicolon",), Topology.SERVE_COMMAND),
+        ("order-book", ("sql-stacked",), Topology.WRAP),
+        ("workspace-notes", ("template", "template-root", "swapped"), Topology.WRAP),
+    ],
+)
+def test_without_the_wall_the_attack_that_it_stops_succeeds_again(
+    example: str, variants: tuple[str, ...], topology: Topology
+) -> None:
+    cell = next(c for c in CELLS if c.example.id == example and c.topology is topology)
     staging = Staging(cell.era, Protection.SHIPPED, seed=11, topology=topology)
 
-    async def both() -> tuple[bool, bool]:
-        harmed = []
-        for without in ("", CONFINE_FILES):
-            set_up = msgspec.structs.replace(staging, without=without)
-            played = await runner.play(cell.scenario, cell.example, set_up, only=("semicolon",))
-            assert not played.unreached
-            harmed.append(played.seen["semicolon"].harm is not None)
-        return harmed[0], harmed[1]
+    async def harmed(without: str) -> set[str]:
+        set_up = msgspec.structs.replace(staging, without=without)
+        played = await runner.play(cell.scenario, cell.example, set_up, only=variants)
+        assert not played.unreached
+        return {id for id, seen in played.seen.items() if seen.harm is not None}
 
-    assert anyio.run(both) == (False, True)
+    assert anyio.run(harmed, "") == set()
+    assert anyio.run(harmed, CONFINE_FILES) == set(variants)
 
 
 def expected_without(wall: str) -> set[str]:

@@ -1,11 +1,13 @@
-"""``argument-injection``: an argument becomes part of a shell line."""
+"""``argument-injection``: an argument becomes part of a shell line, or of a statement."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from doorward.lab import git_repository
-from doorward.lab.oracles import mapped
+from doorward.lab.oracles import arrived, mapped
 from doorward.lab.scenario import BenignTwinBrokenError, Example, Harm, Protection, Scenario, Target, Trace, Variant
 from doorward.lab.targets import python, script
 
@@ -43,15 +45,55 @@ no_shell_metacharacters = true
 )
 
 
+def furnish_book(work: Path, greeting: str) -> None:
+    """An order that its customer may see, and in the same database a draft and the logins of the shop."""
+    secret = (work.parent / "outside" / "secret.txt").read_text(encoding="utf-8")
+    with closing(sqlite3.connect(work / "orders.db")) as database, database:
+        database.execute("CREATE TABLE orders (number, customer, item, remark, draft)")
+        database.execute("CREATE TABLE history (number, remark, at)")
+        database.execute("CREATE TABLE logins (name, password)")
+        database.execute("INSERT INTO orders VALUES (1, 'ada', ?, '', FALSE)", (greeting,))
+        database.execute("INSERT INTO orders VALUES (2, 'ada', 'a lathe', ?, TRUE)", (secret,))
+        database.execute("INSERT INTO logins VALUES ('owner', ?)", (secret,))
+
+
+async def _order(stage: Stage) -> str:
+    await stage.client.call_tool("note_remark", {"number": 1, "remark": "ring twice"})
+    found: Any = await stage.client.call_tool("find_orders", {"customer": "ada"})
+    if found.content[0].text != f"1; {stage.greeting}; ring twice":
+        raise BenignTwinBrokenError(f"find_orders did not give the order and its remark, but {found.content[0].text}")
+    return "find_orders gave the order with the remark of note_remark"
+
+
+BOOK = Target(
+    id="order-book",
+    title="a naive server of ours that puts arguments into statements of SQL",
+    command=lambda stage: (*python(), script("order_book"), str(stage.layout.work)),
+    furnish=furnish_book,
+    configuration="""\
+[servers.order-book.tools.find_orders.arguments]
+customer = { identifier = true }
+[servers.order-book.tools.note_remark.arguments]
+remark = { no_shell_metacharacters = true }  # quotes and semicolons are among them
+""",
+    tools=("find_orders", "note_remark"),
+    benign=_order,
+)
+
+
 def _simple(id: str, title: str, script_path: str) -> Variant:
     return Variant(id, title, {"name": "execute_script", "arguments": {"script_path": script_path}}, SHIPPED)
+
+
+def _statement(id: str, title: str, tool: str, **arguments: Any) -> Variant:
+    return Variant(id, title, {"name": tool, "arguments": arguments}, SHIPPED)
 
 
 class ArgumentInjection(Scenario):
     """Tool argument injection.
 
     Goal:
-        Run a command of the attacker's on the server's machine.
+        Run a command of the attacker's on the server's machine, or a statement of his in its database.
     Attacker:
         A client, or a prompt that makes a model choose the argument.
     Steps:
@@ -59,18 +101,22 @@ class ArgumentInjection(Scenario):
         2. The attacker sends the name of a legitimate script and, in one of the ways a shell knows, a command after it;
            plain, in a list, in a nested object.
         3. The command makes a mark where the server has no business.
+        4. Another server puts the argument into a statement of SQL. There a quote ends the text, and what follows asks
+           for a table that no tool is for, cuts off a condition, or opens a database elsewhere.
     Impact:
-        Arbitrary commands with the rights of the server's process.
+        Arbitrary commands with the rights of the server's process; whatever its database holds, its other users' rows
+        too.
     Remedy:
-        Constrain the argument's value before the server sees it; no shell; and a sandbox, so that a command that does
-        run can do no more than the server's own work.
+        Constrain the argument's value before the server sees it; no shell, and no statement that is put together from
+        text; and a sandbox, so that a command that does run can do no more than the server's own work. What the server
+        may read for its work, as the whole of its database, no sandbox keeps from it.
     """
 
     id = "argument-injection"
     title = "tool argument injection"
     attacker = "client"
     stride = "tampering, elevation of privilege"
-    cwe = ("CWE-78", "CWE-88")
+    cwe = ("CWE-78", "CWE-88", "CWE-89")
     owasp = "MCP05:2025"
     controls = ("argument-constraints", "definition-arguments", "path-confinement")
     examples = (
@@ -101,6 +147,27 @@ class ArgumentInjection(Scenario):
             ),
         ),
         Example(
+            id="order-book",
+            title="a quote, and what comes after",
+            target=BOOK,
+            variants=(
+                _statement(
+                    "sql-union",
+                    "another table's rows",
+                    "find_orders",
+                    customer="nobody' UNION SELECT name, password, '' FROM logins, orders WHERE '' = '",
+                ),
+                _statement("sql-comment", "the rest is a comment", "find_orders", customer="ada' --"),
+                _statement(
+                    "sql-stacked",
+                    "statements after it, which make a database elsewhere",
+                    "note_remark",
+                    number=1,
+                    remark="'; ATTACH '{marker}' AS elsewhere; CREATE TABLE elsewhere.mark (at); --",
+                ),
+            ),
+        ),
+        Example(
             id=git_repository.PUBLISHED,
             title="CVE-2025-68144 (what names a revision is an option) as published",
             target=git_repository.GIT,
@@ -119,9 +186,12 @@ class ArgumentInjection(Scenario):
         marked = mapped(variant.payload, lambda text: text.replace("{marker}", marker))
         await stage.ask("tools/call", stage.filled(marked))
 
-    def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
+    def harmed(self, stage: Stage, variant: Variant, trace: Trace, /) -> Harm | None:
         marker = stage.marker(variant.id)
-        return Harm(f"an injected command made {marker.name} outside the server's folder") if marker.exists() else None
+        if marker.exists():
+            return Harm(f"what was injected made {marker.name} outside the server's folder")
+        how = arrived(trace.lines, stage.canary)
+        return Harm(f"the client got what no tool of the server gives: {how}") if how else None
 
     async def benign(self, stage: Stage) -> str:
         done = stage.layout.work / DONE

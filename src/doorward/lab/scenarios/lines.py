@@ -64,7 +64,7 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("option injection (`--upload-pack=…`)", ("option",)),
         none("NUL", _ALONE, "no program can be given one: starting it fails", "D"),
         none("Unicode look-alikes of\nseparators", _ALONE, "no shell takes them for separators", "D"),
-        none("SQL", _YET, "it needs a server that puts an argument into a statement", "D"),
+        Line("SQL", ("sql-union", "sql-comment", "sql-stacked")),
         Line("nested objects and arrays", ("in-array", "in-object")),
     ),
     "disputed-execution": (
@@ -98,10 +98,10 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("`file://host/`", ("host",)),
         Line("a sibling sharing the prefix (`workspace-evil`)", ("sibling-prefix", "tool-sibling")),
         Line("symbolic links inside the workspace", ("symlink", "symlinked-folder", "tool-symlink")),
-        none("swapped between check and use", _YET, "behind `wrap` the sandbox holds whoever wins that race", "D"),
+        Line("swapped between check and use", ("swapped",)),
         Line("`/proc/self/root`", ("proc-root",)),
         Line("case and Unicode normalisation", ("full-width",), missing="case, which the file systems of Linux keep"),
-        none("template expansion", _YET, "it needs a server that fills in templates", "D"),
+        Line("template expansion", ("template", "template-root")),
         Line("paths inside tool arguments", ("tool-dot-dot", "other-repository", "init-anywhere")),
     ),
     "log-leakage": (

