@@ -15,7 +15,7 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("typo", ("typo",)),
         Line("look-alike names", ("ascii-look-alike", "other-sign")),
         Line("Unicode confusables", ("confusable",)),
-        none("punycode", _YET, "the encoded form of a name in other letters: those are played", "F"),
+        Line("punycode", ("punycode",)),
         Line("zero-width character", ("zero-width",)),
         none("plain HTTP", Unplayed.NO_PLACE, "on loopback it is allowed, elsewhere it is refused at the start", "F"),
         Line("self-signed", ("self-signed",)),
