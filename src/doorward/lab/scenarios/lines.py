@@ -78,9 +78,7 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("the client's operator deletes,\n  edits, back-dates", ("deleted-entry", "edited-entry", "back-dated")),
         Line("the server's operator does", ("withheld",), missing="what two logs would tell apart (issue I)"),
         Line("consent forged", ("forged-entry", "forged-consent")),
-        none(
-            "consent moved to another request", _YET, "relay/test_answered: what is bound by digest is not moved", "H"
-        ),
+        Line("consent moved to another request", ("moved-consent",)),
         Line("outcome denied", ("outcome",)),
         Line(
             "truncation before and after a\n  witness",
