@@ -115,7 +115,11 @@ LINES: dict[str, tuple[Line, ...]] = {
     "request-flooding": (
         Line("`ping` and `resources/list` in a tight loop", ("own-sessions", "same-session")),
         Line("separate addresses without\n  credentials", ("own-addresses",)),
-        none("separate principals", _YET, "it needs several users, as the neighbours have two", "D"),
+        Line(
+            "separate principals",
+            ("separate-principals",),
+            missing="more than two: over HTTP there are the users of this machine and the holder of the start-up token",
+        ),
         none("notification floods from the server", _ALONE, "harm on the bare target was not reliable", "D"),
         none("subscription storms", _YET, "it needs a server that does something for a subscription", "D"),
         none("slow-loris", _ALONE, "gateway/test_http_limits: the SDK's server is not harmed by it", "D"),
