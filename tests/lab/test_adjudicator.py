@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from doorward.audit import reader
@@ -58,6 +59,28 @@ def test_an_act_that_spent_no_ticket_is_no_consent(record: Path) -> None:
     assert adjudicate(record, consented).answer is Answer.DID_NOT
     forgery.edit(the_log(record), 1, lambda entry: {**entry, "spends": "T1"})
     assert adjudicate(record, consented).altered
+
+
+def test_a_consent_that_was_moved_to_another_act_would_be_believed_and_shows(tmp_path: Path) -> None:
+    now = time.time_ns() // 1000
+    log = SqliteLog.open(tmp_path, now_us=now, label="test")
+    about = {"link": "l", "principal": "user:ada", "method": "tools/call", "request": "2", "ticket": "T1"}
+    drafts = msgspec.convert({**about, "kind": "ask", "at": now + 1, "subject": "delete_drafts", "body": "{}"}, Entry)
+    released = msgspec.structs.replace(
+        drafts, kind="intent", at=now + 2, decision="ALLOW", spends="T1", detail={"by": "user:ada"}, body=""
+    )
+    deed = msgspec.structs.replace(
+        released, at=now + 3, subject="delete_file", request="3", ticket="", spends="", detail={}, body=BODY
+    )
+    log.append([Item(entry, b"", b"") for entry in (drafts, released, deed)], durable=True)
+    log.checkpoint(now + 4)
+    log.close(now + 5)
+    consented = msgspec.structs.replace(DEED, agreed=True, consented=True)
+    assert adjudicate(tmp_path, consented).answer is Answer.DID_NOT
+    forgery.move_consent(the_log(tmp_path), asked=1, released=2, deed=3)
+    assert [altered.partition(":")[0] for altered in adjudicate(tmp_path, consented).altered] == ["rewritten"]
+    forgery.rewrite(the_log(tmp_path), set(), tmp_path / "audit.key")  # signed by its keeper, seen by nobody before
+    assert adjudicate(tmp_path, consented).answer is Answer.DID
 
 
 def test_that_it_worked_cannot_be_told_of_a_digest(record: Path) -> None:

@@ -77,18 +77,28 @@ async def _wire(
 
 
 @asynccontextmanager
-async def beside(stage: Stage, era: Era, *, source: str = "") -> AsyncIterator[Pipe | Endpoint]:
+async def beside(
+    stage: Stage, era: Era, *, source: str = "", extra: Mapping[str, str] | None = None
+) -> AsyncIterator[Pipe | Endpoint]:
     """A fresh connection to the stage's own target, as its client has one, on which nothing was said yet: for what the
-    SDK's client would not say. It speaks ``era``; over HTTP it comes from the address ``source`` of loopback.
+    SDK's client would not say. It speaks ``era``; over HTTP it comes from the address ``source`` of loopback, and
+    ``extra`` are headers of each request.
     """
     from doorward.lab.endpoint import Endpoint
     from doorward.lab.peer import Pipe
 
     layout = stage.layout
     if isinstance(stage.pipe, Endpoint):
-        wire: Pipe | Endpoint = Endpoint(stage.pipe.url, era=era, source=source)
+        wire: Pipe | Endpoint = Endpoint(stage.pipe.url, era=era, source=source, extra=extra)
     else:
         words = layout.root / "stderr-beside"
         wire = Pipe(command_of(stage), env=environment(stage), cwd=layout.work, stderr=words, era=era)
     async with wire.streams():
         yield wire
+
+
+def another_user(stage: Stage) -> dict[str, str]:
+    """The headers of a request that a reverse proxy passes on for a user who may come in."""
+    tokens = sorted(stage.layout.state.glob("serve-token-*"))
+    token = tokens[0].read_text("ascii").strip() if tokens else "of another user"
+    return {"x-forwarded-for": "203.0.113.7", "authorization": f"Bearer {token}"}

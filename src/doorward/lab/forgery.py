@@ -16,13 +16,34 @@ if TYPE_CHECKING:
 
 Entry = dict[str, Any]
 
+_INSERT = (
+    "INSERT INTO entries (idx, leaf, hash, salt, reference, ticket, request, spends) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE = "UPDATE entries SET leaf = ?, hash = ?, reference = ?, ticket = ?, request = ?, spends = ? WHERE idx = ?"
+
 
 def edit(log: Path, index: int, change: Callable[[Entry], Entry]) -> None:
-    """Write another entry where one stands, its hash with it."""
+    """Write another entry where one stands, its hash and the columns by which it is found with it."""
     with closing(sqlite3.connect(log)) as file, file:
         [(leaf,)] = file.execute("SELECT leaf FROM entries WHERE idx = ?", (index,))
-        fresh = json.dumps(change(json.loads(leaf)), separators=(",", ":")).encode()
-        file.execute("UPDATE entries SET leaf = ?, hash = ? WHERE idx = ?", (fresh, leaf_hash(fresh), index))
+        entry = change(json.loads(leaf))
+        fresh = _encoded(entry)
+        file.execute(_UPDATE, (fresh, leaf_hash(fresh), *_found_by(entry), index))
+
+
+def move_consent(log: Path, asked: int, released: int, deed: int) -> None:
+    """Let the question at ``asked`` be about the request at ``deed``, and that one be what the answer released. What it
+    did release, at ``released``, is then a request about which nobody was asked.
+    """
+    with closing(sqlite3.connect(log)) as file:
+        rows = file.execute("SELECT idx, leaf FROM entries WHERE idx IN (?, ?, ?)", (asked, released, deed))
+        was = {index: json.loads(leaf) for index, leaf in rows}
+    given = {name: was[released][name] for name in ("ticket", "spends", "detail")}
+    about = {name: was[deed][name] for name in ("subject", "request", "body")}
+    unasked = {name: value for name, value in was[released].items() if name not in given}
+    edit(log, asked, lambda entry: {**entry, **about})
+    edit(log, released, lambda _: {**unasked, "body": was[asked]["body"]})
+    edit(log, deed, lambda entry: {**entry, **given})
 
 
 def drop(log: Path, index: int) -> None:
@@ -37,9 +58,8 @@ def copy_to_end(log: Path, index: int, change: Callable[[Entry], Entry]) -> None
         [(leaf, salt)] = file.execute("SELECT leaf, salt FROM entries WHERE idx = ?", (index,))
         [(end,)] = file.execute("SELECT max(idx) + 1 FROM entries")
         entry = {**change(json.loads(leaf)), "index": end}
-        fresh = json.dumps(entry, separators=(",", ":")).encode()
-        row = (end, fresh, leaf_hash(fresh), salt, entry.get("request"))
-        file.execute("INSERT INTO entries (idx, leaf, hash, salt, request) VALUES (?, ?, ?, ?, ?)", row)
+        fresh = _encoded(entry)
+        file.execute(_INSERT, (end, fresh, leaf_hash(fresh), salt, *_found_by(entry)))
 
 
 def truncate(log: Path, index: int) -> None:
@@ -60,12 +80,20 @@ def rewrite(log: Path, without: set[int], key_file: Path) -> None:
         tree, at = Tree(), 0
         for index, (_, leaf, salt) in enumerate(row for row in rows if row[0] not in without):
             entry = {name: value for name, value in json.loads(leaf).items() if name != "index"}
-            fresh = json.dumps({"index": index, **entry} if index else entry, separators=(",", ":")).encode()
+            fresh = _encoded({"index": index, **entry} if index else entry)
             tree.append(leaf_hash(fresh))
             at = max(at, entry["at"])
-            row = (index, fresh, leaf_hash(fresh), salt, entry.get("request"))
-            file.execute("INSERT INTO entries (idx, leaf, hash, salt, request) VALUES (?, ?, ?, ?, ?)", row)
+            file.execute(_INSERT, (index, fresh, leaf_hash(fresh), salt, *_found_by(entry)))
         origin, _, _, time, *_ = notes[-1][0].split("\n")
         size = len(rows) - len(without)
         said = Checkpoint(origin, size, tree.root(), max(at, int(time.removeprefix(TIME_LINE))))
         file.execute("INSERT INTO checkpoints (size, note) VALUES (?, ?)", (size, sign(said, key)))
+
+
+def _encoded(entry: Entry) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode()
+
+
+def _found_by(entry: Entry) -> tuple[str | None, ...]:
+    """What stands beside an entry in the columns by which it is found."""
+    return tuple(entry.get(name) for name in ("reference", "ticket", "request", "spends"))

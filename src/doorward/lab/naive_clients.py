@@ -20,6 +20,12 @@ TRUSTED = ("trusted.com",)
 CONFIGURED_AS = "mail.trusted.com"
 """The name under which the user once wrote the malicious server into the client's configuration."""
 
+MARKUP = re.compile(
+    r"""<!--.*?--> | <(\w+)[^>]*display:none[^>]*>.*?</\1> | <[^>]*> | \[(?P<link>[^]]*)\]\([^)]*\)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""What a page takes for markup (HTML, and links of Markdown): of all that, the words of a link are drawn."""
+
 
 class Model:
     """A language model as far as this lab needs one: it notes what it was given and answers one sentence."""
@@ -28,14 +34,16 @@ class Model:
         self._stage = stage
 
     def complete(self, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
-        parts = [params.system_prompt or "", *(_text(message) for message in params.messages)]
+        parts = [params.system_prompt or "", *(_given(message) for message in params.messages)]
         self._stage.model.append("\n".join(part for part in parts if part))
         answer = types.TextContent(text=f"all is well, {self._stage.greeting}")
         return types.CreateMessageResult(role="assistant", content=answer, model="recorder")
 
 
 class MisleadingDialogue:
-    """Shows the first sentence and, once the user says yes to that, sends everything."""
+    """Shows the first sentence, as a page would render it, and no picture; once the user says yes to that, it sends
+    everything.
+    """
 
     def __init__(self, stage: Stage, expected: str) -> None:
         self._model, self._expected = Model(stage), expected
@@ -43,7 +51,8 @@ class MisleadingDialogue:
     async def __call__(
         self, _context: ClientRequestContext, params: types.CreateMessageRequestParams
     ) -> types.CreateMessageResult | types.ErrorData:
-        shown = re.split(r"(?<=[.!?])\s|(?<=[.!?])$|[^\x20-\x7e]", _text(params.messages[0]), maxsplit=1)[0]
+        rendered = MARKUP.sub(lambda found: found["link"] or "", _text(params.messages[0]))
+        shown = re.split(r"(?<=[.!?])\s|(?<=[.!?])$|[^\x20-\x7e]", rendered, maxsplit=1)[0]
         if shown != self._expected:  # the user reads what there is to read
             return types.ErrorData(code=-1, message="the user said no")
         return self._model.complete(params)
@@ -86,6 +95,18 @@ class Obliging:
 
 
 def _text(message: types.SamplingMessage) -> str:
+    return " ".join(getattr(block, "text", "") for block in _blocks(message))
+
+
+def _given(message: types.SamplingMessage) -> str:
+    """What a model is given of a message: its text, its pictures, and what is said of those."""
+    said = [
+        [getattr(block, "text", ""), getattr(block, "data", ""), *(block.meta or {}).values()]
+        for block in _blocks(message)
+    ]
+    return " ".join(str(part) for parts in said for part in parts if part)
+
+
+def _blocks(message: types.SamplingMessage) -> list[Any]:
     content: Any = message.content
-    blocks = content if isinstance(content, list) else [content]
-    return " ".join(getattr(block, "text", "") for block in blocks)
+    return content if isinstance(content, list) else [content]

@@ -44,6 +44,9 @@ BOOKKEEPING: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
         (r"also in the message: result\.resultType", r"input_required"),
         (r"also in the message: result\.requestState", r"[\w.=~-]+"),
         (r"also in the message: result\._meta\..*serverInfo\"\.(name|version)( \(empty\))?", r"[\w.-]*"),
+        (r"also in the message: params\._meta\..*/protocolVersion\"", r"\d{4}-\d\d-\d\d"),
+        (r"also in the message: params\._meta\..*/clientInfo\"\.(name|version)", r"[\w.-]{1,16}"),
+        (r"also in the message: params\._meta\..*/clientCapabilities\" \(object\)", r"\{\}"),
         (r"at most this many tokens \(number\)", r"\d{1,4}"),
     )
 )

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from doorward.lab import oracles
+from doorward.lab.another import another_user
 from doorward.lab.neighbours.wire import Wire, users_session
 from doorward.lab.scenario import BenignTwinBrokenError, Era, Example, Harm, Scenario, Target, Topology, Trace, Variant
 from doorward.lab.targets import python, script
@@ -77,7 +78,7 @@ class InRooms(Scenario):
 
     def attacker_of(self, stage: Stage, variant: Variant, *, same_user: bool = False) -> Wire:
         """The attacker: what arrives there is what the oracle reads."""
-        wire = Wire(stage, stage.staging.era, {} if same_user else _another_user(stage))
+        wire = Wire(stage, stage.staging.era, {} if same_user else another_user(stage))
         self._heard[id(stage), variant.id] = wire.heard
         return wire
 
@@ -90,13 +91,6 @@ class InRooms(Scenario):
         if stage.greeting not in result.content[0].text:
             raise BenignTwinBrokenError("the board could not be read")
         return "the user read the board"
-
-
-def _another_user(stage: Stage) -> dict[str, str]:
-    """The headers of a request that a reverse proxy passes on for a user who may come in."""
-    tokens = sorted(stage.layout.state.glob("serve-token-*"))
-    token = tokens[0].read_text("ascii").strip() if tokens else "of another user"
-    return {"x-forwarded-for": "203.0.113.7", "authorization": f"Bearer {token}"}
 
 
 async def call(wire: Wire, tool: str, **arguments: str) -> bytes:

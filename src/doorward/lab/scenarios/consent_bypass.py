@@ -51,6 +51,11 @@ HIDING_PLACES = (
     Variant("invisible", "in characters that nobody sees", "invitation"),
     Variant("second-message", "in a second message", "reminder"),
     Variant("system-prompt", "in the system prompt", "receipt"),
+    Variant("comment", "by markup: in a comment", "bulletin"),
+    Variant("hidden-element", "by markup: in an element that is not drawn", "statement"),
+    Variant("link-title", "by markup: in the title of a link", "survey"),
+    Variant("caption", "in the caption of a picture, beside it", "postcard"),
+    Variant("caption-in-file", "in the caption of a picture, in its file", "photograph"),
 )
 
 
@@ -64,8 +69,9 @@ class ConsentBypass(Scenario):
     Steps:
         1. The user asks the server for the summary of a mail.
         2. The server asks for the client's model (legacy: ``sampling/createMessage``; modern: ``input_required``). The
-           prompt begins as announced and goes on with an instruction, hidden in one of five ways.
-        3. The client shows the first sentence, or nothing since it always trusts that name, and sends everything.
+           prompt begins as announced, and somewhere in it is an instruction, hidden in one of ten ways.
+        3. The client shows the first sentence without its markup and no picture, or nothing since it always trusts that
+           name, and sends everything.
     Impact:
         Private context leaves by the model's hands; the user pays; the user's name stands under it.
     Remedy:

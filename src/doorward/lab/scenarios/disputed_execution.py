@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import anyio
 import msgspec
+from mcp import MCPError
 
 from doorward.audit import reader
 from doorward.audit.verify import verify_log
 from doorward.lab import another, forgery
 from doorward.lab.adjudicator import Answer, Claim, Decision, adjudicate
+from doorward.lab.person import SEATED_LIMIT_SECONDS
 from doorward.lab.scenario import (
     BenignTwinBrokenError,
     Example,
@@ -28,16 +33,22 @@ from doorward.lab.targets import python, script
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mcp import Client
+
     from doorward.lab.stage import Stage
 
-DELETE, LIST = "delete_file", "list_files"
-PLAN, BUDGET = "plan.txt", "budget.txt"
+DELETE, DRAFTS, LIST = "delete_file", "delete_drafts", "list_files"
+PLAN, BUDGET, DRAFT = "plan.txt", "budget.txt", "draft-1.txt"
 SOMEBODY_ELSE = "user:mallory"
+ANNOUNCED = ("tools/call", DRAFTS, "{}")
+"""What the user's person is told to expect: the only call that needs their yes."""
+
+AGAIN_SECONDS = 0.1
 
 
 def furnish(work: Path, greeting: str) -> None:
     """The shared files of a team."""
-    for name in (PLAN, BUDGET, f"{greeting}.txt"):
+    for name in (PLAN, BUDGET, DRAFT, f"{greeting}.txt"):
         (work / name).write_text("of all of us\n", encoding="utf-8")
 
 
@@ -50,7 +61,7 @@ KEEPER = Target(
 [servers.file-keeper.tools.delete_file.arguments.name]
 no_leading_dash = true
 """,
-    tools=(DELETE, LIST),
+    tools=(DELETE, DRAFTS, LIST),
 )
 
 
@@ -78,10 +89,10 @@ class DisputedExecution(Scenario):
     Attacker:
         The user who did it, or the operator who keeps the record.
     Steps:
-        1. A user deletes a shared file through a tool.
+        1. A user deletes the drafts, which they agree to, and then a shared file, through tools.
         2. Later they deny it, blame somebody else, or say that it failed. Or the operator deletes, edits, back-dates or
-           forges entries, adds a consent that nobody gave, cuts the log short, withholds it, or makes another one and
-           signs it with the log's own key.
+           forges entries, adds a consent that nobody gave, moves one that was given to another act, cuts the log short,
+           withholds it, or makes another one and signs it with the log's own key.
         3. An adjudicator gets what a third party would get, and decides: DID, DID NOT or CANNOT TELL.
     Impact:
         The dispute is decided wrongly, or cannot be decided and nobody is shown to have altered anything.
@@ -118,9 +129,16 @@ class DisputedExecution(Scenario):
                     "a consent is added that nobody gave",
                     Dispute(Answer.DID_NOT, "consent", consented=True, agreed=True),
                 ),
+                Variant(
+                    "moved-consent",
+                    "the consent to delete the drafts is moved to the file",
+                    Dispute(Answer.DID_NOT, "move", consented=True, agreed=True),
+                ),
                 Variant("cut-after-witness", "the end is removed", Dispute(Answer.DID, "cut", witnessed=True)),
                 Variant("rewritten-after-witness", "made anew", Dispute(Answer.DID, "rewrite", witnessed=True)),
             ),
+            asks=True,
+            announced=ANNOUNCED,
         ),
         Example(
             id="beyond-one-log",
@@ -134,6 +152,8 @@ class DisputedExecution(Scenario):
                     "withheld", "handed over by nobody, and the other side kept none", Dispute(Answer.DID, "withhold")
                 ),
             ),
+            asks=True,
+            announced=ANNOUNCED,
         ),
     )
 
@@ -142,6 +162,10 @@ class DisputedExecution(Scenario):
         self._decided: dict[tuple[int, str], Decision] = {}
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
+        if (
+            stage.relayed
+        ):  # where there should be a record, a deed that failed must not look like a dispute that was won
+            self._decided[id(stage), variant.id] = Decision(Answer.CANNOT_TELL)
         if stage not in self._records:
             self._records[stage] = await _deed(stage)
         dispute: Dispute = variant.payload
@@ -176,25 +200,38 @@ class DisputedExecution(Scenario):
 
 
 async def _deed(stage: Stage) -> Path:
-    """A user comes, deletes a file and leaves. What was recorded of that, as its keeper could hand it over.
+    """A user comes, deletes the drafts and a file, and leaves. What was recorded of that, as its keeper could hand it
+    over.
 
     Raises:
-        BenignTwinBrokenError: the file is still there, so there is nothing to dispute.
+        BenignTwinBrokenError: one of them is still there, so there is nothing to dispute.
     """
     before = set(reader.logs(stage.layout.state))
     url = stage.upstream if stage.staging.topology is Topology.SERVE_URL else ""
     command = () if url else target_command(stage)
     async with another.connected(stage, stage.example.target.id, command=command, url=url) as client:
         await client.list_tools()
+        await _clear(client)
         await client.call_tool(DELETE, {"name": PLAN})
-    if (stage.layout.work / PLAN).exists():
-        raise BenignTwinBrokenError(f"{PLAN} was not deleted")
+    for name in (DRAFT, PLAN):
+        if (stage.layout.work / name).exists():
+            raise BenignTwinBrokenError(f"{name} was not deleted")
     record = stage.layout.outside / "record"
     (record / "audit").mkdir(mode=0o700, parents=True)
     for log in set(reader.logs(stage.layout.state)) - before:
         shutil.copy(log, record / "audit" / log.name)
         shutil.copy(stage.layout.state / "audit.pub", record / "audit.pub")
     return record
+
+
+async def _clear(client: Client) -> None:
+    """Delete the drafts. Where a person must agree, that is refused until theirs has seen this connection's gateway."""
+    with anyio.move_on_after(SEATED_LIMIT_SECONDS):
+        while True:
+            with suppress(MCPError):
+                await client.call_tool(DRAFTS, {})
+                return
+            await anyio.sleep(AGAIN_SECONDS)
 
 
 def _who(record: Path) -> str:
@@ -217,14 +254,14 @@ def _alter(log: Path, dispute: Dispute, stage: Stage) -> None:
     first = min(deed)
     if dispute.forged == "drop":
         forgery.drop(log, first)
-    elif dispute.forged == "edit":
-        forgery.edit(log, first, _of_budget)
-    elif dispute.forged == "date":
-        forgery.edit(log, first, lambda entry: {**entry, "at": entry["at"] - 86_400_000_000})
+    elif dispute.forged in EDITS:
+        forgery.edit(log, first, EDITS[dispute.forged])
     elif dispute.forged == "add":
         forgery.copy_to_end(log, first, _of_budget)
-    elif dispute.forged == "consent":
-        forgery.edit(log, first, lambda entry: {**entry, "spends": "T-of-nobody"})
+    elif dispute.forged == "move":
+        released = next(one for one in found if one.entry.subject == DRAFTS and one.entry.spends)
+        asked = next(one for one in found if one.entry.kind == "ask" and one.entry.ticket == released.entry.spends)
+        forgery.move_consent(log, asked.index, released.index, first)
     elif dispute.forged == "withhold":
         log.unlink()
     elif dispute.forged == "cut":
@@ -233,8 +270,16 @@ def _alter(log: Path, dispute: Dispute, stage: Stage) -> None:
         forgery.rewrite(log, deed, stage.layout.state / "audit.key")
 
 
-def _of_budget(entry: dict[str, Any]) -> dict[str, Any]:
+def _of_budget(entry: forgery.Entry) -> forgery.Entry:
     return {**entry, "body": entry["body"].replace(PLAN, BUDGET)}
+
+
+EDITS: dict[str, Callable[[forgery.Entry], forgery.Entry]] = {
+    "edit": _of_budget,
+    "date": lambda entry: {**entry, "at": entry["at"] - 86_400_000_000},
+    "consent": lambda entry: {**entry, "spends": "T-of-nobody"},
+}
+"""What the entry of the deed is made into."""
 
 
 SCENARIO = DisputedExecution()

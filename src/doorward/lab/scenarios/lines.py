@@ -15,7 +15,7 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("typo", ("typo",)),
         Line("look-alike names", ("ascii-look-alike", "other-sign")),
         Line("Unicode confusables", ("confusable",)),
-        none("punycode", _YET, "the encoded form of a name in other letters: those are played", "F"),
+        Line("punycode", ("punycode",)),
         Line("zero-width character", ("zero-width",)),
         none("plain HTTP", Unplayed.NO_PLACE, "on loopback it is allowed, elsewhere it is refused at the start", "F"),
         Line("self-signed", ("self-signed",)),
@@ -78,9 +78,7 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("the client's operator deletes,\n  edits, back-dates", ("deleted-entry", "edited-entry", "back-dated")),
         Line("the server's operator does", ("withheld",), missing="what two logs would tell apart (issue I)"),
         Line("consent forged", ("forged-entry", "forged-consent")),
-        none(
-            "consent moved to another request", _YET, "relay/test_answered: what is bound by digest is not moved", "H"
-        ),
+        Line("consent moved to another request", ("moved-consent",)),
         Line("outcome denied", ("outcome",)),
         Line(
             "truncation before and after a\n  witness",
@@ -117,7 +115,11 @@ LINES: dict[str, tuple[Line, ...]] = {
     "request-flooding": (
         Line("`ping` and `resources/list` in a tight loop", ("own-sessions", "same-session")),
         Line("separate addresses without\n  credentials", ("own-addresses",)),
-        none("separate principals", _YET, "it needs several users, as the neighbours have two", "D"),
+        Line(
+            "separate principals",
+            ("separate-principals",),
+            missing="more than two: over HTTP there are the users of this machine and the holder of the start-up token",
+        ),
         none("notification floods from the server", _ALONE, "harm on the bare target was not reliable", "D"),
         none("subscription storms", _YET, "it needs a server that does something for a subscription", "D"),
         none("slow-loris", _ALONE, "gateway/test_http_limits: the SDK's server is not harmed by it", "D"),
@@ -149,10 +151,14 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line('"always trust trusted.com"', ("after-first-sentence",)),
         Line("invisible characters", ("invisible",)),
         Line("by length", ("far-below",)),
-        none("by markup", _YET, "lab/generated draws it for the terminal; a page that renders it comes", "H"),
+        Line("by markup", ("comment", "hidden-element", "link-title"), missing="on a page of ours: there is none yet"),
         Line("in a second message", ("second-message",)),
         Line("in the system prompt", ("system-prompt",)),
-        none("image's caption", _YET, "no client of ours shows a picture", "H"),
+        Line(
+            "image's caption",
+            ("caption", "caption-in-file"),
+            missing="a picture that was announced: the screen says of its file only that nobody looked into it",
+        ),
         none("prompt changed between showing and sending", _ALONE, "relay/test_digests: sent is what was shown", "H"),
         none("approval replayed", _ALONE, "relay/test_recording: a ticket is spent once", "H"),
         none("a consent flood", _ALONE, "redteam/test_answering_from_inside: people are not kept out", "H"),

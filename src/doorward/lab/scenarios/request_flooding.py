@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from doorward.lab import another
+from doorward.lab.another import another_user
 from doorward.lab.endpoint import Endpoint
 from doorward.lab.scenario import (
     BenignTwinBrokenError,
@@ -61,6 +62,9 @@ INDEX = Target(
     configuration="""\
 [limits]
 concurrent = 16
+
+[serve]
+trusted_proxies = ["127.0.0.0/8"]
 """,
     tools=(SHORTEN,),
 )
@@ -76,7 +80,7 @@ class RequestFlooding(Scenario):
     Steps:
         1. An honest client calls a tool twenty times a second, and is answered in milliseconds.
         2. Eight attackers send ``ping`` and ``resources/list`` in a tight loop, each with eight requests under way: in
-           the same session or pipe, or in sessions of their own.
+           the same session or pipe, in sessions of their own, or as another user.
         3. The server does the work for each of them, one after the other.
     Impact:
         The honest client waits behind all of them, or is refused.
@@ -101,6 +105,7 @@ class RequestFlooding(Scenario):
             variants=(
                 Variant("own-sessions", "one address, each with a session", "own", topologies=HTTP),
                 Variant("own-addresses", "each with an address and a session", "addresses", topologies=HTTP),
+                Variant("separate-principals", "another user, through the proxy", "principals", topologies=HTTP),
                 Variant("same-session", "all of it beside the honest client, in its session or pipe", "same"),
             ),
         ),
@@ -155,6 +160,9 @@ async def _timed(stage: Stage) -> float:
 
 
 async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
+    """The honest client's day beside the attackers. All are in this process, and what it takes to send a flood whose
+    requests are refused at once is part of the wait: 0.1 s on two cores.
+    """
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
         async with anyio.create_task_group() as flood:
@@ -184,7 +192,8 @@ async def _wire(stage: Stage, variant: Variant, number: int, open_things: AsyncE
     if variant.payload == "same":
         return stage.pipe
     source = f"127.0.1.{number + 1}" if variant.payload == "addresses" else ""
-    wire = await open_things.enter_async_context(another.beside(stage, stage.staging.era, source=source))
+    extra = another_user(stage) if variant.payload == "principals" else None
+    wire = await open_things.enter_async_context(another.beside(stage, stage.staging.era, source=source, extra=extra))
     if stage.staging.era is Era.LEGACY:
         info = {"name": "lab", "version": "1"}
         hello = {"protocolVersion": stage.staging.era.value, "capabilities": {}, "clientInfo": info}

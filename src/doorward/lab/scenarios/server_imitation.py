@@ -116,6 +116,7 @@ class ServerImitation(Scenario):
             variants=(
                 Variant("confusable", "a Cyrillic letter", "tru\u0455ted.internal"),
                 Variant("zero-width", "a character without width", "trusted\u200b.internal"),
+                Variant("punycode", "the Cyrillic letter in its encoded form", "xn--truted-kvf.internal"),
             ),
         ),
         Example(

@@ -21,6 +21,12 @@ async def list_tools(_ctx: object, _params: object) -> types.ListToolsResult:
     return types.ListToolsResult(
         tools=[
             types.Tool(name="delete_file", description="Delete a shared file.", input_schema=schema),
+            types.Tool(
+                name="delete_drafts",
+                description="Delete all drafts.",
+                input_schema={"type": "object"},
+                annotations=types.ToolAnnotations(destructive_hint=True),
+            ),
             types.Tool(name="list_files", description="List the shared files.", input_schema={"type": "object"}),
         ]
     )
@@ -29,6 +35,10 @@ async def list_tools(_ctx: object, _params: object) -> types.ListToolsResult:
 def done(name: str, wanted: str) -> str:
     if name == "list_files":
         return "\n".join(sorted(file.name for file in FOLDER.iterdir()))
+    if name == "delete_drafts":
+        for draft in FOLDER.glob("draft-*"):
+            draft.unlink()
+        return "deleted the drafts"
     (FOLDER / Path(wanted).name).unlink()
     return f"deleted {wanted}"
 
