@@ -123,6 +123,21 @@ def test_a_server_that_ends_at_a_refusal_obstructs_its_honest_users(folder: Path
     assert SAFE.isdisjoint(row.outcome for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("manner", "how"),
+    [
+        ("brief", "dot-dot, relative file"),
+        ("twofold", "dot-dot, relative file"),
+        ("following", "inside, relative folder"),
+    ],
+)
+def test_an_escape_is_seen_however_little_or_late_or_unasked_it_shows(folder: Path, manner: str, how: str) -> None:
+    rows = attacked(thing(manner, folder), folder, "path-traversal")
+    (unfolded,) = (row for row in rows if row.example == "tool unfold parchment")
+    assert unfolded.outcome is Outcome.SUCCEEDED
+    assert harms(unfolded)[how].startswith("the ")
+
+
 def test_without_leave_nothing_is_called_that_may_change_something(folder: Path) -> None:
     rows = attacked(thing("careless", folder), folder)
     found = outcomes(rows)
