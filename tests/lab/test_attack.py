@@ -138,6 +138,29 @@ def test_an_escape_is_seen_however_little_or_late_or_unasked_it_shows(folder: Pa
     assert harms(unfolded)[how].startswith("the ")
 
 
+def test_answers_too_deep_to_be_read_prove_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr("doorward.lab.attack.play.PLAN_LIMIT_SECONDS", 1.0)
+    rows = attacked(thing("deep", folder), folder, "path-traversal")
+    assert outcomes(rows)["path-traversal"]["tool unfold parchment"] is Outcome.INCONCLUSIVE
+
+
+def test_a_server_that_stops_reading_is_left_and_called_harmed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doorward.lab.peer.POUR_LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 1.0)
+    rows = attacked(thing("deaf", folder), folder, "oversized-payload", side_effects=True)
+    assert rows[0].outcome is Outcome.SUCCEEDED
+    assert harms(rows[0])["50,000 nested lists"] == "the server answers nobody any more"
+
+
+def test_a_server_may_take_its_time_to_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr("doorward.lab.attack.session.DISCOVER_LIMIT_SECONDS", 0.2)
+    late = f"import runpy, select; select.select([], [], [], 3); runpy.run_path({str(THING)!r}, run_name='__main__')"
+    rows = attacked((sys.executable, "-I", "-S", "-c", late, "careful", str(folder)), folder, "log-leakage")
+    assert rows[0].outcome is Outcome.RESISTED, rows
+
+
 def test_without_leave_nothing_is_called_that_may_change_something(folder: Path) -> None:
     rows = attacked(thing("careless", folder), folder)
     found = outcomes(rows)

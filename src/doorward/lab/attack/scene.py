@@ -94,6 +94,6 @@ async def served(session: Session, honest: Honest) -> bool:
 def _is_log(line: bytes) -> bool:
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(message, dict) and message.get("method") == LOG
