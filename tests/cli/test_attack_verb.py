@@ -172,6 +172,32 @@ def test_an_interrupted_attack_leaves_neither_its_plants_nor_the_target(tmp_path
         os.kill(int(here.read_text()), 0)
 
 
+def test_whoever_interrupts_twice_leaves_no_target_either(tmp_path: Path) -> None:
+    here, left = tmp_path / "target.pid", tmp_path / "left"
+    target = (
+        "import os, pathlib, signal, sys\n"
+        f"pathlib.Path({str(here)!r}).write_text(str(os.getpid()))\n"
+        "sys.stdin.read()\n"
+        f"pathlib.Path({str(left)!r}).write_text('now')\n"
+        "signal.pause()"
+    )
+    command = ("attack", "--stdio", "--", sys.executable, "-c", target)
+    with subprocess.Popen([sys.executable, "-P", "-m", "doorward", *command], stderr=subprocess.DEVNULL) as attack:
+        for until_there in (here, left):
+            until = time.monotonic() + 30
+            while not (until_there.exists() and until_there.read_text()) and time.monotonic() < until:
+                time.sleep(0.05)
+            attack.send_signal(signal.SIGINT)
+        assert attack.wait(30) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(here.read_text()), 0)
+
+
+def test_a_target_that_was_not_reached_is_no_clean_one_whatever_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", "--allow-inconclusive", "--stdio", "--", sys.executable, "-c", "raise SystemExit"]) == 2
+    assert "SUCCEEDED" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("session", "version", "result"),
     [
