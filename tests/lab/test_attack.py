@@ -120,7 +120,7 @@ def test_a_server_that_serves_nobody_is_never_called_safe(
 def test_a_server_that_ends_at_a_refusal_obstructs_its_honest_users(folder: Path) -> None:
     rows = attacked(thing("one-shot", folder), folder, "path-traversal")
     assert outcomes(rows)["path-traversal"]["tool unfold parchment"] in (Outcome.OBSTRUCTED, Outcome.INCONCLUSIVE)
-    assert SAFE.isdisjoint(row.outcome for row in rows)
+    assert SAFE.isdisjoint(row.outcome for row in rows if row.example != TEMPLATE)  # which refuses and stays
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,13 @@ def test_a_server_may_take_its_time_to_start(folder: Path, monkeypatch: pytest.M
     late = f"import runpy, select; select.select([], [], [], 3); runpy.run_path({str(THING)!r}, run_name='__main__')"
     rows = attacked((sys.executable, "-I", "-S", "-c", late, "careful", str(folder)), folder, "log-leakage")
     assert rows[0].outcome is Outcome.RESISTED, rows
+
+
+def test_a_place_that_ends_the_server_while_it_is_looked_at_is_not_known(folder: Path) -> None:
+    rows = attacked(thing("frail", folder), folder, "path-traversal")
+    (doubted,) = (row for row in rows if row.outcome is Outcome.INCONCLUSIVE)
+    assert doubted.reason == f"the server ended, so it is not known whether {TEMPLATE} takes a path"
+    assert outcomes(rows)["path-traversal"]["tool unfold parchment"] is Outcome.RESISTED
 
 
 def test_without_leave_nothing_is_called_that_may_change_something(folder: Path) -> None:

@@ -3,10 +3,10 @@
 Its tool names are its own and known to no code of ours. MANNER is one of: ``careless`` (opens, runs and logs what it is
 given, ends when that is big), ``careful`` (does none of it), ``permissive`` (does nothing and says ok), ``refusing``,
 ``refusing-all-but-lists``, ``empty``, ``empty-but-lists``, ``silent``, ``one-shot`` (serves like ``careful`` until the
-first refusal, then nobody); like ``careless`` but ``brief`` (shows the beginning of a file), ``twofold`` (says first
-what it read, and then in a second member of the same name that it refused); like ``careful`` but ``following`` (lists
-what links lead to), ``deep`` (answers calls with lists in each other), ``deaf`` (reads nothing more after many lists in
-each other).
+first refusal, then nobody), ``frail`` (ends where there is no resource); like ``careless`` but ``brief`` (shows the
+beginning of a file), ``twofold`` (says first what it read, and then in a second member of the same name that it
+refused); like ``careful`` but ``following`` (lists what links lead to), ``deep`` (answers calls with lists in each
+other), ``deaf`` (reads nothing more after many lists in each other).
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ def read(params: dict[str, Any]) -> dict[str, Any]:
     try:
         text = opened(params["uri"].removeprefix("book:///"))
     except (OSError, ValueError) as problem:
+        if MANNER == "frail":
+            raise SystemExit from None
         return {"error": {"code": -32002, "message": str(problem)}}
     return {"result": {"contents": [{"uri": params["uri"], "text": text}]}}
 

@@ -104,7 +104,7 @@ class _Attack:
         except UnreachedError as problem:
             self.rows.append(self._unplayed(Unplayed(family.id, f"not reached: {problem}", unreached=True)))
             return
-        self.scene.begin(session)
+        self.scene.begin(session, self._revived)
         alone: list[Played] = []
         for found in await family.scout(self.scene):
             if isinstance(found, Unplayed):
