@@ -172,6 +172,71 @@ def test_an_interrupted_attack_leaves_neither_its_plants_nor_the_target(tmp_path
         os.kill(int(here.read_text()), 0)
 
 
+def test_whoever_interrupts_twice_leaves_no_target_either(tmp_path: Path) -> None:
+    here, left = tmp_path / "target.pid", tmp_path / "left"
+    target = (
+        "import os, pathlib, signal, sys\n"
+        f"pathlib.Path({str(here)!r}).write_text(str(os.getpid()))\n"
+        "sys.stdin.read()\n"
+        f"pathlib.Path({str(left)!r}).write_text('now')\n"
+        "signal.pause()"
+    )
+    command = ("attack", "--stdio", "--", sys.executable, "-c", target)
+    with subprocess.Popen([sys.executable, "-P", "-m", "doorward", *command], stderr=subprocess.DEVNULL) as attack:
+        for until_there in (here, left):
+            until = time.monotonic() + 30
+            while not (until_there.exists() and until_there.read_text()) and time.monotonic() < until:
+                time.sleep(0.05)
+            attack.send_signal(signal.SIGINT)
+        assert attack.wait(30) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(here.read_text()), 0)
+
+
+def test_a_target_that_was_not_reached_is_no_clean_one_whatever_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", "--allow-inconclusive", "--stdio", "--", sys.executable, "-c", "raise SystemExit"]) == 2
+    assert "SUCCEEDED" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("session", "version", "result"),
+    [
+        ("caf\xe9", "2025-11-25", "{}"),
+        ("a", "2025-11-25 \u2028", "{}"),
+        ("a", "2025-11-25", "[" * 100_000 + "]" * 100_000),
+    ],
+    ids=["session", "version", "depth"],
+)
+def test_what_a_url_answers_is_no_defect_of_ours(
+    session: str, version: str, result: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            greeting = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "a"}}
+            told = json.dumps(greeting) if asked["method"] == "initialize" else result
+            body = f'{{"jsonrpc":"2.0","id":{json.dumps(asked.get("id"))},"result":{told}}}'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Mcp-Session-Id", session)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: pytest shows what matters."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        code = main(["attack", "--only", "log-leakage", "--url", f"http://127.0.0.1:{server.server_port}/mcp"])
+        server.shutdown()
+        serving.join()
+    said = capsys.readouterr()
+    assert "internal error" not in said.err
+    assert (code, "INCONCLUSIVE" in said.out) == (2, True)
+
+
 def test_a_header_from_the_environment_reaches_the_server_and_no_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

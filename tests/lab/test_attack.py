@@ -120,7 +120,52 @@ def test_a_server_that_serves_nobody_is_never_called_safe(
 def test_a_server_that_ends_at_a_refusal_obstructs_its_honest_users(folder: Path) -> None:
     rows = attacked(thing("one-shot", folder), folder, "path-traversal")
     assert outcomes(rows)["path-traversal"]["tool unfold parchment"] in (Outcome.OBSTRUCTED, Outcome.INCONCLUSIVE)
-    assert SAFE.isdisjoint(row.outcome for row in rows)
+    assert SAFE.isdisjoint(row.outcome for row in rows if row.example != TEMPLATE)  # which refuses and stays
+
+
+@pytest.mark.parametrize(
+    ("manner", "how"),
+    [
+        ("brief", "dot-dot, relative file"),
+        ("twofold", "dot-dot, relative file"),
+        ("following", "inside, relative folder"),
+    ],
+)
+def test_an_escape_is_seen_however_little_or_late_or_unasked_it_shows(folder: Path, manner: str, how: str) -> None:
+    rows = attacked(thing(manner, folder), folder, "path-traversal")
+    (unfolded,) = (row for row in rows if row.example == "tool unfold parchment")
+    assert unfolded.outcome is Outcome.SUCCEEDED
+    assert harms(unfolded)[how].startswith("the ")
+
+
+def test_answers_too_deep_to_be_read_prove_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr("doorward.lab.attack.play.PLAN_LIMIT_SECONDS", 1.0)
+    rows = attacked(thing("deep", folder), folder, "path-traversal")
+    assert outcomes(rows)["path-traversal"]["tool unfold parchment"] is Outcome.INCONCLUSIVE
+
+
+def test_a_server_that_stops_reading_is_left_and_called_harmed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doorward.lab.peer.POUR_LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 1.0)
+    rows = attacked(thing("deaf", folder), folder, "oversized-payload", side_effects=True)
+    assert rows[0].outcome is Outcome.SUCCEEDED
+    assert harms(rows[0])["50,000 nested lists"] == "the server answers nobody any more"
+
+
+def test_a_server_may_take_its_time_to_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr("doorward.lab.attack.session.DISCOVER_LIMIT_SECONDS", 0.2)
+    late = f"import runpy, select; select.select([], [], [], 3); runpy.run_path({str(THING)!r}, run_name='__main__')"
+    rows = attacked((sys.executable, "-I", "-S", "-c", late, "careful", str(folder)), folder, "log-leakage")
+    assert rows[0].outcome is Outcome.RESISTED, rows
+
+
+def test_a_place_that_ends_the_server_while_it_is_looked_at_is_not_known(folder: Path) -> None:
+    rows = attacked(thing("frail", folder), folder, "path-traversal")
+    (doubted,) = (row for row in rows if row.outcome is Outcome.INCONCLUSIVE)
+    assert doubted.reason == f"the server ended, so it is not known whether {TEMPLATE} takes a path"
+    assert outcomes(rows)["path-traversal"]["tool unfold parchment"] is Outcome.RESISTED
 
 
 def test_without_leave_nothing_is_called_that_may_change_something(folder: Path) -> None:

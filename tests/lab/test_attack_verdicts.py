@@ -16,6 +16,7 @@ PROBES = tuple(Probe(name, name, "tools/call", {"path": name}) for name in ("fir
 KNOWN = Plan("path-traversal", "tool read path", PROBES, (Honest("tools/call", {}, "the note"),))
 UNKNOWN = Plan("path-traversal", "tool read path", PROBES, doubt="the note did not come back")
 DENY = Fired(15, "tools/call", "path-decision", "DENY", "outside every folder")
+STRAY = Fired(15, "tools/call", "principal-limits", "DENY", "too many of them")
 NOTE = Fired(15, "tools/call", "capability-grants", "NOTE", "not passed on")
 SERVED, LEFT = (True,), (False,)
 
@@ -93,13 +94,22 @@ def test_no_harm_without_a_name_is_nothing_known() -> None:
     assert [shown.outcome for shown in one.probes] == [Outcome.PREVENTED, Outcome.INCONCLUSIVE]
 
 
+def test_a_control_that_is_not_made_for_the_threat_explains_nothing() -> None:
+    alone, there = played("it arrived"), played("")
+    found = behind(alone, there, STRAY)
+    assert (found.outcome, found.controls) == (Outcome.INCONCLUSIVE, ())
+    assert "only DENY by principal-limits" in found.probes[0].saw
+    assert verdicts.harmless_without_a_name(alone, there, (STRAY,), CONTROLS)
+    assert behind(alone, there, STRAY, without=played("it arrived")).controls == (WALL,)
+
+
 def test_walls_are_tried_where_nothing_but_a_note_explains_that_there_was_no_harm() -> None:
     alone, there = played("it arrived"), played("")
-    assert verdicts.harmless_without_a_name(alone, there, ())
-    assert verdicts.harmless_without_a_name(alone, there, (NOTE,))
-    assert not verdicts.harmless_without_a_name(alone, there, (DENY,))
-    assert not verdicts.harmless_without_a_name(alone, played("it arrived"), ())
-    assert not verdicts.harmless_without_a_name(played(""), there, ())
+    assert verdicts.harmless_without_a_name(alone, there, (), CONTROLS)
+    assert verdicts.harmless_without_a_name(alone, there, (NOTE,), CONTROLS)
+    assert not verdicts.harmless_without_a_name(alone, there, (DENY,), CONTROLS)
+    assert not verdicts.harmless_without_a_name(alone, played("it arrived"), (), CONTROLS)
+    assert not verdicts.harmless_without_a_name(played(""), there, (), CONTROLS)
 
 
 def test_probes_without_harm_between_honest_calls_that_were_served_were_resisted() -> None:

@@ -61,7 +61,8 @@ examples:
   doorward attack --url https://mcp.example.com/mcp --token-env MY_TOKEN --i-own-this-target
 
 exit: 0 no harm, and something was tried; 1 harm, or honest calls that were served are not any more; 2 usage,
-environment, something inconclusive (0 with --allow-inconclusive), or nothing could be tried
+environment, something inconclusive (0 with --allow-inconclusive), or the target was not reached or has no place for
+anything
 """
 
 
@@ -112,7 +113,11 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
     add("--i-own-this-target", action="store_true", help="needed where the URL is not on this machine")
     add("--through-doorward", action="store_true", help="play it again behind `doorward wrap`, and show the difference")
     reporting.add_options(parser)
-    add("--allow-inconclusive", action="store_true", help="what is inconclusive does not change the exit code")
+    add(
+        "--allow-inconclusive",
+        action="store_true",
+        help="what is inconclusive of a target that was reached does not change the exit code",
+    )
     parser.set_defaults(run=run, takes_command=True)
 
 

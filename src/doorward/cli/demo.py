@@ -117,7 +117,9 @@ def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole:
     progress = _Progress(len(wanted) * 3, seed)
 
     try:
-        return play_until(lambda: play_all(together(wanted), progress, seed=seed), signal.SIGTERM, signal.SIGHUP)
+        return play_until(
+            lambda: play_all(together(wanted), progress, seed=seed), signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+        )
     finally:
         progress.close()
 

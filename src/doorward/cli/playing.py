@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from signal import Signals
 
     from anyio import CancelScope
@@ -27,7 +27,10 @@ def seed_of(given: int | None) -> int:
 
 
 def exit_code(report: Report, *, allow_inconclusive: bool, in_ci: bool = False) -> int:
-    """What a report means for a script; ``--help`` of each verb ends with it. What is known or open never decides."""
+    """What a report means for a script; ``--help`` of each verb ends with it. What is known or open never decides.
+
+    A target that did not come, or that has no place for anything, is no clean one, whatever is allowed.
+    """
     from doorward.lab.report.model import Standing, State
     from doorward.lab.scenario import Exclusion
 
@@ -35,11 +38,11 @@ def exit_code(report: Report, *, allow_inconclusive: bool, in_ci: bool = False) 
         return FINDING
     if in_ci and any(run.reason == Exclusion.REGISTRY_UNREACHABLE for run in report.runs):
         return FINDING
-    if allow_inconclusive:
-        return CLEAN
     standings = {report.standing(run) for run in report.runs}
-    untried = report.verb == "attack" and standings <= {Standing.NOT_PLAYED}
-    return ENVIRONMENT if Standing.UNKNOWN in standings or untried else CLEAN
+    reached = any(run.era for run in report.runs)
+    if report.verb == "attack" and (not reached or standings <= {Standing.NOT_PLAYED}):
+        return ENVIRONMENT
+    return ENVIRONMENT if Standing.UNKNOWN in standings and not allow_inconclusive else CLEAN
 
 
 def play_until(play: Callable[[], Awaitable[T]], *signals: Signals) -> T:
@@ -58,10 +61,12 @@ def play_until(play: Callable[[], Awaitable[T]], *signals: Signals) -> T:
 
     async def show() -> tuple[T] | None:
         played = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_end_on, signals, tasks.cancel_scope)
-            played = (await play(),)
-            tasks.cancel_scope.cancel()
+        # Heard until all of that is done: whoever presses ctrl-c twice would leave processes behind.
+        with anyio.open_signal_receiver(*signals) as received:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_end_on, received, tasks.cancel_scope)
+                played = (await play(),)
+                tasks.cancel_scope.cancel()
         return played
 
     played = anyio.run(show)
@@ -70,13 +75,10 @@ def play_until(play: Callable[[], Awaitable[T]], *signals: Signals) -> T:
     return played[0]
 
 
-async def _end_on(signals: tuple[Signals, ...], everything: CancelScope) -> None:
-    import anyio
-
-    with anyio.open_signal_receiver(*signals) as received:
-        async for _ in received:
-            everything.cancel()
-            return
+async def _end_on(received: AsyncIterator[Signals], everything: CancelScope) -> None:
+    async for _ in received:
+        everything.cancel()
+        return
 
 
 def require_writable(file: Path) -> None:

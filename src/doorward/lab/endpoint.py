@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-from doorward.lab.peer import ANSWER_LIMIT_SECONDS, RAW, modern_meta, parsed
+from doorward.lab.peer import ANSWER_LIMIT_SECONDS, POUR_LIMIT_SECONDS, RAW, modern_meta, parsed
 from doorward.lab.scenario import Era
 from doorward.lab.transcript import Transcript
 from doorward.protocol.headers import required_headers
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 FRAME_LIMIT_BYTES = 64 * 1024 * 1024
 SESSION = "mcp-session-id"
-
-POUR_LIMIT_SECONDS = 20.0
-"""For one flood. Behind a limit it is over in milliseconds, on loopback a few hundred MiB take a second."""
 
 LAST_WORD_SECONDS = 1.0
 
@@ -116,8 +113,10 @@ class Endpoint:
         """The id of the honest client's session; empty where there is none."""
         return self._session
 
-    async def ask(self, method: str, params: Mapping[str, Any]) -> bytes | None:
-        """Send one request exactly as given and answer the message that came back; None if none came in time."""
+    async def ask(self, method: str, params: Mapping[str, Any], limit: float | None = None) -> bytes | None:
+        """Send one request exactly as given and answer the message that came back; None if none came in time, which is
+        ``limit`` seconds, or else :data:`ANSWER_LIMIT_SECONDS`.
+        """
         self._asked += 1
         key = f"{RAW}{self._asked}"
         body = dict(params)
@@ -126,8 +125,9 @@ class Endpoint:
         message = {"jsonrpc": "2.0", "id": key, "method": method, "params": body}
         text = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
         answer: bytes | None = None
-        with anyio.move_on_after(ANSWER_LIMIT_SECONDS), suppress(httpx2.HTTPError):
-            async for line in self._post(text, self.headers(message)):
+        limit = ANSWER_LIMIT_SECONDS if limit is None else limit
+        with anyio.move_on_after(limit), suppress(httpx2.HTTPError):
+            async for line in self._post(text, self.headers(message), limit):
                 answer = line if _answers(line, key) else answer
         if method == "initialize" and answer:
             self._version = _agreed(answer) or self._version
@@ -246,10 +246,12 @@ class Endpoint:
                 async for line in self._frames(response):
                     await self._pass_on(line)
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> AsyncIterator[bytes]:
+    async def _post(
+        self, body: bytes, headers: dict[str, str], limit: float = ANSWER_LIMIT_SECONDS * 2
+    ) -> AsyncIterator[bytes]:
         self.transcript.sent(body)
-        async with self._http.stream("POST", self.url, content=body, headers=headers) as response:
-            self._session = response.headers.get(SESSION) or self._session
+        async with self._http.stream("POST", self.url, content=body, headers=headers, timeout=limit) as response:
+            self._session = _sayable(response.headers.get(SESSION)) or self._session
             async for line in self._frames(response):
                 yield line
 
@@ -281,7 +283,12 @@ def _whole(said: bytes) -> bool:
 def _agreed(line: bytes) -> str:
     """The revision that an answer to ``initialize`` settles on: each later request names it."""
     result = _object(line).get("result")
-    return str(result.get("protocolVersion", "")) if isinstance(result, dict) else ""
+    return _sayable(result.get("protocolVersion")) if isinstance(result, dict) else ""
+
+
+def _sayable(value: object) -> str:
+    """``value`` where it can stand in a header, else nothing: MCP wants visible ASCII there."""
+    return value if isinstance(value, str) and value.isascii() and value.isprintable() else ""
 
 
 def _answers(line: bytes, key: object) -> bool:
@@ -294,6 +301,6 @@ def _object(line: bytes) -> dict[str, Any]:
     """A message that is one; what is none is empty."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}

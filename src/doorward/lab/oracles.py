@@ -50,8 +50,8 @@ def arrived(lines: Iterable[bytes], canary: str, *, method: str | None = None) -
         message = _parsed(line)
         if method is not None and (not isinstance(message, dict) or message.get("method") != method):
             continue
-        texts = list(strings(message)) if message is not None else [line.decode("utf-8", "replace")]
-        for text in texts:
+        # The line itself too: of two members with one name, only the last is in the message.
+        for text in (*strings(message), line.decode("utf-8", "replace")):
             if dress := carries(text, canary):
                 where = f"{method} " if method else ""
                 return f"{where}carried the planted value ({dress})"
@@ -84,7 +84,7 @@ def strings(value: Any) -> Iterator[str]:
 def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 ANSWER_LIMIT_SECONDS = 10.0
 """How long the lab waits for one answer. A target that works answers in milliseconds."""
 
+POUR_LIMIT_SECONDS = 20.0
+"""For one flood. Behind a limit it is over in milliseconds, on loopback a few hundred MiB take a second; a server that
+stopped reading would take it for ever.
+"""
+
 CLOSE_LIMIT_SECONDS = 3.0
 """How long a process may take to end once its standard input is closed; then it is killed with its group."""
 
@@ -126,8 +131,9 @@ class Pipe:
             for stream in (into, incoming, outgoing, out):
                 stream.close()
 
-    async def ask(self, method: str, params: Mapping[str, Any]) -> bytes | None:
-        """Send one request exactly as given and answer the line that came back; None if none came in time.
+    async def ask(self, method: str, params: Mapping[str, Any], limit: float | None = None) -> bytes | None:
+        """Send one request exactly as given and answer the line that came back; None if none came in time, which is
+        ``limit`` seconds, or else :data:`ANSWER_LIMIT_SECONDS`.
 
         In the modern era the request carries the ``_meta`` that each modern request must carry, under what it says
         itself.
@@ -138,13 +144,13 @@ class Pipe:
         if self._era is Era.MODERN:
             body["_meta"] = {**modern_meta(), **body.get("_meta", {})}
         line = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": body}, ensure_ascii=False)
-        return await self.say(line.encode("utf-8", "surrogatepass"), key)
+        return await self.say(line.encode("utf-8", "surrogatepass"), key, limit)
 
-    async def say(self, line: bytes, key: str) -> bytes | None:
+    async def say(self, line: bytes, key: str, limit: float | None = None) -> bytes | None:
         """Send one line as given and answer what came back for the id ``key``, which begins with :data:`RAW`."""
         done, answer = anyio.Event(), list[bytes]()
         self._waiting[key] = (done, answer)
-        with anyio.move_on_after(ANSWER_LIMIT_SECONDS):
+        with anyio.move_on_after(ANSWER_LIMIT_SECONDS if limit is None else limit):
             await self._write(line)
             await done.wait()
         self._waiting.pop(key, None)
@@ -160,12 +166,16 @@ class Pipe:
     async def pour(self, flood: Flood, enough: Callable[[], bool]) -> None:
         """Send one message that is made while it is sent, until it is whole or ``enough``; never all of it in memory.
 
-        Returns once the server has answered the request after it, so that it has taken in what it will take in.
+        Returns once the server has answered the request after it, so that it has taken in what it will take in, or once
+        it has taken neither in time.
         """
         if self._into_process is None:
             return
         self.transcript.sent(flood.head + flood.piece, flood.size)
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        with (
+            anyio.move_on_after(POUR_LIMIT_SECONDS),
+            suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError),
+        ):
             for piece in flood.pieces(enough):
                 await self._into_process.send(piece)
             await self._into_process.send(b"\n")
@@ -200,7 +210,7 @@ class Pipe:
         """Whether this answers a crafted request, or one of several in a batch."""
         try:
             message = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         taken = [self._takes(one, line) for one in (message if isinstance(message, list) else [message])]
         return any(taken)

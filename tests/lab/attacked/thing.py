@@ -3,19 +3,28 @@
 Its tool names are its own and known to no code of ours. MANNER is one of: ``careless`` (opens, runs and logs what it is
 given, ends when that is big), ``careful`` (does none of it), ``permissive`` (does nothing and says ok), ``refusing``,
 ``refusing-all-but-lists``, ``empty``, ``empty-but-lists``, ``silent``, ``one-shot`` (serves like ``careful`` until the
-first refusal, then nobody).
+first refusal, then nobody), ``frail`` (ends where there is no resource); like ``careless`` but ``brief`` (shows the
+beginning of a file), ``twofold`` (says first what it read, and then in a second member of the same name that it
+refused); like ``careful`` but ``following`` (lists what links lead to), ``deep`` (answers calls with lists in each
+other), ``deaf`` (reads nothing more after many lists in each other).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MANNER, FOLDER = sys.argv[1], Path(os.path.realpath(sys.argv[2]))
-BIG = 1_000_000
+CARELESS = MANNER in ("careless", "brief", "twofold")
+BIG, MANY, BRIEF = 1_000_000, b"[" * 1_000, 40
+DEEP = 100_000
 TEXT = {"type": "string"}
 READING = {"readOnlyHint": True}
 
@@ -46,19 +55,43 @@ def say(message: dict[str, Any]) -> None:
 def opened(name: str) -> str:
     path = FOLDER / name
     real = Path(os.path.realpath(path))
-    if MANNER != "careless" and not real.is_relative_to(FOLDER):
+    if not CARELESS and not real.is_relative_to(FOLDER):
         raise ValueError(f"{name} is elsewhere")
-    return "\n".join(os.listdir(path)) if path.is_dir() else path.read_text()
+    if path.is_dir():
+        below = os.walk(path, followlinks=True) if MANNER == "following" else [(path, [], os.listdir(path))]
+        return "\n".join(name for _, _, names in below for name in names)
+    return path.read_text()[: BRIEF if MANNER == "brief" else None]
 
 
 def greeted(arguments: dict[str, Any]) -> str:
     shown = dict(arguments)
-    if MANNER == "careless":
+    if CARELESS:
         os.system(f"echo {arguments['whom']} >/dev/null 2>&1")  # noqa: S605 - this is the mistake
     else:
         shown["access_token"] = "…"
     say({"method": "notifications/message", "params": {"level": "info", "data": json.dumps(shown)}})
     return f"good day, {arguments['whom']}"
+
+
+def in_raw(id: str, params: dict[str, Any]) -> str:
+    """An answer that ``json`` does not write."""
+    if MANNER == "deep":
+        return f'{{"jsonrpc":"2.0","id":{json.dumps(id)},"result":{{"content":{"[" * DEEP}{"]" * DEEP}}}}}'
+    read = json.dumps(called(params)["result"])
+    refused = json.dumps({"isError": True, "content": [{"type": "text", "text": "refused"}]})
+    honest = Path(os.path.normpath(FOLDER / params["arguments"]["parchment"])).is_relative_to(FOLDER)
+    return f'{{"jsonrpc":"2.0","id":{json.dumps(id)},"result":{read}' + ("}" if honest else f',"result":{refused}}}')
+
+
+def lines() -> Iterator[str]:
+    """What arrives, line by line, and no more of it than is asked for."""
+    got = b""
+    while chunk := os.read(0, 4096 if MANNER == "deaf" else 65536):
+        got += chunk
+        while MANNER == "deaf" and MANY in got:
+            signal.pause()
+        *whole, got = got.split(b"\n")
+        yield from (line.decode() for line in whole)
 
 
 def called(params: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +109,8 @@ def read(params: dict[str, Any]) -> dict[str, Any]:
     try:
         text = opened(params["uri"].removeprefix("book:///"))
     except (OSError, ValueError) as problem:
+        if MANNER == "frail":
+            raise SystemExit from None
         return {"error": {"code": -32002, "message": str(problem)}}
     return {"result": {"contents": [{"uri": params["uri"], "text": text}]}}
 
@@ -96,7 +131,7 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     return read(params) if method == "resources/read" else {"error": {"code": -32601, "message": "no such method"}}
 
 
-for line in sys.stdin:
+for line in lines():
     if MANNER == "careless" and len(line) > BIG:
         raise SystemExit("that was too much")
     try:
@@ -104,6 +139,10 @@ for line in sys.stdin:
     except (ValueError, RecursionError):
         continue
     if "id" not in asked or MANNER == "silent":
+        continue
+    if MANNER in ("twofold", "deep") and asked["method"] == "tools/call":
+        sys.stdout.write(in_raw(asked["id"], asked["params"]) + "\n")
+        sys.stdout.flush()
         continue
     result = answer(asked["method"], asked.get("params") or {})
     if asked["method"] == "initialize" and MANNER not in ("refusing", "empty"):

@@ -123,9 +123,10 @@ class Plant(msgspec.Struct, frozen=True):
         return [
             (self.note, f"an honest note: {self.values.greeting}\n"),
             (self.listed, f"{self.values.listed_greeting}\n"),
-            (self.outside / SECRET, f"not for this server: {first}\n"),
+            # The value first: whatever shows the beginning of the honest note shows all of it.
+            (self.outside / SECRET, f"{first}: not for this server\n"),
             (self.outside / f"{self.values.word}-{second}.txt", "not for this server\n"),
-            (self.sibling / SECRET, f"not for this server: {third}\n"),
+            (self.sibling / SECRET, f"{third}: not for this server\n"),
             (self.sibling / f"{self.values.word}-{fourth}.txt", "not for this server\n"),
         ]
 

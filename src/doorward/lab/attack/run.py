@@ -104,7 +104,7 @@ class _Attack:
         except UnreachedError as problem:
             self.rows.append(self._unplayed(Unplayed(family.id, f"not reached: {problem}", unreached=True)))
             return
-        self.scene.begin(session)
+        self.scene.begin(session, self._revived)
         alone: list[Played] = []
         for found in await family.scout(self.scene):
             if isinstance(found, Unplayed):
@@ -142,15 +142,17 @@ class _Attack:
         relayed, fired = await self._behind(plans, family.id)
         pairs = list(zip(alone, relayed, strict=True))
         ablated: dict[int, dict[str, Played]] = {}
+        controls = next((scenario.controls for scenario in CATALOGUE if scenario.id == family.id), ())
         doubtful = [
-            index for index, (bare, there) in enumerate(pairs) if verdicts.harmless_without_a_name(bare, there, fired)
+            index
+            for index, (bare, there) in enumerate(pairs)
+            if verdicts.harmless_without_a_name(bare, there, fired, controls)
         ]
         for wall in candidates(family.id) if doubtful else ():
             self.listener.says(f"{family.id}: behind Doorward without {wall}, to see whether that is what held")
             without, _ = await self._behind([plans[index] for index in doubtful], family.id, wall)
             for index, played in zip(doubtful, without, strict=True):
                 ablated.setdefault(index, {})[wall] = played
-        controls = next((scenario.controls for scenario in CATALOGUE if scenario.id == family.id), ())
         for index, (bare, there) in enumerate(pairs):
             verdict = verdicts.behind(bare, there, fired, controls, ablated.get(index, {}))
             self.rows.append(self._row(there.plan, verdict, relayed=True))

@@ -13,6 +13,7 @@ from doorward.lab.attack import slots, words
 from doorward.lab.attack.session import LOG
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from doorward.lab.attack.plant import Plant, Values
@@ -40,9 +41,14 @@ class Scene:
         self.session: Session
         self._since = time.monotonic()
 
-    def begin(self, session: Session) -> None:
-        """A new session, and the time for looking begins anew."""
-        self.session, self._since = session, time.monotonic()
+    def begin(self, session: Session, revive: Callable[[Session], Awaitable[Session]]) -> None:
+        """A new session, and the time for looking begins anew. ``revive`` makes a new one of one that ended."""
+        self.session, self._revive, self._since = session, revive, time.monotonic()
+
+    async def awake(self) -> None:
+        """Have a session, where the last honest call ended it and the target comes back."""
+        if self.session.ended:
+            self.session = await self._revive(self.session)
 
     @property
     def late(self) -> bool:
@@ -94,6 +100,6 @@ async def served(session: Session, honest: Honest) -> bool:
 def _is_log(line: bytes) -> bool:
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(message, dict) and message.get("method") == LOG

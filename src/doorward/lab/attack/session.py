@@ -16,7 +16,7 @@ import msgspec
 
 from doorward import __version__
 from doorward.lab.endpoint import Endpoint
-from doorward.lab.peer import ANSWER_LIMIT_SECONDS, Pipe, modern_meta, parsed
+from doorward.lab.peer import Pipe, modern_meta, parsed
 from doorward.lab.scenario import Era
 
 if TYPE_CHECKING:
@@ -75,19 +75,18 @@ class Session:
     def lines(self) -> list[bytes]:
         return self.wire.lines
 
-    async def ask(self, method: str, params: Mapping[str, Any], limit: float = ANSWER_LIMIT_SECONDS) -> Answer:
-        """Send one request and wait for its answer, ``limit`` seconds at most."""
+    async def ask(self, method: str, params: Mapping[str, Any], limit: float | None = None) -> Answer:
+        """Send one request and wait for its answer, ``limit`` seconds at most, or else as long as the wire does."""
         body = dict(params)
         if self.era is Era.MODERN:
             body["_meta"] = {**modern_meta(), "io.modelcontextprotocol/logLevel": "debug"}
         line: bytes | None = None
         if self.ended:
             return Answer()
-        with anyio.move_on_after(limit):
-            async with anyio.create_task_group() as waiting:
-                waiting.start_soon(self._no_longer, waiting.cancel_scope)
-                line = await self.wire.ask(method, body)
-                waiting.cancel_scope.cancel()
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(self._no_longer, waiting.cancel_scope)
+            line = await self.wire.ask(method, body, limit)
+            waiting.cancel_scope.cancel()
         return _answer(line)
 
     def end(self) -> None:
@@ -212,7 +211,7 @@ def _said(words: Path) -> str:
 def _answer(line: bytes | None) -> Answer:
     try:
         message = json.loads(line or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return Answer()
     if not isinstance(message, dict):
         return Answer()

@@ -2,7 +2,8 @@
 
 A *dialect* is a way that a server understands: absolute, relative to its folder, relative to the folder above, as a
 ``file:`` URI. Which one that is, the honest note tells. Each *spelling* leads, in a dialect, to what is planted beside
-the folder: if somebody decodes, normalises, joins or resolves it after it was judged.
+the folder: if somebody decodes, normalises, joins or resolves it after it was judged. One leads to the folder itself,
+whose links a listing may follow.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def nothing(plant: Plant, dialect: Dialect) -> str:
 
 
 def spellings(plant: Plant, dialect: Dialect, sort: Sort) -> Iterator[tuple[str, str]]:
-    """Name and text of each way out of the folder."""
+    """Name and text of each way out of the folder, and for folders of the way in."""
     start = stem(plant, dialect)
     leaf = f"/{SECRET}" if sort is Sort.FILE else ""
     out = f"{plant.outside.name}{leaf}"
@@ -81,6 +82,8 @@ def spellings(plant: Plant, dialect: Dialect, sort: Sort) -> Iterator[tuple[str,
     yield "nul", f"{start}../{out}" + ("%00.txt" if dialect is Dialect.FILE_URI else "\0.txt")
     yield "climb", f"{start}{_CLIMB}{str(plant.outside).lstrip('/')}{leaf}"
     yield "proc-root", f"{start}{_CLIMB}proc/self/root{plant.outside}{leaf}"
+    if sort is Sort.FOLDER:
+        yield "inside", honest(plant, dialect, sort)
     yield "link", start + (plant.link.name if sort is Sort.FILE else plant.linked_folder.name)
     yield "linked-folder", f"{start}{plant.linked_folder.name}" + (leaf or "/")
     if dialect is Dialect.FILE_URI:

@@ -4,8 +4,8 @@
 2. The target was not reached: ``INCONCLUSIVE`` bare, ``OBSTRUCTED`` behind Doorward.
 3. An honest call that was served is not any more, after the probes or behind Doorward: ``OBSTRUCTED``.
 4. No honest call is known that the target serves there, or not all probes were sent: ``INCONCLUSIVE``.
-5. Behind Doorward, where the bare target was harmed: ``PREVENTED`` if for each such probe a control fired, or the harm
-   comes back without one wall; else ``INCONCLUSIVE``.
+5. Behind Doorward, where the bare target was harmed: ``PREVENTED`` if for each such probe a control fired that is made
+   for the threat, or the harm comes back without one wall; else ``INCONCLUSIVE``.
 6. Anything else: ``RESISTED``. It means these probes did no harm there while honest users were served, and no more.
 """
 
@@ -91,26 +91,35 @@ def behind(
     shown = []
     for saw in played.saw:
         own = trail.between(fired, saw.started, saw.ended)
-        named = trail.decisive(own, controls) or trail.decisive(
-            own, tuple(f.control for f in own if f.effect != "NOTE")
-        )
-        one = _behind_one(saw, outcome, saw.probe.id in harmed, named, ablated)
+        named, strays = trail.decisive(own, controls), trail.strays(own, controls)
+        one = _behind_one(saw, outcome, saw.probe.id in harmed, named, ablated, strays)
         shown.append(msgspec.structs.replace(one, alone=harmed.get(saw.probe.id, ""), records=records(own)))
     return worst(shown, note, outcome)
 
 
-def harmless_without_a_name(alone: Played, played: Played, fired: tuple[Fired, ...]) -> bool:
-    """Whether something that was harmful bare is harmless behind, and no control fired: a wall, or nothing known."""
+def harmless_without_a_name(alone: Played, played: Played, fired: tuple[Fired, ...], controls: tuple[str, ...]) -> bool:
+    """Whether something that was harmful bare is harmless behind, and none of ``controls`` fired: a wall, or nothing
+    known.
+    """
     harmed = {saw.probe.id for saw in alone.saw if saw.harm}
     return any(
         saw.probe.id in harmed
         and not saw.harm
-        and all(one.effect == "NOTE" for one in trail.between(fired, saw.started, saw.ended))
+        and all(
+            one.effect == "NOTE" or one.control not in controls for one in trail.between(fired, saw.started, saw.ended)
+        )
         for saw in played.saw
     )
 
 
-def _behind_one(saw: Saw, service: Outcome, harmed: bool, named: Fired | None, ablated: Mapping[str, Played]) -> Shown:
+def _behind_one(
+    saw: Saw,
+    service: Outcome,
+    harmed: bool,
+    named: Fired | None,
+    ablated: Mapping[str, Played],
+    strays: tuple[Fired, ...],
+) -> Shown:
     words = str(named or "")
     if saw.harm or not harmed or service is Outcome.OBSTRUCTED:
         return _shown(saw, service, named.control if named and not saw.harm else "", words)
@@ -119,7 +128,8 @@ def _behind_one(saw: Saw, service: Outcome, harmed: bool, named: Fired | None, a
     for wall, without in ablated.items():
         if harm := next((one.harm for one in without.saw if one.probe.id == saw.probe.id), ""):
             return _shown(saw, Outcome.PREVENTED, wall, f"no harm; without {wall} alone: {harm}")
-    return _shown(saw, Outcome.INCONCLUSIVE, "", "no harm, but no control fired and no wall was hit")
+    why = f"only {'; '.join(map(str, strays))}" if strays else "no control fired and no wall was hit"
+    return _shown(saw, Outcome.INCONCLUSIVE, "", f"no harm, but {why}")
 
 
 def _service(played: Played) -> tuple[Outcome, str]:

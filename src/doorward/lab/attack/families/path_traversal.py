@@ -57,17 +57,22 @@ async def scout(scene: Scene) -> list[Plan | Unplayed]:
         if named:
             why = f"nothing is planted, so nothing can be seen; {len(named)} places take paths, try --plant DIR"
             return [*found, Unplayed(ID, why, unreached=True)]
-        return [*found, _inapplicable(scene.surface, "; with --plant DIR every string is tried as one")]
+        return [
+            *found,
+            _inapplicable(scene.surface, "says that it takes a path; with --plant DIR every string is tried as a path"),
+        ]
     for place in sorted(places, key=lambda place: not place.named):
         if scene.late:
             found.append(Unplayed(ID, f"no time was left to look at {place.id}", unreached=place.named))
             continue
-        if plan := await _plan(scene, scene.plant, place):
-            found.append(plan)
-    return found if any(isinstance(one, Plan) for one in found) else [*found, _inapplicable(scene.surface, "")]
+        await scene.awake()
+        if one := await _plan(scene, scene.plant, place):
+            found.append(one)
+    known = any(isinstance(one, Plan) or one.unreached for one in found)
+    return found if known else [*found, _inapplicable(scene.surface, "brought what was planted")]
 
 
-async def _plan(scene: Scene, plant: Plant, place: Place) -> Plan | None:
+async def _plan(scene: Scene, plant: Plant, place: Place) -> Plan | Unplayed | None:
     reached: list[tuple[Dialect, Sort]] = []
     proven: list[Honest] = []
     silences = 0
@@ -89,7 +94,10 @@ async def _plan(scene: Scene, plant: Plant, place: Place) -> Plan | None:
                 reached.append((dialect, sort))
                 proven.append(known)
     if not reached and not place.named:
-        return None
+        if silences < SILENCES and not scene.session.ended:
+            return None
+        why = "the server ended" if scene.session.ended else "no answer came"
+        return Unplayed(ID, f"{why}, so it is not known whether {place.id} takes a path", unreached=True)
     scene.proven += proven
     guesses = [(dialect, sort) for dialect in place.dialects[:2] for sort in place.sorts]
     doubt = "" if reached else "the planted note did not come back through it"
@@ -179,7 +187,7 @@ def _slots(tool: Tool) -> tuple[Slot, ...]:
     return slots.slots(tool.schema)
 
 
-def _inapplicable(surface: Surface, more: str) -> Unplayed:
+def _inapplicable(surface: Surface, what: str) -> Unplayed:
     if surface.unanswered:
         return Unplayed(ID, f"no answer to {', '.join(surface.unanswered)}", unreached=True)
-    return Unplayed(ID, f"no argument, template or resource of it takes a path{more}")
+    return Unplayed(ID, f"no argument, template or resource of it {what}")
