@@ -59,7 +59,7 @@ def take(due: float, now: float, rate: Rate, cost: float = 1.0) -> Taken:
 
 
 class Rates:
-    """One bucket for each key, at most ``max_keys``. Who is new to a full table is refused; nobody is forgotten early."""
+    """One bucket for each key, at most ``max_keys``. A full table refuses who is new, and forgets nobody early."""
 
     __slots__ = ("_due", "_max_keys", "_rate")
 
