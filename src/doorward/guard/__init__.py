@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from doorward.guard.demands import violation as violation
     from doorward.guard.features import FeatureGate as FeatureGate
     from doorward.guard.features import Features as Features
+    from doorward.guard.programs import Finished as Finished
+    from doorward.guard.programs import run as run
+    from doorward.guard.programs import run_async as run_async
     from doorward.guard.root import Entry as Entry
     from doorward.guard.root import Root as Root
 
@@ -44,6 +47,7 @@ _MODULES: Final = {
         "Demand arguments check identifier max_length no_leading_dash no_shell_metacharacters number_range one_of "
         "path_below pattern single_line undemanded url_allow violation"
     ),
+    "doorward.guard.programs": "Finished run run_async",
     "doorward.guard.budgets": "Concurrency RateLimit check_size",
     "doorward.guard.features": "FeatureGate Features",
     "doorward.content.text": "has_hidden reveal signals",
