@@ -21,7 +21,16 @@ from doorward.guard import Finished, RefusedError, run, run_async
 
 TOLD = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ), sorted(os.listdir('/proc/self/fd'))]))"
 # Leaves a child behind, in its group, which tells its number and would outlive it.
-LEAVING = "import os, time\nif os.fork() == 0:\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n{then}"
+LEAVING = """
+import os, time
+told, telling = os.pipe()
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+    os.close(telling)
+    time.sleep(600)
+os.close(telling)
+os.read(told, 1)
+"""
 # Tells its number in a file that is there all at once.
 PID_TOLD = (
     "import os, sys, time\n"
@@ -70,7 +79,8 @@ def test_an_operand_is_one_argument_whatever_stands_in_it() -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), max_size=5))
 def test_operands_arrive_as_they_were_given(operands: list[str]) -> None:
     done = run("/usr/bin/printf", ["%s\\0"], operands, terminator="--")
-    assert done.stdout.split(b"\0")[:-1] == [one.encode() for one in operands or [""]]
+    expected = ["--", *operands] if operands else [""]  # printf takes the second -- for an operand like any other
+    assert done.stdout.split(b"\0")[:-1] == [one.encode() for one in expected]
 
 
 def test_without_a_terminator_nothing_may_look_like_an_option() -> None:
@@ -148,7 +158,7 @@ def test_stdin_is_what_was_given_and_then_ends() -> None:
 
 
 def test_a_program_that_takes_too_long_ends_with_its_group() -> None:
-    done = python(LEAVING.format(then="time.sleep(600)\n"), timeout_seconds=1.0)
+    done = python(LEAVING + "time.sleep(600)", timeout_seconds=1.0)
     assert (done.ended, done.status, done.ok) == ("timeout", 128 + 9, False)
     wait_until(lambda: is_gone(int(done.stdout)))
     with pytest.raises(RefusedError, match="too long"):
@@ -170,8 +180,7 @@ def test_exactly_as_much_as_is_allowed_is_allowed() -> None:
 
 
 def test_what_a_program_leaves_behind_ends_with_it_and_is_not_waited_for() -> None:
-    # The child holds our pipes open; its number is on its way when the parent ends.
-    done = python(LEAVING.format(then="else: os.read(os.memfd_create('x'), 1); time.sleep(0.5)\n"))
+    done = python(LEAVING)  # the child still holds our pipes open
     assert done.ok
     wait_until(lambda: is_gone(int(done.stdout)))
 

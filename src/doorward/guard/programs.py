@@ -62,7 +62,7 @@ class Finished(NamedTuple):
         raise RefusedError("run", f"the program ended with {self.status}")
 
 
-def run(
+def run(  # noqa: PLR0913 - each has a default that is right for most, and is named
     program: Text,
     options: Sequence[str] = (),
     operands: Sequence[Text] = (),
@@ -77,12 +77,12 @@ def run(
 ) -> Finished:
     """Run one program and wait until it, and what it started in its process group, is gone.
 
-    ``options`` are what you wrote, ``operands`` what a caller gave: they stand after the ``terminator``, so that none of
-    them can be an option. For a program that knows no ``--`` give ``terminator=None``: an operand with a leading dash is
-    then refused. ``program`` is an absolute path, or a name that is looked for in the absolute folders of your PATH.
+    ``options`` are what you wrote, ``operands`` what a caller gave: they stand after the ``terminator``, so that none
+    of them can be an option. For a program that knows no ``--`` give ``terminator=None``: an operand with a leading
+    dash is then refused. ``program`` is an absolute path, or a name that is looked for in the absolute folders of PATH.
 
-    The program gets the variables named in ``inherit``, as far as they are set, and those of ``env``; ``stdin`` and then
-    its end; a session of its own, no terminal, none of your descriptors. After ``timeout_seconds``, or more than
+    The program gets the variables named in ``inherit``, as far as they are set, and those of ``env``; ``stdin`` and
+    then its end; a session of its own, no terminal, none of your descriptors. After ``timeout_seconds``, or more than
     ``max_output_bytes`` on stdout and stderr together, its whole group is killed, as is what it leaves behind when it
     ends.
 
@@ -99,7 +99,7 @@ def run(
     return _Run(argv, _environment(env, inherit), cwd, stdin, timeout_seconds, max_output_bytes).go()
 
 
-async def run_async(
+async def run_async(  # noqa: PLR0913 - those of run
     program: Text,
     options: Sequence[str] = (),
     operands: Sequence[Text] = (),
