@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from doorward.guard.demands import violation as violation
     from doorward.guard.features import FeatureGate as FeatureGate
     from doorward.guard.features import Features as Features
+    from doorward.guard.masking import MaskingFilter as MaskingFilter
+    from doorward.guard.masking import MaskingProcessor as MaskingProcessor
+    from doorward.guard.masking import mask_logs as mask_logs
+    from doorward.guard.masking import masker as masker
     from doorward.guard.programs import Finished as Finished
     from doorward.guard.programs import run as run
     from doorward.guard.programs import run_async as run_async
@@ -48,6 +52,7 @@ _MODULES: Final = {
         "path_below pattern single_line undemanded url_allow violation"
     ),
     "doorward.guard.programs": "Finished run run_async",
+    "doorward.guard.masking": "MaskingFilter MaskingProcessor mask_logs masker",
     "doorward.guard.budgets": "Concurrency RateLimit check_size",
     "doorward.guard.features": "FeatureGate Features",
     "doorward.content.text": "has_hidden reveal signals",
