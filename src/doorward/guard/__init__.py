@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from doorward.guard.programs import run_async as run_async
     from doorward.guard.root import Entry as Entry
     from doorward.guard.root import Root as Root
+    from doorward.guard.servers import current_features as current_features
+    from doorward.guard.servers import protect as protect
 
 _MODULES: Final = {
     "doorward.guard.root": "Entry Root",
@@ -53,6 +55,7 @@ _MODULES: Final = {
     ),
     "doorward.guard.programs": "Finished run run_async",
     "doorward.guard.masking": "MaskingFilter MaskingProcessor mask_logs masker",
+    "doorward.guard.servers": "current_features protect",
     "doorward.guard.budgets": "Concurrency RateLimit check_size",
     "doorward.guard.features": "FeatureGate Features",
     "doorward.content.text": "has_hidden reveal signals",
