@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from doorward.guard.root import Root as Root
     from doorward.guard.servers import current_features as current_features
     from doorward.guard.servers import protect as protect
+    from doorward.guard.services import ServiceControl as ServiceControl
+    from doorward.guard.services import Status as Status
 
 _MODULES: Final = {
     "doorward.guard.root": "Entry Root",
@@ -56,6 +58,7 @@ _MODULES: Final = {
     "doorward.guard.programs": "Finished run run_async",
     "doorward.guard.masking": "MaskingFilter MaskingProcessor mask_logs masker",
     "doorward.guard.servers": "current_features protect",
+    "doorward.guard.services": "ServiceControl Status",
     "doorward.guard.budgets": "Concurrency RateLimit check_size",
     "doorward.guard.features": "FeatureGate Features",
     "doorward.content.text": "has_hidden reveal signals",
