@@ -50,9 +50,10 @@ class Root:
     """A folder, and everything below it: the only place that paths from elsewhere may lead to.
 
     Paths are texts relative to the folder; an absolute path or a ``file:`` URI is taken as well when it begins with the
-    folder's own, as models often write it. ``links`` lets symbolic links be followed that stay below (default: as a
-    person would expect of a folder of theirs); without it any link on the way refuses. On a kernel before 5.6 links
-    are never followed (``confine.beneath`` says why that is no weaker).
+    folder's own, as models often write it. ``links`` lets relative symbolic links be followed that stay below (default:
+    as a person would expect of a folder of theirs; one whose target is absolute is refused wherever it leads); without
+    it any link on the way refuses. On a kernel before 5.6 links are never followed (``confine.beneath`` says why that
+    is no weaker).
 
     Every method raises RefusedError (rule ``root``) for a path that leads out, a link that may not be followed, and
     what is neither file nor folder; rule ``size`` for more than was allowed; and OSError as usual for what is not
