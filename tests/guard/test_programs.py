@@ -208,6 +208,17 @@ def test_nothing_is_left_of_many_runs() -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
+def test_a_server_that_ignores_its_children_gets_answers_as_well() -> None:
+    program = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from doorward import guard
+print(guard.run("/bin/echo", ["a"]).stdout, guard.run("/bin/sleep", ["600"], timeout_seconds=0.2).ended)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"b'a\\n' timeout\n"
+
+
 # --- async -----------------------------------------------------------------------------------------------------------
 
 

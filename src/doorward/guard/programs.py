@@ -154,8 +154,7 @@ class _Run:
         with self._lock:
             self._killed = True
             if self._pid:
-                # Not yet reaped, so the number is still this group's.
-                os.killpg(self._pid, _SIGKILL)
+                _kill_group(self._pid)  # not yet reaped, so the number is still this group's
 
     def go(self) -> Finished:
         deadline = time.monotonic() + self._timeout_seconds
@@ -170,7 +169,7 @@ class _Run:
                     watched.close()
             finally:
                 with self._lock:
-                    os.killpg(process.pid, _SIGKILL)
+                    _kill_group(process.pid)
                     status = process.wait()
                     self._pid = 0
         return Finished(status if status >= 0 else 128 - status, *watched.outputs(), ended)
@@ -284,6 +283,13 @@ class _Watched:
             self._poll.unregister(descriptor)
         except KeyError:
             return  # it was already
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, _SIGKILL)
+    except ProcessLookupError:
+        return  # whoever ignores SIGCHLD has its children reaped by the kernel
 
 
 def _argv(program: Text, options: Sequence[str], operands: Sequence[Text], terminator: str | None) -> list[str]:

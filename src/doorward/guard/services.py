@@ -122,6 +122,7 @@ class ServiceControl:
 
     @contextmanager
     def _connected(self) -> Iterator[_Bus]:
+        from jeepney import DBusErrorResponse
         from jeepney.io.blocking import open_dbus_connection
 
         deadline = time.monotonic() + self._timeout_seconds
@@ -130,7 +131,7 @@ class ServiceControl:
                 yield _Bus(connection, deadline)
         except TimeoutError:
             raise RefusedError(RULE, "the service manager did not answer in time") from None
-        except (OSError, EOFError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, DBusErrorResponse) as error:
             raise RefusedError(RULE, "the service manager cannot be reached", hint=str(error)) from None
 
 
