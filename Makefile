@@ -60,6 +60,7 @@ setup: $(STAMPS)/dev $(STAMPS)/fixture ## Make .venv with everything for develop
 test: MACHINE := --install
 test: setup $(STAMPS)/wheelhouse check ## Install what the tests need, judge the source, run all tests
 	@sh tools/browser.sh --install
+	sh tools/bus.sh --install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not soak' $(ARGS)
 	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' $(PURE)
 

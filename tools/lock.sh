@@ -17,7 +17,7 @@ compile() {
 }
 
 # dev first: the others are constrained by it, so that one package has one version everywhere.
-compile --extra lab pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+compile --extra lab --extra services pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 compile pyproject.toml requirements/runtime.in --output-file requirements/runtime.txt
 compile --extra lab pyproject.toml requirements/demo.in --output-file requirements/demo.txt
 compile requirements/build.in --output-file requirements/build.txt

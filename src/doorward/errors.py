@@ -74,6 +74,22 @@ class ConfinementError(DoorwardError):
     code = "confinement"
 
 
+class RefusedError(DoorwardError):
+    """A guard refused what somebody asked a server of yours to do (see ``doorward.guard``).
+
+    The text may go to whoever asked: it names what was refused and why, never a value, a path of this machine or what
+    else is allowed. ``rule`` is the stable name of the guard that refused, ``retry_after`` the seconds after which the
+    same may be tried again, where that would help.
+    """
+
+    code = "refused"
+
+    def __init__(self, rule: str, message: str, *, retry_after: float | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
+        self.retry_after = retry_after
+
+
 class IdentityError(DoorwardError):
     """A server is not what was pinned, or cannot be identified, so it was not started or reached."""
 

@@ -1,8 +1,8 @@
 """Landlock: a process gives up the file system, except the paths named, for itself and all that it will ever start.
 
-This module and ``seccomp`` are the only ctypes of Doorward. It imports nothing of Doorward and nothing slow, since
-the launcher loads it by path before the server starts; for the same reason it raises ``OSError`` as the kernel gave it,
-and ``process`` and ``probe`` turn that into a ``ConfinementError``.
+This module, ``seccomp`` and ``beneath`` are the only ctypes of Doorward. It imports nothing of Doorward and nothing
+slow, since the launcher loads it by path before the server starts; for the same reason it raises ``OSError`` as the
+kernel gave it, and ``process`` and ``probe`` turn that into a ``ConfinementError``.
 
 Rights, structures and the rights that each ABI brought: the kernel's documentation, userspace-api/landlock.
 

@@ -142,14 +142,15 @@ def number_range(
 
 
 def pattern(text: str, expression: str) -> str | None:
-    """The whole text fits the regular expression.
+    r"""The whole text fits the regular expression.
 
     The dialect is that of JSON Schema (ECMA 262) without look-around and back-references, so that a search is linear in
     the text: the engine is ``jsonschema-rs``, which is loaded at the first use (50 ms). ``$`` is the very end, not the
     place before a last newline.
 
     Raises ValueError for an expression that cannot be compiled: an author's mistake, found with ``pattern_problem``.
-    Does not protect against an expression that says less than its author meant: a full stop is any character.
+    Does not protect against an expression that says less than its author meant: ``\d`` and ``\w`` are ASCII, but a full
+    stop and ``[^x]`` are any character of any script (the latter a line break too).
     """
     try:
         fits = _compiled(expression)(text)
