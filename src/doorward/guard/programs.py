@@ -211,12 +211,14 @@ class _Watched:
         self._read = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
         self._room = max_output_bytes
         self._cut = False
+        self._poll = select.poll()
         try:
-            self._end = os.pidfd_open(process.pid)
+            self._end: int | None = os.pidfd_open(process.pid)
+            self._poll.register(self._end, select.POLLIN)
+        except ProcessLookupError:  # whoever ignores SIGCHLD has its children reaped by the kernel: it has ended
+            self._end = None
         except OSError as error:
             raise ConfinementError(f"this kernel gives no descriptor of a process: {error.strerror}") from None
-        self._poll = select.poll()
-        self._poll.register(self._end, select.POLLIN)
         for output in self._read:
             os.set_blocking(output, False)
             self._poll.register(output, select.POLLIN)
@@ -228,6 +230,8 @@ class _Watched:
 
     def until(self, deadline: float) -> str:
         """Read and write until the process has ended, or must; says why."""
+        if self._end is None:
+            return "exited"
         while (left := deadline - time.monotonic()) > 0:
             for descriptor, _ in self._poll.poll(left * 1000):
                 if descriptor == self._end:
@@ -252,7 +256,8 @@ class _Watched:
         return bytes(stdout), bytes(stderr)
 
     def close(self) -> None:
-        os.close(self._end)
+        if self._end is not None:
+            os.close(self._end)
 
     def _take(self, output: int) -> bool:
         try:
