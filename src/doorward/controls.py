@@ -208,6 +208,13 @@ _TABLE: Final = (
         "doorward.judge.checks.input_consent",
     ),
     Control(
+        "honoured-capabilities",
+        "who declares a capability and does not honour it is treated as not having it",
+        ("capability-forgery",),
+        "check",
+        "doorward.judge.checks.honoured",
+    ),
+    Control(
         "input-consent",
         "sampling, elicitation and roots pass only after a person saw all of it",
         ("consent-bypass", "elicitation-url", "elicitation-secret"),

@@ -26,6 +26,9 @@ from doorward.relay.consent import action_digest
 KEY = b"s" * 32
 
 
+COMPLETION: Tree = {"role": "assistant", "model": "m", "content": {"type": "text", "text": "x"}}
+
+
 def asked(*, state: object = "server-state", **entries: str) -> tuple[Dialogue, Turn]:
     """A call was answered by asking; a person let the question pass."""
     talk = ready("modern", attached=True)
@@ -99,8 +102,8 @@ def test_a_state_without_questions_passes_sealed_and_comes_back_whole(era: Era) 
 def test_an_answer_that_nobody_asked_for_is_stripped_and_noted(era: Era) -> None:
     assert era == "modern"
     talk, released = asked()
-    turn = talk.client(retry(talk, released, answers={"a": {"x": 1}, "b": {"y": 2}, "A": {}}))
-    assert turn.only("server")["params"]["inputResponses"] == {"a": {"x": 1}}
+    turn = talk.client(retry(talk, released, answers={"a": COMPLETION, "b": {"y": 2}, "A": {}}))
+    assert turn.only("server")["params"]["inputResponses"] == {"a": COMPLETION}
     (note,) = turn.record.entry.findings
     assert (note.control, note.effect, note.evidence) == ("asked-answers", "NOTE", "A, b")
 

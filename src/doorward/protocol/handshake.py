@@ -19,7 +19,12 @@ from doorward.protocol.link import Link
 def asked(link: Link, version: str, capabilities: dict[str, Any], info: dict[str, Any]) -> Link:
     """``initialize`` goes to the server: what the client declared is known from here on."""
     return msgspec.structs.replace(
-        link, phase="initializing", version=version, client_capabilities=capabilities, client_info=info
+        link,
+        phase="initializing",
+        version=version,
+        client_capabilities=capabilities,
+        client_info=info,
+        unhonoured=frozenset(),
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 class Link(msgspec.Struct, frozen=True):
     """``id`` names the connection in the archive, ``session`` what approvals are bound to (over stdio the same).
 
+    ``unhonoured`` are capabilities that the client declared and did not honour (``protocol.honouring``).
     ``phase`` belongs to the legacy handshake: "new" → "initializing" (asked) → "answered" → "ready" (the client said
     ``notifications/initialized``). ``upstream`` is what is known of the server's era: "" until it showed.
     """
@@ -28,3 +29,4 @@ class Link(msgspec.Struct, frozen=True):
     server_capabilities: dict[str, Any] = {}
     client_info: dict[str, Any] = {}
     server_info: dict[str, Any] = {}
+    unhonoured: frozenset[str] = frozenset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from doorward.judge.vocabulary import Context, Decision, Open
-from doorward.protocol import actions, definitions, handshake, stateless
+from doorward.protocol import actions, definitions, handshake, honouring, stateless
 from doorward.relay import context as contexts
 from doorward.relay import records, replies, routes
 from doorward.relay.commands import Command, End, Grade, Record, Send, Withdraw
@@ -25,6 +25,7 @@ def pass_request(state: State, message: Request, acts: Actions, context: Context
                 state.link = handshake.asked(state.link, act.version, act.capabilities, act.info)
     elif context.era == "modern" and context.sender == "client" and message.method != "server/discover":
         state.link = stateless.settle(state.link)
+        _watch(state, acts, message)
     record = state.describe("intent", message, context, decision, body, "durable")
     return [*state.pay(), record, state.send_on(message, context, body)]
 
@@ -156,6 +157,7 @@ def pass_response(
     """An answer goes back to whoever asked. Doorward's own questions are answered to nobody else."""
     state.close(answered)
     _learn(state, acts, message, answered)
+    _watch(state, acts, message)
     body = contexts.bytes_of(message, context)
     outcome = "error" if message.error is not None else "ok"
     grade: Grade = "durable" if answered.asker == "server" else "written"
@@ -165,6 +167,14 @@ def pass_response(
         return [*ending, record]
     exchange = answered.exchange if answered.asker == "client" else context.exchange
     return [*ending, record, Send(answered.asker, exchange, body)]
+
+
+def _watch(state: State, acts: Actions, message: Request | Response) -> None:
+    """What an answer says of the client: a capability that it declared and does not honour is not asked for again."""
+    for act in acts:
+        broken = honouring.broken_by_client(act, message) if isinstance(act, actions.AnswerInput) else None
+        if broken is not None:
+            state.link = msgspec.structs.replace(state.link, unhonoured=state.link.unhonoured | {broken[0]})
 
 
 def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:

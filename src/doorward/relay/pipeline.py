@@ -15,6 +15,7 @@ import msgspec
 from doorward.content.redaction import Masker
 from doorward.judge.checks.argument_constraints import require_constraints
 from doorward.judge.checks.argument_schema import ValidateArguments
+from doorward.judge.checks.honoured import note_unhonoured
 from doorward.judge.checks.input_consent import require_declared_input, require_input_consent
 from doorward.judge.checks.log_floor import keep_log_floor
 from doorward.judge.checks.masked_arguments import refuse_masked_arguments
@@ -85,6 +86,7 @@ def build(masker: Masker) -> Pipeline:
             require_declared_input,
             require_input_consent,
             require_tool_consent,
+            note_unhonoured,
             keep_log_floor,
         ),
         masker=masker,
@@ -112,6 +114,7 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),
     require_tool_consent: (actions.CallTool,),
+    note_unhonoured: (actions.AnswerInput, actions.ReturnError),
     keep_log_floor: (actions.EmitLog,),
 }
 """Controls that have nothing to say of any other kind of message or action, so that they need not be asked. One that is

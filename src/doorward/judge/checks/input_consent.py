@@ -50,6 +50,8 @@ def require_declared_input(action: Action, context: Context) -> Finding | None:
     if not isinstance(action, RequestInput):
         return None
     name = versions.INPUT_CAPABILITY.get(action.method, "")
+    if name in context.link.unhonoured:
+        return Finding(UNDECLARED, Effect.DENY, f"the client declared {name} and did not honour it", action.method)
     if name in _declared(context):
         return None
     return Finding(UNDECLARED, Effect.DENY, f"the client did not declare {name}", action.method)

@@ -75,6 +75,8 @@ def _narrow(declared: Any, named: frozenset[str], context: Context) -> tuple[Any
         elif name == "experimental" and (granted := _granted_features(value, context)):
             kept[name] = granted
             dropped += [f"experimental/{n}" for n in value if n not in granted]
+        elif named is versions.CLIENT_CAPABILITIES and name in context.link.unhonoured:
+            dropped.append(name)
         elif name in named or _granted_by_name(name, context):
             kept[name] = value
         else:
