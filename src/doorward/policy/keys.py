@@ -78,6 +78,21 @@ TOOL: Final[Keys] = {
     "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",
     "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
 }
+CONSTRAINT: Final[Keys] = {
+    "enum": "one of these values, exactly",
+    "minimum": "a number, at least this",
+    "maximum": "a number, at most this",
+    "integer": "a whole number",
+    "max_length": "at most so many characters",
+    "single_line": "no line break and no control character",
+    "identifier": "a plain name: letters, digits, '_', '.', '-', at most 128",
+    "no_leading_dash": "cannot be taken for an option",
+    "no_shell_metacharacters": "cannot end, chain, redirect or expand anything in a shell line",
+    "pattern": "the whole of it fits this regular expression (no look-around, no back-references)",
+    "url_allow": "a URL of one of these places: scheme://host, or with a folder",
+    "path_below": "a path below this folder; true: below any folder of the server",
+    "read_only_sql": "one query of SQL that only reads: sqlite, postgres or mysql; true: what all three read alike",
+}
 STANDING: Final[Keys] = {
     "sampling": "completions by the client's model",
     "elicitation": "answers of the client's user",

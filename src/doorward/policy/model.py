@@ -224,6 +224,13 @@ class Policy(msgspec.Struct, frozen=True):
             standing=_both(_both(self.standing, every.standing), exact.standing),
         )
 
+    @property
+    def reads_sql(self) -> bool:
+        """Whether some argument is held to ``read_only_sql``."""
+        tools = (tool for server in self.servers.values() for tool in server.tools.values())
+        demands = (one for tool in tools for constraints in tool.arguments.values() for one in constraints)
+        return any(one.kind == "read_only_sql" for one in demands)
+
     def observes(self, today: str) -> bool:
         """Whether on ``today`` (an ISO date) controls that may soften only report. The date named is the last day."""
         return bool(self.observe_until) and today <= self.observe_until

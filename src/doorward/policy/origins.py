@@ -69,7 +69,7 @@ class Origins:
         for tool, said in server.tools.items():
             yield from self._said((*above, "tools", tool, "ask"), said.ask)
             for argument, constraints in said.arguments.items():
-                rules = {one.kind: one.value or True for one in constraints}
+                rules = {one.kind: _written(one.value) for one in constraints}
                 yield from self._said((*above, "tools", tool, "arguments", argument), rules)
         yield from self._approvals(above)
 
@@ -95,3 +95,10 @@ class Origins:
         for part in key:
             found = found.get(part) if isinstance(found, dict) else None
         return found
+
+
+def _written(value: Any) -> Any:
+    """What a constraint is measured by, as a file says it."""
+    if value == "":
+        return True
+    return list(value) if isinstance(value, tuple) else value

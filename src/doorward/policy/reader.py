@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from doorward.content.arguments import KINDS, Constraint
+from doorward.content.arguments import Constraint
 from doorward.errors import PolicyError
 from doorward.policy import keys
 from doorward.policy.home import home
@@ -34,13 +34,12 @@ from doorward.policy.model import (
 from doorward.policy.positions import Positions
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader_approvals import standing_approvals
+from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
 from doorward.protocol.versions import LOG_LEVELS
 
 HOLD_SECONDS_RANGE: Final = range(1, 601)
-
-_PATH_BELOW: Final = "path_below"  # the one constraint that may name something
 
 _TOOL_NAME: Final = re.compile(r"[^\s*?\[\]]{1,256}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -194,24 +193,7 @@ class Reader:
         argument = key[-1]
         if not argument or (argument.startswith("/") and not _POINTER.fullmatch(argument)):
             self._shapes.add(key, f"{argument!r} is neither the name of an argument nor a JSON pointer")
-        self._shapes.known(raw, key, KINDS)
-        if not raw:
-            self._shapes.add(key, "constrains nothing", f"one of: {', '.join(KINDS)}")
-        return tuple(self._constraint((*key, kind), raw[kind]) for kind in KINDS if kind in raw)
-
-    def _constraint(self, key: Key, value: object) -> Constraint:
-        kind = key[-1]
-        if value is True:
-            return Constraint(kind)
-        if kind == _PATH_BELOW and isinstance(value, str) and value:
-            return Constraint(kind, self._absolute(key, value))
-        if kind == _PATH_BELOW:
-            self._shapes.add(
-                key, "is neither the path of a folder nor true", "true means: below any folder of the server"
-            )
-        else:
-            self._shapes.add(key, "can only be true", "leave it out instead")
-        return Constraint(kind)
+        return read_constraints(self._shapes, key, raw, self._absolute)
 
 
 def _grant_problem(grant: str) -> tuple[str, str] | None:

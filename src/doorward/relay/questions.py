@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from doorward.content import uris
-from doorward.content.arguments import path_readings
+from doorward.content.arguments import path_readings, text_of
 from doorward.judge.checks.argument_constraints import constrained
 from doorward.judge.checks.paths import named_paths
 from doorward.judge.vocabulary import RealPath
@@ -25,9 +25,9 @@ def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) 
             for _, text in named_paths(action):
                 _add(asked, uris.readings(text, folders[0]).paths)
         if isinstance(action, CallTool):
-            for _, constraint, text in constrained(action, server):
+            for _, constraint, leaf in constrained(action, server):
                 if constraint.kind == "path_below":
-                    _add(asked, path_readings(constraint, text, folders).paths)
+                    _add(asked, path_readings(constraint, text_of(leaf), folders).paths)
     return tuple(asked)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from doorward.content.arguments import Constraint, outside, path_readings, select, violates
+from doorward.content.arguments import Constraint, outside, path_readings, select, text_of, violates
 from doorward.content.credentials import sensitive_kind
 from doorward.content.pointers import split
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, RealPath
@@ -23,8 +23,9 @@ CONTROL: Final = "argument-constraints"
 def require_constraints(action: Action, context: Context) -> Finding | None:
     if not isinstance(action, CallTool):
         return None
-    for pointer, constraint, text in constrained(action, context.server):
-        why = violates(constraint, text) or _misplaced(constraint, text, context)
+    for pointer, constraint, leaf in constrained(action, context.server):
+        text = text_of(leaf)
+        why = violates(constraint, leaf) or _misplaced(constraint, text, context)
         if why is not None:
             evidence = f"{constraint.kind}: {_shown(pointer, text)}"[:MAX_EVIDENCE]
             return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", evidence)
@@ -36,12 +37,12 @@ def _shown(pointer: str, text: str) -> str:
     return "(not shown)" if any(map(sensitive_kind, split(pointer))) else text
 
 
-def constrained(action: CallTool, server: ServerPolicy) -> Iterator[tuple[str, Constraint, str]]:
-    """(pointer, constraint, text) of everything in the call that a constraint speaks of."""
+def constrained(action: CallTool, server: ServerPolicy) -> Iterator[tuple[str, Constraint, object]]:
+    """(pointer, constraint, leaf) of everything in the call that a constraint speaks of."""
     for key, constraints in server.tool(action.name).arguments.items():
-        for pointer, text in select(action.arguments, key):
+        for pointer, leaf in select(action.arguments, key):
             for constraint in constraints:
-                yield pointer, constraint, text
+                yield pointer, constraint, leaf
 
 
 def _misplaced(constraint: Constraint, text: str, context: Context) -> str | None:
