@@ -93,6 +93,11 @@ def _definitions() -> Schema:
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/tool"}},
             "additionalProperties": False,
         },
+        "prompts": {
+            "type": "object",
+            "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/prompt"}},
+            "additionalProperties": False,
+        },
         "unsafe_standing_approvals": {"$ref": "#/definitions/standing"},
     }
     where = {
@@ -109,6 +114,7 @@ def _definitions() -> Schema:
         "transport": _choice(TRANSPORTS, STREAMABLE),
     }
     words = {name: word for name, word in keys.SERVER.items() if name not in keys.WHERE}
+    arguments = {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}}
     return {
         "every_server": _table(words, rules),
         "server": {
@@ -119,13 +125,8 @@ def _definitions() -> Schema:
                 "transport": ["url"],
             },
         },
-        "tool": _table(
-            keys.TOOL,
-            {
-                "ask": {"type": "boolean"},
-                "arguments": {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}},
-            },
-        ),
+        "tool": _table(keys.TOOL, {"ask": {"type": "boolean"}, "arguments": arguments}),
+        "prompt": _table(keys.PROMPT, {"arguments": arguments}),
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
     }

@@ -179,6 +179,13 @@ _TABLE: Final = (
         "doorward.judge.checks.argument_schema",
     ),
     Control(
+        "prompt-arguments",
+        "a prompt is asked for with the arguments that the server listed for it, and no others",
+        ("argument-injection",),
+        "check",
+        "doorward.judge.checks.prompt_arguments",
+    ),
+    Control(
         "argument-constraints",
         "what the operator demands of an argument holds",
         ("argument-injection", "path-traversal", "privileged-tool"),

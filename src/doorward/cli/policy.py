@@ -155,6 +155,9 @@ def _print_server(server: ServerPolicy) -> None:
             _print_wrapped(f"tool {name}: {'ask before each call' if tool.ask else 'need not ask for every call'}")
         for argument, constraints in tool.arguments.items():
             _print_wrapped(f"tool {name}, argument {argument}: {_rules(constraints)}")
+    for name, prompt in server.prompts.items():
+        for argument, constraints in prompt.arguments.items():
+            _print_wrapped(f"prompt {name}, argument {argument}: {_rules(constraints)}")
 
 
 def _rules(constraints: tuple[Constraint, ...]) -> str:

@@ -71,6 +71,17 @@ def violates(constraint: Constraint, leaf: object) -> str | None:
     return judged(leaf, constraint.value) if judged is not None else f"no such constraint: {constraint.kind}"
 
 
+def begins(constraint: Constraint, text: str) -> str | None:
+    """Why no whole value that ``text`` begins can be told to fit, or None: what ``violates`` says, except that the
+    beginning of a value listed by ``enum`` passes.
+    """
+    if constraint.kind == "enum" and isinstance(constraint.value, tuple):
+        if any(text_of(one).startswith(text) for one in constraint.value):
+            return None
+        return "begins none of the values allowed"
+    return violates(constraint, text)
+
+
 def text_of(leaf: object) -> str:
     """A scalar as a server that builds text of it would print it: a number, boolean or null is its JSON text."""
     return leaf if isinstance(leaf, str) else msgspec.json.encode(leaf).decode()

@@ -69,6 +69,7 @@ SERVER: Final[Keys] = {
     "env": "variables it gets although they look like credentials",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
     "tools": "what holds for one tool, by its exact name",
+    "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }
 WHERE: Final = ("url", "command", "path", "transport")
@@ -77,6 +78,9 @@ WHERE: Final = ("url", "command", "path", "transport")
 TOOL: Final[Keys] = {
     "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",
     "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
+}
+PROMPT: Final[Keys] = {
+    "arguments": "what must hold for an argument, by its name, as for a tool",
 }
 CONSTRAINT: Final[Keys] = {
     "enum": "one of these values, exactly",

@@ -26,6 +26,7 @@ from doorward.policy.model import (
     Limits,
     Policy,
     ProfileValues,
+    PromptPolicy,
     ServerPolicy,
     Sizes,
     ToolPolicy,
@@ -157,6 +158,7 @@ class Reader:
                 tool: self._tool((*key, "tools", tool), self._shapes.table(tools, (*key, "tools"), tool))
                 for tool in tools
             },
+            prompts=self._prompts((*key, "prompts"), self._shapes.table(raw, key, "prompts")),
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
             standing=standing_approvals(self._shapes, key, raw),
             **where(self._shapes, key, raw),
@@ -178,16 +180,23 @@ class Reader:
         self._shapes.known(raw, key, keys.TOOL)
         if not _TOOL_NAME.fullmatch(key[-1]):
             self._shapes.add(key, f"{key[-1]!r} is not the name of a tool", "names are exact, there are no patterns")
-        arguments = self._shapes.table(raw, key, "arguments")
-        return ToolPolicy(
-            ask=self._shapes.flag(raw, key, "ask"),
-            arguments={
-                name: self._constraints(
-                    (*key, "arguments", name), self._shapes.table(arguments, (*key, "arguments"), name)
+        return ToolPolicy(ask=self._shapes.flag(raw, key, "ask"), arguments=self._arguments(key, raw))
+
+    def _prompts(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
+        found = {}
+        for name in raw:
+            here, table = (*key, name), self._shapes.table(raw, key, name)
+            self._shapes.known(table, here, keys.PROMPT)
+            if not _TOOL_NAME.fullmatch(name):
+                self._shapes.add(
+                    here, f"{name!r} is not the name of a prompt", "names are exact, there are no patterns"
                 )
-                for name in arguments
-            },
-        )
+            found[name] = PromptPolicy(self._arguments(here, table))
+        return found
+
+    def _arguments(self, key: Key, raw: Raw) -> dict[str, tuple[Constraint, ...]]:
+        key, given = (*key, "arguments"), self._shapes.table(raw, key, "arguments")
+        return {name: self._constraints((*key, name), self._shapes.table(given, key, name)) for name in given}
 
     def _constraints(self, key: Key, raw: Raw) -> tuple[Constraint, ...]:
         argument = key[-1]

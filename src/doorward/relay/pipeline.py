@@ -19,6 +19,7 @@ from doorward.judge.checks.input_consent import require_declared_input, require_
 from doorward.judge.checks.log_floor import keep_log_floor
 from doorward.judge.checks.masked_arguments import refuse_masked_arguments
 from doorward.judge.checks.paths import confine_paths
+from doorward.judge.checks.prompt_arguments import require_listed_arguments
 from doorward.judge.checks.recognised import require_recognised
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import require_known_version
@@ -77,6 +78,7 @@ def build(masker: Masker) -> Pipeline:
             require_known_version,
             refuse_masked_arguments,
             ValidateArguments(),
+            require_listed_arguments,
             require_constraints,
             confine_paths,
             require_declared_input,
@@ -102,7 +104,8 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_known_version: (actions.DeclareServer,),
     refuse_masked_arguments: (actions.CallTool, actions.GetPrompt),
     ValidateArguments: (actions.CallTool,),
-    require_constraints: (actions.CallTool,),
+    require_listed_arguments: (actions.GetPrompt,),
+    require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete),
     confine_paths: (actions.CallTool, actions.ReadResource, actions.Complete),
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),

@@ -227,7 +227,7 @@ class Relay:
             return []
         commands, waiting, why = errands.answered(self.state, acts, context)
         for opened in waiting:
-            if why is not None:
+            if why is not None and errands.waits_for(opened, answered.method):
                 commands += errands.refuse_waiting(self.state, opened, why, context)
             else:
                 commands += self._travel(*errands.revive(self.state, opened, context))

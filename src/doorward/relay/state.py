@@ -56,7 +56,7 @@ class Errand(msgspec.Struct):
     version: str
     since: int
     pages: int = 0
-    tools: int = 0
+    items: int = 0
 
 
 _MAX_CANCELLED = 1024  # ids remembered; as many as may be in flight
