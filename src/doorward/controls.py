@@ -179,6 +179,13 @@ _TABLE: Final = (
         "doorward.judge.checks.argument_schema",
     ),
     Control(
+        "definition-results",
+        "structured content fits the output schema that the server listed",
+        ("message-tampering",),
+        "check",
+        "doorward.judge.checks.result_schema",
+    ),
+    Control(
         "prompt-arguments",
         "a prompt is asked for with the arguments that the server listed for it, and no others",
         ("argument-injection",),

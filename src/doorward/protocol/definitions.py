@@ -18,14 +18,15 @@ _TAG: Final = "doorward:"
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """One tool as listed. ``schema`` is our encoding of its inputSchema; ``fingerprint`` covers the whole
-    definition.
+    """One tool as listed. ``schema`` is our encoding of its inputSchema, ``output`` of its outputSchema (empty: it has
+    none); ``fingerprint`` covers the whole definition.
     """
 
     name: str
     schema: bytes
     destructive: bool
     fingerprint: str
+    output: bytes = b""
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -113,6 +114,7 @@ def _tool(name: str, schema: dict[str, Any], item: dict[str, Any]) -> Tool:
         msgspec.json.encode(schema),
         hints.get("destructiveHint") is True,
         fingerprint(item),
+        output=msgspec.json.encode(item["outputSchema"]) if item.get("outputSchema") is not None else b"",
     )
 
 

@@ -21,6 +21,7 @@ from doorward.judge.checks.masked_arguments import refuse_masked_arguments
 from doorward.judge.checks.paths import confine_paths
 from doorward.judge.checks.prompt_arguments import require_listed_arguments
 from doorward.judge.checks.recognised import require_recognised
+from doorward.judge.checks.result_schema import ValidateResults
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import require_known_version
 from doorward.judge.gates.envelope import require_envelope
@@ -35,6 +36,7 @@ from doorward.judge.rewrites.answers import keep_asked_answers
 from doorward.judge.rewrites.capabilities import narrow_capabilities
 from doorward.judge.rewrites.log_masking import mask_logs
 from doorward.judge.rewrites.result_masking import mask_results
+from doorward.judge.validators import Validators
 from doorward.judge.vocabulary import Context, Finding
 from doorward.protocol import actions
 from doorward.protocol.actions import Action
@@ -56,6 +58,7 @@ class Pipeline(msgspec.Struct, frozen=True):
 
 def build(masker: Masker) -> Pipeline:
     """All of them. There is no argument to leave one out: what policy may soften, it softens by its findings."""
+    validators = Validators()
     return Pipeline(
         gates=(
             require_solicited,
@@ -77,7 +80,7 @@ def build(masker: Masker) -> Pipeline:
             require_recognised,
             require_known_version,
             refuse_masked_arguments,
-            ValidateArguments(),
+            ValidateArguments(validators),
             require_listed_arguments,
             require_constraints,
             confine_paths,
@@ -85,6 +88,7 @@ def build(masker: Masker) -> Pipeline:
             require_input_consent,
             require_tool_consent,
             keep_log_floor,
+            ValidateResults(validators),
         ),
         masker=masker,
     )
@@ -111,6 +115,7 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_input_consent: (actions.RequestInput,),
     require_tool_consent: (actions.CallTool,),
     keep_log_floor: (actions.EmitLog,),
+    ValidateResults: (actions.ReturnResult,),
 }
 """Controls that have nothing to say of any other kind of message or action, so that they need not be asked. One that is
 not here is asked of everything."""
