@@ -5,8 +5,8 @@ A control that is not here does not exist. ``gateway.defences`` arms the sandbox
 own steps are part of the code that they guard. Tests hold the table against the pipeline, the profiles, the scenarios
 and the documentation.
 
-``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite" and "check" act in
-the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
+``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite", "filter" and "check" act
+in the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
 server's process; "channel" guards a way in; "archive" acts around all of it. ``softens``: whether
 ``unsafe_observe_until`` may turn its refusals into notes.
 """
@@ -149,6 +149,13 @@ _TABLE: Final = (
         ("log-leakage",),
         "rewrite",
         "doorward.judge.rewrites.result_masking",
+    ),
+    Control(
+        "usable-definitions",
+        "a tool whose schema cannot be used does not appear in the list that a client gets",
+        ("argument-injection", "oversized-payload"),
+        "filter",
+        "doorward.judge.filters.usable_tools",
     ),
     Control(
         "recognised",

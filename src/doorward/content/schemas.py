@@ -59,11 +59,13 @@ Schema = dict[str, Any]
 
 class Work(msgspec.Struct, frozen=True):
     """What one schema may cost: for each depth of a value, how often subschemas are evaluated on one value there
-    (patterns weighed in), and how many patterns are searched for in it.
+    (patterns weighed in), and how many patterns are searched for in it; and about how many microseconds its patterns
+    take to compile.
     """
 
     steps: tuple[int, ...]
     searches: tuple[int, ...]
+    compiling: int = 0
 
     def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
         """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
@@ -108,7 +110,7 @@ def measure(schema: Schema) -> Work:
         if steps[-1] > MAX_WORK:
             break  # one value at this depth is too much
         counts = graph.descend(counts)
-    return Work(tuple(steps), tuple(searches))
+    return Work(tuple(steps), tuple(searches), graph.compiling)
 
 
 class _Graph:
@@ -122,6 +124,7 @@ class _Graph:
         self._anchors: dict[str, list[Schema]] = {}
         self.weight: dict[int, int] = {}
         self.patterns: dict[int, int] = {}
+        self.compiling = 0
         self._here: dict[int, list[tuple[int, int]]] = {}
         self._below: dict[int, list[tuple[str | None, int]]] = {}
         self._find(root)
@@ -153,7 +156,6 @@ class _Graph:
         self._anchors.setdefault(name.rstrip("#").removeprefix("#"), []).append(item)
 
     def _weigh(self) -> None:
-        compiling = 0
         for key, node in self._nodes.items():
             if node.keys().isdisjoint(_MATCHES):
                 self.weight[key], self.patterns[key] = 1, 0
@@ -166,8 +168,8 @@ class _Graph:
             size = len(listed) if isinstance(listed, list) else 0
             self.patterns[key] = len(patterns)
             self.weight[key] = 1 + size + 10 * len(patterns) + MAX_BACKTRACKS * hard
-            compiling += _BACKTRACKING * hard + sum(map(_compiling, patterns))
-            if compiling > _MAX_COMPILING:
+            self.compiling += _BACKTRACKING * hard + sum(map(_compiling, patterns))
+            if self.compiling > _MAX_COMPILING:
                 raise ValueError("the schema has more patterns than can be judged")
 
     def _link(self, node: Schema) -> None:

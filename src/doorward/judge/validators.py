@@ -13,6 +13,7 @@ from doorward.content.schemas import MAX_BACKTRACKS, MAX_PATTERN_BYTES, MAX_SCHE
 from doorward.wire.jsonrpc import decode_value
 
 _MAX_COMPILED: Final = 2048  # schemas kept; far above any server's list, and a bound on what one can make us keep
+_MAX_MEASURED: Final = 16
 _MODERN_DRAFTS: Final = ("2019-09", "2020-12")
 _APPLICATORS: Final = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "patternProperties")
 
@@ -29,6 +30,7 @@ class Validators:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, str], tuple[Any, Work] | str] = {}
+        self._measured: dict[tuple[bytes, str], tuple[dict[str, Any], Work]] = {}  # and not compiled yet
 
     def of(self, schema: bytes, manner: str) -> tuple[Any, Work]:
         """The validator for ``schema``, and what it may cost.
@@ -38,27 +40,58 @@ class Validators:
         """
         found = self._kept.get((schema, manner))
         if found is None:
-            found = _made(schema, manner)
-            if len(self._kept) >= _MAX_COMPILED:
-                self._kept.clear()
-            self._kept[(schema, manner)] = found
+            found = self._keep(schema, manner, self._compiled(schema, manner))
         if isinstance(found, str):
             raise ValueError(found)  # noqa: TRY004 - it is the schema that is wrong, not a type
         return found
 
+    def to_compile(self, schema: bytes, manner: str) -> int:
+        """About how many microseconds ``of`` will take, besides what this takes: nothing, if it was asked before.
 
-def _made(schema: bytes, manner: str) -> tuple[Any, Work] | str:
+        Raises ValueError where it is known already that nothing can be judged by it.
+        """
+        found = self._kept.get((schema, manner))
+        if isinstance(found, str):
+            raise ValueError(found)  # noqa: TRY004 - as above
+        return 0 if found is not None else self._measure(schema, manner)[1].compiling
+
+    def _measure(self, schema: bytes, manner: str) -> tuple[dict[str, Any], Work]:
+        measured = self._measured.get((schema, manner))
+        if measured is None:
+            try:
+                measured = _measured(schema, manner)
+            except ValueError as problem:
+                self._keep(schema, manner, str(problem)[:400])
+                raise
+            if len(self._measured) >= _MAX_MEASURED:
+                self._measured.clear()
+            self._measured[(schema, manner)] = measured
+        return measured
+
+    def _compiled(self, schema: bytes, manner: str) -> tuple[Any, Work] | str:
+        try:
+            tightened, work = self._measure(schema, manner)  # first: compiling many patterns is work as well
+            return _compile(tightened), work
+        except ValueError as problem:
+            return str(problem)[:400]
+        finally:
+            self._measured.pop((schema, manner), None)
+
+    def _keep(self, schema: bytes, manner: str, found: tuple[Any, Work] | str) -> tuple[Any, Work] | str:
+        if len(self._kept) >= _MAX_COMPILED:
+            self._kept.clear()
+        self._kept[(schema, manner)] = found
+        return found
+
+
+def _measured(schema: bytes, manner: str) -> tuple[dict[str, Any], Work]:
     if len(schema) > MAX_SCHEMA_BYTES:
-        return f"the schema is longer than {MAX_SCHEMA_BYTES} bytes"
-    try:
-        decoded = decode_value(schema)
-        if not isinstance(decoded, dict):
-            return "the schema is no object"
-        tightened = _tightened(decoded, manner)
-        work = measure(tightened)  # first: compiling what has too many patterns is work as well
-        return _compile(tightened), work
-    except ValueError as problem:
-        return str(problem)[:400]
+        raise ValueError(f"the schema is longer than {MAX_SCHEMA_BYTES} bytes")
+    decoded = decode_value(schema)
+    if not isinstance(decoded, dict):
+        raise ValueError("the schema is no object")  # noqa: TRY004 - as above
+    tightened = _tightened(decoded, manner)
+    return tightened, measure(tightened)
 
 
 def _tightened(schema: dict[str, Any], manner: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The run order of the controls that act in the relay. The table of all controls is ``doorward.controls``.
 
 Gates refuse in this order, first finding wins. Rewrites run in this order and are then done: nothing changes a message
-after it was judged. Checks all run; ``decide`` takes the worst of what they found.
+after it was judged. Filters then say which items of a list are left out of it; what is judged and learnt is the whole
+list. Checks all run; ``decide`` takes the worst of what they found.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from doorward.judge.checks.recognised import require_recognised
 from doorward.judge.checks.result_schema import ValidateResults
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import require_known_version
+from doorward.judge.filters.usable_tools import KeepUsableTools
 from doorward.judge.gates.envelope import require_envelope
 from doorward.judge.gates.headers import require_agreeing_headers
 from doorward.judge.gates.lifecycle import require_lifecycle
@@ -45,6 +47,7 @@ from doorward.wire.jsonrpc import Message, Notification, Request, Response
 Gate = Callable[[Message, Context], Finding | None]
 Rewrite = Callable[[Message, Context], tuple[Message, Finding | None]]
 Check = Callable[[Action, Context], Finding | None]
+Filter = Callable[[actions.Advertise, Context], dict[int, Finding]]
 
 
 class Pipeline(msgspec.Struct, frozen=True):
@@ -52,6 +55,7 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     gates: tuple[Gate, ...]
     rewrites: tuple[Rewrite, ...]
+    filters: tuple[Filter, ...]
     checks: tuple[Check, ...]
     masker: Masker
 
@@ -76,6 +80,7 @@ def build(masker: Masker) -> Pipeline:
             mask_logs,
             mask_results,
         ),
+        filters=(KeepUsableTools(validators),),
         checks=(
             require_recognised,
             require_known_version,

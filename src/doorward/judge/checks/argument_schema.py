@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.judge.validators import CLOSED, SHUT, Validators, misfit
+from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators, misfit
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol.actions import Action, CallTool
 
@@ -34,6 +34,8 @@ class ValidateArguments:
         manner = SHUT if context.policy.values.undeclared_always_refused else CLOSED
         try:
             validator, work = self._validators.of(tool.schema, manner)
+            if tool.output:
+                self._validators.of(tool.output, OPEN)  # what it returns must be judged as well
         except ValueError as problem:
             unusable = "the tool's schema cannot be used, so no call can be judged"
             return Finding(CONTROL, Effect.DENY, unusable, str(problem))
