@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from doorward.content.arguments import KINDS
+from doorward.content.sql import DIALECTS
 from doorward.policy import keys
 from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE
+from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
@@ -96,6 +97,11 @@ def _definitions() -> Schema:
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/tool"}},
             "additionalProperties": False,
         },
+        "prompts": {
+            "type": "object",
+            "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/prompt"}},
+            "additionalProperties": False,
+        },
         "unsafe_standing_approvals": {"$ref": "#/definitions/standing"},
     }
     where = {
@@ -112,6 +118,7 @@ def _definitions() -> Schema:
         "transport": _choice(TRANSPORTS, STREAMABLE),
     }
     words = {name: word for name, word in keys.SERVER.items() if name not in keys.WHERE}
+    arguments = {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}}
     return {
         "every_server": _table(words, rules),
         "server": {
@@ -122,27 +129,31 @@ def _definitions() -> Schema:
                 "transport": ["url"],
             },
         },
-        "tool": _table(
-            keys.TOOL,
-            {
-                "ask": {"type": "boolean"},
-                "arguments": {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}},
-            },
-        ),
-        "constraints": {
-            "type": "object",
-            "minProperties": 1,
-            "properties": {kind: _constraint(kind) for kind in KINDS},
-            "additionalProperties": False,
-        },
+        "tool": _table(keys.TOOL, {"ask": {"type": "boolean"}, "arguments": arguments}),
+        "prompt": _table(keys.PROMPT, {"arguments": arguments}),
+        "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
     }
 
 
-def _constraint(kind: str) -> Schema:
-    if kind != "path_below":
-        return {"enum": [True]}
-    return {"anyOf": [{"enum": [True]}, {"type": "string", "pattern": _FOLDER}]}
+def _constraints() -> Schema:
+    flag = {"enum": [True]}
+    texts = {"type": "array", "minItems": 1, "maxItems": MAX_LISTED}
+    return {
+        "enum": {**texts, "items": {"type": ["string", "number", "boolean"]}},
+        "minimum": {"type": "number"},
+        "maximum": {"type": "number"},
+        "integer": flag,
+        "max_length": {"type": "integer", "minimum": LENGTHS[0], "maximum": LENGTHS[-1]},
+        "single_line": flag,
+        "identifier": flag,
+        "no_leading_dash": flag,
+        "no_shell_metacharacters": flag,
+        "pattern": {"type": "string", "minLength": 1, "maxLength": MAX_EXPRESSION},
+        "url_allow": {**texts, "items": {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*://[^\s@?#\\]+$"}},
+        "path_below": {"anyOf": [flag, {"type": "string", "pattern": _FOLDER}]},
+        "read_only_sql": {"enum": [True, *DIALECTS]},
+    }
 
 
 def _standing() -> Schema:

@@ -5,8 +5,8 @@ A control that is not here does not exist. ``gateway.defences`` arms the sandbox
 own steps are part of the code that they guard. Tests hold the table against the pipeline, the profiles, the scenarios
 and the documentation.
 
-``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite" and "check" act in
-the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
+``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite", "filter" and "check" act
+in the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
 server's process; "channel" guards a way in; "archive" acts around all of it. ``softens``: whether
 ``unsafe_observe_until`` may turn its refusals into notes.
 """
@@ -158,6 +158,13 @@ _TABLE: Final = (
         "doorward.judge.rewrites.result_masking",
     ),
     Control(
+        "usable-definitions",
+        "a tool whose schema cannot be used does not appear in the list that a client gets",
+        ("argument-injection", "oversized-payload"),
+        "filter",
+        "doorward.judge.filters.usable_tools",
+    ),
+    Control(
         "recognised",
         "what is not understood does not pass",
         ("capability-forgery",),
@@ -184,6 +191,20 @@ _TABLE: Final = (
         ("argument-injection", "privileged-tool"),
         "check",
         "doorward.judge.checks.argument_schema",
+    ),
+    Control(
+        "definition-results",
+        "structured content fits the output schema that the server listed",
+        ("message-tampering",),
+        "check",
+        "doorward.judge.checks.result_schema",
+    ),
+    Control(
+        "prompt-arguments",
+        "a prompt is asked for with the arguments that the server listed for it, and no others",
+        ("argument-injection",),
+        "check",
+        "doorward.judge.checks.prompt_arguments",
     ),
     Control(
         "argument-constraints",

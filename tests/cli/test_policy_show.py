@@ -69,7 +69,15 @@ def test_what_the_file_adds_is_shown(capsys: pytest.CaptureFixture[str], example
     assert "\n    log floor: notice\n" in text
     assert "\nserver scripts\n" in text
     assert "    tool execute_script: ask before each call\n" in text
-    assert "argument script_path: path_below /safe/scripts, no_shell_metacharacters\n" in text
+    assert "argument script_path: no_shell_metacharacters, path_below /safe/scripts\n" in text
+
+
+def test_a_demand_is_shown_with_what_it_is_measured_by(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text("[servers.a.tools.t.arguments]\nx = { enum = ['b', 1], minimum = 0, read_only_sql = 'sqlite' }\n")
+    text = shown(capsys, "-c", str(path))
+    assert "    tool t, argument x: enum (b | 1), minimum 0, read_only_sql sqlite\n" in text
+    assert '"enum": ["b", 1], "minimum": 0, "read_only_sql": "sqlite"' in text.replace("\n    ", " ")
 
 
 def test_a_policy_that_softens_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

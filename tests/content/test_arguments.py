@@ -1,14 +1,15 @@
-"""The four constraints, and where in the arguments they hold."""
+"""The constraints, and where in the arguments they hold."""
 
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.content.arguments import KINDS, Constraint, outside, path_readings, select, violates
+from doorward.content.arguments import KINDS, Constraint, outside, path_readings, select, text_of, violates
 
 SHELL = Constraint("no_shell_metacharacters")
 DASH = Constraint("no_leading_dash")
@@ -108,9 +109,41 @@ def test_an_unknown_constraint_is_always_broken() -> None:
     assert violates(Constraint("no_such_thing"), "x")
 
 
-@given(st.sampled_from(KINDS), st.text())
-def test_a_judgment_is_total(kind: str, text: str) -> None:
-    assert violates(Constraint(kind), text) != ""
+VALUES: dict[str, Any] = {
+    "enum": ("a", 1),
+    "minimum": 0,
+    "maximum": 1.5,
+    "max_length": 3,
+    "pattern": "[a-z]+",
+    "url_allow": ("https://a.example",),
+    "path_below": "/safe",
+    "read_only_sql": "sqlite",
+}
+
+
+@given(st.sampled_from(KINDS), st.text() | st.integers() | st.floats(allow_nan=False) | st.booleans() | st.none())
+def test_a_judgment_is_total(kind: str, leaf: object) -> None:
+    assert violates(Constraint(kind, VALUES.get(kind, "")), leaf) != ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fits", "breaks"),
+    [
+        ("enum", ("start", 2, True), ["start", 2, True], ["Start", "2", 2.0, 1, None]),
+        ("minimum", 2, [2, 3.5, "2", "1e3"], [1.9, "1", "two", True, None]),
+        ("maximum", 2.5, [2.5, -7, "-1"], [2.6, "3", "", [1]]),
+        ("integer", "", [3, "3"], [3.5, "3.5", "x", True]),
+        ("max_length", 3, ["", "abc", "日本語", 123], ["abcd", 1234, "👍👍👍👍"]),
+        ("single_line", "", ["a b", 1], ["a\nb", "a\u2028b"]),
+        ("pattern", "[a-z]+", ["abc"], ["", "abc1", "abc\n", 5]),
+        ("url_allow", ("https://a.example/v1/",), ["https://a.example/v1/x"], ["https://b.example/v1/", "/v1/x", 1]),
+        ("read_only_sql", "", ["SELECT 1"], ["DELETE FROM t", "", 1]),
+    ],
+)
+def test_what_each_kind_is_measured_by(kind: str, value: Any, fits: list[object], breaks: list[object]) -> None:
+    constraint = Constraint(kind, value)
+    assert [leaf for leaf in fits if violates(constraint, leaf)] == []
+    assert [leaf for leaf in breaks if not violates(constraint, leaf)] == []
 
 
 def test_a_path_is_joined_to_the_folder_of_the_constraint_or_the_first_of_the_server() -> None:
@@ -142,14 +175,15 @@ def test_a_top_level_property_is_selected_by_its_name_with_everything_in_it() ->
         ("/cmd/argv", "argv"),
         ("/cmd/argv/0", "a"),
         ("/cmd/argv/1/b;c", "b;c"),
-        ("/cmd/argv/1/b;c", "1"),
+        ("/cmd/argv/1/b;c", 1),
         ("/cmd/n", "n"),
-        ("/cmd/n", "null"),
+        ("/cmd/n", None),
     ]
 
 
 def test_scalars_are_taken_as_their_json_text() -> None:
-    assert [text for _, text in select({"x": [True, -1, 1.5, None]}, "x")] == ["true", "-1", "1.5", "null"]
+    leaves = [leaf for _, leaf in select({"x": [True, -1, 1.5, None, "a"]}, "x")]
+    assert [text_of(leaf) for leaf in leaves] == ["true", "-1", "1.5", "null", "a"]
 
 
 def test_a_pointer_with_a_star_reaches_every_item() -> None:

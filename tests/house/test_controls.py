@@ -23,7 +23,8 @@ def _module_of(control: object) -> str:
 
 def test_every_control_of_the_pipeline_stands_in_the_table_under_its_mechanism() -> None:
     armed = pipeline.build(Masker(b"k" * 32))
-    for mechanism, controls in (("gate", armed.gates), ("rewrite", armed.rewrites), ("check", armed.checks)):
+    kinds = {"gate": armed.gates, "rewrite": armed.rewrites, "filter": armed.filters, "check": armed.checks}
+    for mechanism, controls in kinds.items():
         listed = {control.module for control in CONTROLS.values() if control.mechanism == mechanism}
         assert {_module_of(control) for control in controls} == listed
 

@@ -311,8 +311,10 @@ def test_an_argument_that_carries_a_mask_is_refused(era: Era, place: Any) -> Non
     mask, _ = MASKER.mask_text("a-secret-that-doorward-holds")
     turn = talk.client(talk.call(1, arguments={"text": place(mask)}))
     assert (turn.told("server"), denied_by(turn)) == ([], {"masked-arguments"})
+    talk.client(talk.request("prompts", "prompts/list"))
+    talk.server(talk.result("prompts", prompts=[{"name": "p", "arguments": [{"name": "x"}]}]))
     turn = talk.client(talk.request(2, "prompts/get", {"name": "p", "arguments": {"x": place(mask)}}))
-    assert turn.told("server") == []
+    assert (turn.told("server"), denied_by(turn)) == ([], {"masked-arguments"})
 
 
 # -- masking and the floor ---------------------------------------------------------------------------------------------
@@ -392,7 +394,7 @@ def test_every_control_of_the_relay_stands_in_the_table_and_the_other_way_round(
     whole = pipeline.build(MASKER)
     armed = {
         kind: {getattr(control, "__module__", type(control).__module__) for control in getattr(whole, f"{kind}s")}
-        for kind in ("gate", "rewrite", "check")
+        for kind in ("gate", "rewrite", "filter", "check")
     }
     for kind, modules in armed.items():
         assert modules == {control.module for control in CONTROLS.values() if control.mechanism == kind}, kind
@@ -403,13 +405,15 @@ def test_every_control_that_can_find_something_has_the_name_of_the_table() -> No
 
     named = set()
     room = Path(__file__).parents[2] / "src" / "doorward" / "judge"
-    for module in [*room.glob("gates/*.py"), *room.glob("rewrites/*.py"), *room.glob("checks/*.py")]:
+    for module in (
+        module for kind in ("gates", "rewrites", "filters", "checks") for module in room.glob(f"{kind}/*.py")
+    ):
         named |= set(
             re.findall(
                 r'^(?:CONTROL|UNDECLARED): Final = "([a-z-]+)"', module.read_text(encoding="utf-8"), re.MULTILINE
             )
         )
-    relayed = {c.id for c in CONTROLS.values() if c.mechanism in ("gate", "rewrite", "check")}
+    relayed = {c.id for c in CONTROLS.values() if c.mechanism in ("gate", "rewrite", "filter", "check")}
     assert named == relayed
 
 

@@ -66,7 +66,7 @@ def test_the_example_says_what_its_comments_promise(tmp_path: Path, monkeypatch:
             "execute_script": ToolPolicy(
                 ask=True,
                 arguments={
-                    "script_path": (Constraint("path_below", "/safe/scripts"), Constraint("no_shell_metacharacters")),
+                    "script_path": (Constraint("no_shell_metacharacters"), Constraint("path_below", "/safe/scripts")),
                     "branch": (Constraint("no_leading_dash"),),
                     "/options/*/name": (Constraint("identifier"),),
                 },
@@ -139,6 +139,11 @@ path = { identifier = false, path_under = "/x" }
     assert "did you mean 'path_below'" in [one.hint for one in found]
 
 
+def demands(rules: str) -> str:
+    """A file that demands ``rules`` of one argument."""
+    return f"[servers.a.tools.t.arguments]\nx = {{ {rules} }}"
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -160,6 +165,22 @@ path = { identifier = false, path_under = "/x" }
         ("[servers.fs.tools.t.arguments]\na = { path_below = 1 }", "neither the path of a folder nor true"),
         ('[servers.fs.tools.t.arguments]\na = { path_below = "x" }', "is not an absolute path"),
         ('[servers.fs.tools.t.arguments]\na = { identifier = "yes" }', "can only be true"),
+        (demands("enum = []"), "not a list of 1 to 1000 values"),
+        (demands("enum = [[1]]"), "neither text, number nor truth value"),
+        (demands("minimum = true"), "is not a number"),
+        (demands("maximum = nan"), "is not a number"),
+        (demands("minimum = 2, maximum = 1"), "above the maximum"),
+        (demands("max_length = -1"), "is not a whole number from 0"),
+        (demands("max_length = 1.0"), "is not a whole number from 0"),
+        (demands("single_line = false"), "can only be true"),
+        (demands("pattern = '('"), "not an expression that can be searched in linear time"),
+        (demands("pattern = '(?=a)b'"), "not an expression that can be searched in linear time"),
+        (demands("pattern = ''"), "is not an expression"),
+        (demands("url_allow = ['api.example.com']"), "not an address to allow: api.example.com"),
+        (demands("url_allow = ['https://*.example.com']"), "not an address to allow"),
+        (demands("url_allow = 'https://a.example'"), "not a list of 1 to 1000 addresses"),
+        (demands("read_only_sql = 'oracle'"), "neither true nor a dialect of SQL"),
+        (demands("read_only_sql = false"), "neither true nor a dialect of SQL"),
         ("unsafe_observe_until = 2026-12-07", "more than 14 days ahead"),
         ("unsafe_observe_until = 2026-11-25T00:00:00", "is not a date"),
         ('unsafe_observe_until = "2026-11-25"', "is not a date"),
@@ -320,10 +341,38 @@ def test_the_digest_is_of_what_is_said_and_not_of_how_or_where(tmp_path: Path) -
         "[servers.a.tools.t]\nask = false",
         "[servers.a.tools.t.arguments]\nx = { identifier = true }",
         "[servers.a.tools.t.arguments]\nx = { no_leading_dash = true }",
+        demands("minimum = 0"),
+        demands("enum = ['']"),
+        demands("read_only_sql = true"),
     ],
 )
 def test_everything_that_changes_a_decision_changes_the_digest(tmp_path: Path, text: str) -> None:
     assert loaded(tmp_path, text).digest != load(None).digest
+
+
+def test_every_kind_of_demand_is_read_with_what_it_is_measured_by(tmp_path: Path) -> None:
+    policy = loaded(
+        tmp_path,
+        demands(
+            "enum = ['a', 1, true], minimum = 0, maximum = 2.5, integer = true, max_length = 9, single_line = true, "
+            "pattern = '[a-z]+', url_allow = ['https://a.example/v1/'], read_only_sql = 'mysql', path_below = '/x'"
+        ),
+    )
+    found = {one.kind: one.value for one in policy.for_server("a").tool("t").arguments["x"]}
+    assert found == {
+        "enum": ("a", 1, True),
+        "minimum": 0,
+        "maximum": 2.5,
+        "integer": "",
+        "max_length": 9,
+        "single_line": "",
+        "pattern": "[a-z]+",
+        "url_allow": ("https://a.example/v1/",),
+        "path_below": "/x",
+        "read_only_sql": "mysql",
+    }
+    assert policy.reads_sql
+    assert not load(None).reads_sql
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))

@@ -11,6 +11,7 @@ from doorward.cli import policy_file, terminal
 from doorward.cli.places import policy_path
 
 if TYPE_CHECKING:
+    from doorward.content.arguments import Constraint
     from doorward.policy.model import Policy, ServerPolicy
     from doorward.policy.origins import Setting
     from doorward.policy.profiles import Row
@@ -155,8 +156,19 @@ def _print_server(server: ServerPolicy) -> None:
         if tool.ask is not None:
             _print_wrapped(f"tool {name}: {'ask before each call' if tool.ask else 'need not ask for every call'}")
         for argument, constraints in tool.arguments.items():
-            rules = ", ".join(f"{rule.kind} {rule.value}".rstrip() for rule in constraints)
-            _print_wrapped(f"tool {name}, argument {argument}: {rules}")
+            _print_wrapped(f"tool {name}, argument {argument}: {_rules(constraints)}")
+    for name, prompt in server.prompts.items():
+        for argument, constraints in prompt.arguments.items():
+            _print_wrapped(f"prompt {name}, argument {argument}: {_rules(constraints)}")
+
+
+def _rules(constraints: tuple[Constraint, ...]) -> str:
+    words = []
+    for rule in constraints:
+        listed = isinstance(rule.value, tuple)
+        value = " | ".join(map(str, rule.value)) if isinstance(rule.value, tuple) else str(rule.value)
+        words.append(f"{rule.kind} {f'({value})' if listed else value}".rstrip())
+    return ", ".join(words)
 
 
 def _print_settings(settings: tuple[Setting, ...]) -> None:

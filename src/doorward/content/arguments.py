@@ -1,53 +1,90 @@
-"""What an operator may demand of one argument of one tool, whatever the server's schema says.
+"""What an operator may demand of one argument of one tool or prompt, whatever the server's own schema says.
 
-Four constraints, written in ``doorward.toml`` and judged by ``judge.checks`` (``constraints`` has the predicates):
+Written in ``doorward.toml`` and judged by ``judge.checks`` (``constraints`` has the predicates):
 
-``path_below``               the text names a file below a folder (see ``uris``; the door asks the kernel)
+``enum``                     one of the values listed
+``minimum``, ``maximum``     a number within bounds, which are included
+``integer``                  a whole number
+``max_length``               at most so many characters
+``single_line``              no line break, no control
 ``identifier``               a plain name: letters, digits, ``_ . -``, not beginning with a dot or a dash
 ``no_leading_dash``          cannot be taken for an option
 ``no_shell_metacharacters``  cannot end, chain, redirect or expand anything in a shell line
+``pattern``                  the whole of it fits a regular expression that is searched in linear time
+``url_allow``                a URL of one of the places listed
+``path_below``               names a file below a folder (see ``uris``; the door asks the kernel)
+``read_only_sql``            one query of SQL that only reads
 
-A constraint on a container holds for every string in it and for every member name, so that nesting hides nothing.
-They guard a server that builds command lines carelessly; they do not make such a server good, and a space still
-separates words: where a value must be one word, ask for ``identifier``.
+A constraint on a container holds for every value in it and for every member name, so that nesting hides nothing. They
+guard a server that uses its arguments carelessly; they do not make such a server good, and a space still separates
+words: where a value must be one word, ask for ``identifier``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from doorward.content import uris
-from doorward.content.constraints import identifier, no_leading_dash, no_shell_metacharacters
+from doorward.content import constraints, uris
 from doorward.content.pointers import children, leaves, split
 
-KINDS = ("path_below", "identifier", "no_leading_dash", "no_shell_metacharacters")
+Value = str | int | float | tuple[str | int | float | bool, ...]
 
 
 class Constraint(msgspec.Struct, frozen=True, gc=False):
-    """One demand on one argument. ``value`` is the folder of ``path_below``; empty means any folder of the server."""
+    """One demand on one argument. ``value`` is what it is measured by: a bound, an expression, the values or places
+    listed, the dialect of SQL (empty: any), the folder of ``path_below`` (empty: any folder of the server).
+    """
 
     kind: str
-    value: str = ""
+    value: Value = ""
 
 
-def violates(constraint: Constraint, text: str) -> str | None:
-    """Why ``text`` breaks ``constraint``, or None. An unknown kind is always broken.
+_JUDGED: Final[dict[str, Callable[[object, Any], str | None]]] = {
+    "enum": constraints.one_of,
+    "minimum": lambda leaf, bound: constraints.number_range(leaf, minimum=bound),
+    "maximum": lambda leaf, bound: constraints.number_range(leaf, maximum=bound),
+    "integer": lambda leaf, _: constraints.number_range(leaf, integer=True),
+    "max_length": lambda leaf, bound: constraints.max_length(text_of(leaf), bound),
+    "single_line": lambda leaf, _: constraints.single_line(text_of(leaf)),
+    "identifier": lambda leaf, _: constraints.identifier(text_of(leaf)),
+    "no_leading_dash": lambda leaf, _: constraints.no_leading_dash(text_of(leaf)),
+    "no_shell_metacharacters": lambda leaf, _: constraints.no_shell_metacharacters(text_of(leaf)),
+    "pattern": lambda leaf, expression: constraints.pattern(text_of(leaf), expression),
+    "url_allow": lambda leaf, places: constraints.url_allow(text_of(leaf), places),
+    "path_below": lambda leaf, folder: uris.readings(text_of(leaf), folder or "/").problem or None,
+    "read_only_sql": lambda leaf, dialect: constraints.read_only_sql(text_of(leaf), dialect),
+}
+KINDS: Final = tuple(_JUDGED)
+"""In the order in which they are judged: what costs least comes first."""
+
+
+def violates(constraint: Constraint, leaf: object) -> str | None:
+    """Why ``leaf``, a scalar, breaks ``constraint``, or None. An unknown kind is always broken.
 
     For ``path_below`` this answers only what can be known without the file system; ``path_readings`` and
     ``outside`` do the rest.
     """
-    match constraint.kind:
-        case "identifier":
-            return identifier(text)
-        case "no_leading_dash":
-            return no_leading_dash(text)
-        case "no_shell_metacharacters":
-            return no_shell_metacharacters(text)
-        case "path_below":
-            return path_readings(constraint, text, ("/",)).problem or None
-    return f"no such constraint: {constraint.kind}"
+    judged = _JUDGED.get(constraint.kind)
+    return judged(leaf, constraint.value) if judged is not None else f"no such constraint: {constraint.kind}"
+
+
+def begins(constraint: Constraint, text: str) -> str | None:
+    """Why no whole value that ``text`` begins can be told to fit, or None: what ``violates`` says, except that the
+    beginning of a value listed by ``enum`` passes.
+    """
+    if constraint.kind == "enum" and isinstance(constraint.value, tuple):
+        if any(text_of(one).startswith(text) for one in constraint.value):
+            return None
+        return "begins none of the values allowed"
+    return violates(constraint, text)
+
+
+def text_of(leaf: object) -> str:
+    """A scalar as a server that builds text of it would print it: a number, boolean or null is its JSON text."""
+    return leaf if isinstance(leaf, str) else msgspec.json.encode(leaf).decode()
 
 
 def path_readings(constraint: Constraint, text: str, folders: Sequence[str]) -> uris.Readings:
@@ -55,13 +92,13 @@ def path_readings(constraint: Constraint, text: str, folders: Sequence[str]) -> 
 
     A relative path is joined to the folder of the constraint, else to the first of the server's ``folders``.
     """
-    base = constraint.value or (folders[0] if folders else "")
-    return uris.readings(text, base)
+    return uris.readings(text, _folder(constraint) or (folders[0] if folders else ""))
 
 
 def outside(constraint: Constraint, real_paths: Sequence[str | None], folders: Sequence[str]) -> str | None:
     """Why the resolved readings break ``path_below``, or None. A reading that could not be resolved breaks it."""
-    allowed = (constraint.value,) if constraint.value else tuple(folders)
+    own = _folder(constraint)
+    allowed = (own,) if own else tuple(folders)
     for real in real_paths:
         if real is None:
             return "the path could not be resolved"
@@ -70,18 +107,21 @@ def outside(constraint: Constraint, real_paths: Sequence[str | None], folders: S
     return None if real_paths else "the path could not be resolved"
 
 
-def select(arguments: object, key: str) -> Iterator[tuple[str, str]]:
-    """``(pointer, text)`` of everything in ``arguments`` that a constraint on ``key`` must hold for.
+def _folder(constraint: Constraint) -> str:
+    return constraint.value if isinstance(constraint.value, str) else ""
+
+
+def select(arguments: object, key: str) -> Iterator[tuple[str, object]]:
+    """``(pointer, leaf)`` of every scalar and member name in ``arguments`` that a constraint on ``key`` must hold for.
 
     ``key`` is the name of a top-level property, or a JSON pointer (RFC 6901) in which ``*`` stands for every item of an
     array (and every member of an object). A name that meets an array holds for each of its items. Names are compared
-    without case, since some servers bind them so. A number, boolean or null is taken as its JSON text: a server that
-    builds a command line would print it. An absent property yields nothing.
+    without case, since some servers bind them so. An absent property yields nothing.
     """
     tokens = split(key) if key.startswith("/") else (key,)
     for pointer, value in _descend(arguments, "", tuple(token.casefold() for token in tokens)):
         for place, leaf, _ in leaves(value, pointer):
-            yield place, leaf if isinstance(leaf, str) else msgspec.json.encode(leaf).decode()
+            yield place, leaf
 
 
 def _descend(value: object, pointer: str, tokens: tuple[str, ...]) -> Iterator[tuple[str, object]]:

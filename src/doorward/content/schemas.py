@@ -26,8 +26,16 @@ MAX_BACKTRACKS: Final = 10_000
 MAX_PATTERN_BYTES: Final = 1 << 20
 """What one compiled pattern may take."""
 
-_MAX_PATTERNS: Final = 2_000
-_MAX_BACKTRACKING: Final = 100  # these take milliseconds each to compile
+MAX_SCHEMA_BYTES: Final = 256 << 10
+"""What one schema may take as JSON; the longest of the usual servers have a tenth of it."""
+
+_MAX_OBJECTS: Final = 4_000
+_MAX_COMPILING: Final = 25_000  # about microseconds, of all patterns of one schema
+_PATTERN: Final = 60  # to compile one, at least
+_BACKTRACKING: Final = 500
+_REPEATED: Final = 10  # characters that are repeated in one more microsecond
+_LONGEST_COMPILING: Final = 1_500  # then the compiled pattern takes more than it may
+_REPEAT: Final = re.compile(r"\{([0-9]{1,6})(?:,([0-9]{0,6}))?\}")
 _DEEPEST: Final = 64  # no message is deeper
 _ENOUGH: Final = 10**15  # counts are not added up further
 _BACKTRACKS: Final = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9kK]|[*+?}]\+")
@@ -36,21 +44,28 @@ _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ONE: Final = ("not", "if", "then", "else")
 _SEVERAL: Final = ("allOf", "anyOf", "oneOf")
 _NAMED: Final = ("dependentSchemas", "dependencies")
+_MATCHES: Final = frozenset(("pattern", "patternProperties", "enum"))
 _ANY_CHILD: Final = (
     "additionalProperties", "unevaluatedProperties", "propertyNames", "additionalItems", "unevaluatedItems", "contains",
     "items",
 )  # fmt: skip
+
+_LEADS: Final = frozenset(
+    (*_REFERENCES, *_ONE, *_SEVERAL, *_NAMED, *_ANY_CHILD, "prefixItems", "patternProperties", "properties")
+)
 
 Schema = dict[str, Any]
 
 
 class Work(msgspec.Struct, frozen=True):
     """What one schema may cost: for each depth of a value, how often subschemas are evaluated on one value there
-    (patterns weighed in), and how many patterns are searched for in it.
+    (patterns weighed in), and how many patterns are searched for in it; and about how many microseconds its patterns
+    take to compile.
     """
 
     steps: tuple[int, ...]
     searches: tuple[int, ...]
+    compiling: int = 0
 
     def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
         """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
@@ -95,7 +110,7 @@ def measure(schema: Schema) -> Work:
         if steps[-1] > MAX_WORK:
             break  # one value at this depth is too much
         counts = graph.descend(counts)
-    return Work(tuple(steps), tuple(searches))
+    return Work(tuple(steps), tuple(searches), graph.compiling)
 
 
 class _Graph:
@@ -109,6 +124,7 @@ class _Graph:
         self._anchors: dict[str, list[Schema]] = {}
         self.weight: dict[int, int] = {}
         self.patterns: dict[int, int] = {}
+        self.compiling = 0
         self._here: dict[int, list[tuple[int, int]]] = {}
         self._below: dict[int, list[tuple[str | None, int]]] = {}
         self._find(root)
@@ -124,6 +140,8 @@ class _Graph:
             item = stack.pop()
             if isinstance(item, dict):
                 self._nodes[id(item)] = item
+                if len(self._nodes) > _MAX_OBJECTS:
+                    raise ValueError("the schema has more parts than can be judged")
                 for key in ("$anchor", "$dynamicAnchor", *self._ids):
                     if isinstance(item.get(key), str):
                         self._name(item, item[key], key)
@@ -138,21 +156,25 @@ class _Graph:
         self._anchors.setdefault(name.rstrip("#").removeprefix("#"), []).append(item)
 
     def _weigh(self) -> None:
-        backtracking = 0
         for key, node in self._nodes.items():
+            if node.keys().isdisjoint(_MATCHES):
+                self.weight[key], self.patterns[key] = 1, 0
+                continue
             named = node.get("patternProperties")
             found = [node.get("pattern"), *(named if isinstance(named, dict) else ())]
             patterns = [pattern for pattern in found if isinstance(pattern, str)]
             hard = sum(_BACKTRACKS.search(pattern) is not None for pattern in patterns)
-            backtracking += hard
             listed = node.get("enum")
             size = len(listed) if isinstance(listed, list) else 0
             self.patterns[key] = len(patterns)
             self.weight[key] = 1 + size + 10 * len(patterns) + MAX_BACKTRACKS * hard
-        if sum(self.patterns.values()) > _MAX_PATTERNS or backtracking > _MAX_BACKTRACKING:
-            raise ValueError("the schema has more patterns than can be judged")
+            self.compiling += _BACKTRACKING * hard + sum(map(_compiling, patterns))
+            if self.compiling > _MAX_COMPILING:
+                raise ValueError("the schema has more patterns than can be judged")
 
     def _link(self, node: Schema) -> None:
+        if node.keys().isdisjoint(_LEADS):
+            return  # most
         # What is left unevaluated is found out by evaluating the applicators once more.
         times = 2 if "unevaluatedProperties" in node or "unevaluatedItems" in node else 1
         here = [(id(child), times) for child in self._same_place(node)]
@@ -203,7 +225,7 @@ class _Graph:
         for start in self._nodes:
             path: dict[int, Iterator[tuple[int, int]]] = {}
             if start not in done:
-                path[start] = iter(self._here[start])
+                path[start] = iter(self._here.get(start, ()))
             while path:
                 node, edges = next(reversed(path.items()))
                 target = next((t for t, _ in edges if t not in done), None)
@@ -240,6 +262,14 @@ class _Graph:
         for (_, target), count in named.items():
             most[target] = max(most.get(target, 0), count)
         return {target: always.get(target, 0) + most.get(target, 0) for target in always.keys() | most.keys()}
+
+
+def _compiling(pattern: str) -> int:
+    """How long ``pattern`` takes to compile, roughly and rather too much: what is repeated is compiled as often."""
+    repeated = len(pattern)
+    for least, most in _REPEAT.findall(pattern):
+        repeated = min(repeated * max(1, int(least), int(most or 0)), _LONGEST_COMPILING * _REPEATED)
+    return _PATTERN + min(repeated // _REPEATED, _LONGEST_COMPILING)
 
 
 def _nowhere(reference: str) -> list[Schema]:

@@ -19,6 +19,7 @@ from doorward.errors import StorageError
 from doorward.gateway.archive import Archive
 from doorward.gateway.consent.desk import Asks
 from doorward.gateway.ports import Port
+from doorward.judge.filters.usable_tools import CONTROL as USABLE
 from doorward.judge.vocabulary import Answer, Facts, Principal, RealPath, Side, VerifiedIdentity
 from doorward.relay.commands import (
     Answered,
@@ -203,7 +204,7 @@ class Performer:
                 case Send():
                     self._deliver(command)
                 case Record():
-                    if command.entry.decision == "DENY" or command.entry.outcome == "unknown":
+                    if worth_telling(command.entry):
                         self._notice(command.entry)
                 case AskConsent():
                     self._consent.ask(command.ticket)
@@ -220,6 +221,13 @@ class Performer:
             return  # the link is ending; that it broke is on record
         if not outlet.put(send):
             self.feed(Undelivered(send, "nobody reads", self.facts()))
+
+
+def worth_telling(entry: Entry) -> bool:
+    """Whether the operator hears of it: what was refused, what is lost, and what a list was shortened by."""
+    if entry.decision == "DENY" or entry.outcome == "unknown":
+        return True
+    return entry.findings != () and any(finding.control == USABLE for finding in entry.findings)
 
 
 class _Fresh:

@@ -16,6 +16,7 @@ from doorward.audit.entry import Entry
 from doorward.content.credentials import leaves_key_open
 from doorward.content.redaction import Masker
 from doorward.content.text import reveal
+from doorward.judge.filters.usable_tools import CONTROL as USABLE
 
 MAX_LINE: Final = 3 * 1024  # characters, before what is hidden in them is made visible
 _ATOMIC_BYTES: Final = 4096  # PIPE_BUF: a pipe that polls as writable takes this much without blocking
@@ -56,9 +57,14 @@ class Reporter:
             self._write(f"doorward: serving {name} at {url}".encode())
 
     def refused(self, entry: Entry) -> None:
-        """One refusal, or a call whose answer is lost, with what explains it. The archive has all of it."""
+        """One refusal, a call whose answer is lost, or what a list was shortened by, with what explains it. The archive
+        has all of it.
+        """
         if entry.outcome == "unknown" and not entry.findings:
             self._lost(entry)
+            return
+        if entry.decision == "ALLOW":
+            self._shortened(entry)
             return
         findings = [f for f in entry.findings if f.effect == "DENY"] or list(entry.findings)
         if self._as_json:
@@ -79,6 +85,17 @@ class Reporter:
         self._write(reveal(f"doorward: {text[:MAX_LINE]}").encode())
         if entry.reference:
             self._write(f"doorward: hint: doorward audit show {entry.reference}".encode())
+
+    def _shortened(self, entry: Entry) -> None:
+        """A list of the server's reached the client without some of its items."""
+        told = [f for f in entry.findings if f.control == USABLE]
+        if self._as_json:
+            items = [{"control": f.control, "reason": f.reason, "item": f.evidence[:_SHOWN_SUBJECT]} for f in told]
+            self._write(msgspec.json.encode({"event": "quarantined", "method": entry.method, "items": items[:8]}))
+            return
+        for finding in told:
+            text = f"quarantined: {finding.reason}{': ' if finding.evidence else ''}{finding.evidence}"
+            self._write(reveal(f"doorward: {text[:MAX_LINE]}").encode())
 
     def _lost(self, entry: Entry) -> None:
         """A request was sent, and whether it was done is not known."""

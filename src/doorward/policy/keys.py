@@ -74,6 +74,7 @@ SERVER: Final[Keys] = {
     "env": "variables it gets although they look like credentials",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
     "tools": "what holds for one tool, by its exact name",
+    "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }
 WHERE: Final = ("url", "command", "path", "transport")
@@ -82,6 +83,24 @@ WHERE: Final = ("url", "command", "path", "transport")
 TOOL: Final[Keys] = {
     "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",
     "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
+}
+PROMPT: Final[Keys] = {
+    "arguments": "what must hold for an argument, by its name, as for a tool",
+}
+CONSTRAINT: Final[Keys] = {
+    "enum": "one of these values, exactly",
+    "minimum": "a number, at least this",
+    "maximum": "a number, at most this",
+    "integer": "a whole number",
+    "max_length": "at most so many characters",
+    "single_line": "no line break and no control character",
+    "identifier": "a plain name: letters, digits, '_', '.', '-', at most 128",
+    "no_leading_dash": "cannot be taken for an option",
+    "no_shell_metacharacters": "cannot end, chain, redirect or expand anything in a shell line",
+    "pattern": "the whole of it fits this regular expression (no look-around, no back-references)",
+    "url_allow": "a URL of one of these places: scheme://host, or with a folder",
+    "path_below": "a path below this folder; true: below any folder of the server",
+    "read_only_sql": "one query of SQL that only reads: sqlite, postgres or mysql; true: what all three read alike",
 }
 STANDING: Final[Keys] = {
     "sampling": "completions by the client's model",

@@ -91,6 +91,12 @@ class ToolPolicy(msgspec.Struct, frozen=True):
     arguments: dict[str, tuple[Constraint, ...]] = {}
 
 
+class PromptPolicy(msgspec.Struct, frozen=True):
+    """What the operator says of one prompt: what must hold for its arguments, as of a tool's."""
+
+    arguments: dict[str, tuple[Constraint, ...]] = {}
+
+
 class StandingApproval(msgspec.Struct, frozen=True):
     """A yes in advance: what servers may ask of a client without a question to a person, and until when.
 
@@ -110,13 +116,15 @@ class StandingApproval(msgspec.Struct, frozen=True):
 
 
 _NOTHING_SAID: Final = ToolPolicy()
+_NOTHING_SAID_OF_A_PROMPT: Final = PromptPolicy()
 
 
 class ServerPolicy(msgspec.Struct, frozen=True):
     """What the operator says of one server.
 
-    Folders it may read or write (absolute), variables it gets, its tools; ``grants`` names capabilities that pass,
-    exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in advance.
+    Folders it may read or write (absolute), variables it gets, its tools and prompts; ``grants`` names capabilities
+    that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in
+    advance.
 
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
@@ -128,6 +136,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     write: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     tools: dict[str, ToolPolicy] = {}
+    prompts: dict[str, PromptPolicy] = {}
     grants: tuple[str, ...] = ()
     standing: tuple[StandingApproval, ...] = ()
     url: str = ""
@@ -148,6 +157,10 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     def tool(self, name: str) -> ToolPolicy:
         """What is said of the tool ``name``, exactly; nothing, if nothing is."""
         return self.tools.get(name) or _NOTHING_SAID
+
+    def prompt(self, name: str) -> PromptPolicy:
+        """The same of the prompt ``name``."""
+        return self.prompts.get(name) or _NOTHING_SAID_OF_A_PROMPT
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
@@ -222,9 +235,22 @@ class Policy(msgspec.Struct, frozen=True):
             write=_both(every.write, exact.write),
             env=_both(every.env, exact.env),
             tools={tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools},
+            prompts={
+                prompt: PromptPolicy(_demands(every.prompt(prompt).arguments, exact.prompt(prompt).arguments))
+                for prompt in every.prompts | exact.prompts
+            },
             grants=_both(every.grants, exact.grants),
             standing=_both(_both(self.standing, every.standing), exact.standing),
         )
+
+    @property
+    def reads_sql(self) -> bool:
+        """Whether some argument is held to ``read_only_sql``."""
+        servers = self.servers.values()
+        tables = [tool.arguments for server in servers for tool in server.tools.values()]
+        tables += [prompt.arguments for server in servers for prompt in server.prompts.values()]
+        demands = (demand for table in tables for constraints in table.values() for demand in constraints)
+        return any(demand.kind == "read_only_sql" for demand in demands)
 
     def observes(self, today: str) -> bool:
         """Whether on ``today`` (an ISO date) controls that may soften only report. The date named is the last day."""
@@ -254,11 +280,15 @@ def _as_written(standing: tuple[StandingApproval, ...]) -> tuple[StandingApprova
 def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
     return ToolPolicy(
         ask=every.ask if exact.ask is None else exact.ask,
-        arguments={
-            argument: _both(every.arguments.get(argument, ()), exact.arguments.get(argument, ()))
-            for argument in every.arguments | exact.arguments
-        },
+        arguments=_demands(every.arguments, exact.arguments),
     )
+
+
+_Demands = dict[str, "tuple[Constraint, ...]"]
+
+
+def _demands(every: _Demands, exact: _Demands) -> _Demands:
+    return {name: _both(every.get(name, ()), exact.get(name, ())) for name in every | exact}
 
 
 def _both(first: tuple[_T, ...], second: tuple[_T, ...]) -> tuple[_T, ...]:

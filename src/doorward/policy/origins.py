@@ -11,6 +11,7 @@ from doorward.policy.model import ServerPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from doorward.content.arguments import Constraint
     from doorward.policy.model import Policy
     from doorward.policy.positions import Positions
     from doorward.policy.shapes import Key, Raw
@@ -70,10 +71,15 @@ class Origins:
             yield self._setting((*above, "transport"), server.transport)
         for tool, said in server.tools.items():
             yield from self._said((*above, "tools", tool, "ask"), said.ask)
-            for argument, constraints in said.arguments.items():
-                rules = {one.kind: one.value or True for one in constraints}
-                yield from self._said((*above, "tools", tool, "arguments", argument), rules)
+            yield from self._demands((*above, "tools", tool), said.arguments)
+        for prompt, demanded in server.prompts.items():
+            yield from self._demands((*above, "prompts", prompt), demanded.arguments)
         yield from self._approvals(above)
+
+    def _demands(self, above: Key, arguments: dict[str, tuple[Constraint, ...]]) -> Iterator[Setting]:
+        for argument, constraints in arguments.items():
+            rules = {one.kind: _written(one.value) for one in constraints}
+            yield from self._said((*above, "arguments", argument), rules)
 
     def _approvals(self, above: Key) -> Iterator[Setting]:
         said = self._found((*above, _STANDING))
@@ -97,3 +103,10 @@ class Origins:
         for part in key:
             found = found.get(part) if isinstance(found, dict) else None
         return found
+
+
+def _written(value: Any) -> Any:
+    """What a constraint is measured by, as a file says it."""
+    if value == "":
+        return True
+    return list(value) if isinstance(value, tuple) else value

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from doorward.content.arguments import KINDS, Constraint
+from doorward.content.arguments import Constraint
 from doorward.errors import PolicyError
 from doorward.policy import keys
 from doorward.policy.home import home
@@ -26,6 +26,7 @@ from doorward.policy.model import (
     Limits,
     Policy,
     ProfileValues,
+    PromptPolicy,
     ServerPolicy,
     Sizes,
     ToolPolicy,
@@ -34,13 +35,12 @@ from doorward.policy.model import (
 from doorward.policy.positions import Positions
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader_approvals import standing_approvals
+from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
 HOLD_SECONDS_RANGE: Final = range(1, 601)
-
-_PATH_BELOW: Final = "path_below"  # the one constraint that may name something
 
 _TOOL_NAME: Final = re.compile(r"[^\s*?\[\]]{1,256}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -162,6 +162,7 @@ class Reader:
                 tool: self._tool((*key, "tools", tool), self._shapes.table(tools, (*key, "tools"), tool))
                 for tool in tools
             },
+            prompts=self._prompts((*key, "prompts"), self._shapes.table(raw, key, "prompts")),
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
             standing=standing_approvals(self._shapes, key, raw),
             **where(self._shapes, key, raw),
@@ -183,39 +184,29 @@ class Reader:
         self._shapes.known(raw, key, keys.TOOL)
         if not _TOOL_NAME.fullmatch(key[-1]):
             self._shapes.add(key, f"{key[-1]!r} is not the name of a tool", "names are exact, there are no patterns")
-        arguments = self._shapes.table(raw, key, "arguments")
-        return ToolPolicy(
-            ask=self._shapes.flag(raw, key, "ask"),
-            arguments={
-                name: self._constraints(
-                    (*key, "arguments", name), self._shapes.table(arguments, (*key, "arguments"), name)
+        return ToolPolicy(ask=self._shapes.flag(raw, key, "ask"), arguments=self._arguments(key, raw))
+
+    def _prompts(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
+        found = {}
+        for name in raw:
+            here, table = (*key, name), self._shapes.table(raw, key, name)
+            self._shapes.known(table, here, keys.PROMPT)
+            if not _TOOL_NAME.fullmatch(name):
+                self._shapes.add(
+                    here, f"{name!r} is not the name of a prompt", "names are exact, there are no patterns"
                 )
-                for name in arguments
-            },
-        )
+            found[name] = PromptPolicy(self._arguments(here, table))
+        return found
+
+    def _arguments(self, key: Key, raw: Raw) -> dict[str, tuple[Constraint, ...]]:
+        key, given = (*key, "arguments"), self._shapes.table(raw, key, "arguments")
+        return {name: self._constraints((*key, name), self._shapes.table(given, key, name)) for name in given}
 
     def _constraints(self, key: Key, raw: Raw) -> tuple[Constraint, ...]:
         argument = key[-1]
         if not argument or (argument.startswith("/") and not _POINTER.fullmatch(argument)):
             self._shapes.add(key, f"{argument!r} is neither the name of an argument nor a JSON pointer")
-        self._shapes.known(raw, key, KINDS)
-        if not raw:
-            self._shapes.add(key, "constrains nothing", f"one of: {', '.join(KINDS)}")
-        return tuple(self._constraint((*key, kind), raw[kind]) for kind in KINDS if kind in raw)
-
-    def _constraint(self, key: Key, value: object) -> Constraint:
-        kind = key[-1]
-        if value is True:
-            return Constraint(kind)
-        if kind == _PATH_BELOW and isinstance(value, str) and value:
-            return Constraint(kind, self._absolute(key, value))
-        if kind == _PATH_BELOW:
-            self._shapes.add(
-                key, "is neither the path of a folder nor true", "true means: below any folder of the server"
-            )
-        else:
-            self._shapes.add(key, "can only be true", "leave it out instead")
-        return Constraint(kind)
+        return read_constraints(self._shapes, key, raw, self._absolute)
 
 
 def _grant_problem(grant: str) -> tuple[str, str] | None:

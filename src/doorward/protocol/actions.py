@@ -55,11 +55,14 @@ class GetPrompt(msgspec.Struct, frozen=True):
 
 
 class Complete(msgspec.Struct, frozen=True):
-    """A completion of an argument of a prompt or of a resource template (``reference`` names it)."""
+    """A completion of an argument of a prompt or of a resource template (``reference`` names it). ``others`` are the
+    arguments that have their values already.
+    """
 
     reference: str
     argument: str
     value: str
+    others: dict[str, Any] = {}
 
 
 class Enumerate(msgspec.Struct, frozen=True):
@@ -281,7 +284,9 @@ def _complete(_: str, params: dict[str, Any]) -> Action | None:
     name, value = argument.get("name"), argument.get("value")
     if not isinstance(named, str) or not isinstance(name, str) or not isinstance(value, str):
         return None
-    return Complete(named, name, value)
+    context = _object(params, "context")
+    others = None if context is None else _object(context, "arguments")
+    return None if others is None else Complete(named, name, value, others)
 
 
 def _enumerate(method: str, params: dict[str, Any]) -> Action | None:

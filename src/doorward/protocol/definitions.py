@@ -1,7 +1,7 @@
 """What a server says it offers: recorded as it said it, and fingerprinted.
 
 Definitions are part of a server's identity (threat ``server-imitation``). Here they are only recorded, so that
-calls can be judged against the schema that the server itself listed; quarantine of changes is a later control.
+calls can be judged against what the server itself listed; quarantine of changes is a later control.
 """
 
 from __future__ import annotations
@@ -12,24 +12,34 @@ from typing import Any, Final
 import msgspec
 
 MAX_TOOLS: Final = 10_000  # kept of one list; whatever has more cannot be judged
+MAX_PROMPTS: Final = 10_000
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
 _TAG: Final = "doorward:"
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """One tool as listed. ``schema`` is our encoding of its inputSchema; ``fingerprint`` covers the whole
-    definition.
+    """One tool as listed. ``schema`` is our encoding of its inputSchema, ``output`` of its outputSchema (empty: it has
+    none); ``fingerprint`` covers the whole definition.
     """
 
     name: str
     schema: bytes
     destructive: bool
     fingerprint: str
+    output: bytes = b""
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """One prompt as listed: whether each of its arguments, by name, is required."""
+
+    name: str
+    arguments: dict[str, bool]
+    fingerprint: str
 
 
 class Definitions(msgspec.Struct, frozen=True):
-    """The tools that a server has listed. ``complete`` once a whole list was seen, from its start (``begun``) to its
-    last page, and no more tools than are kept.
+    """The tools and prompts that a server has listed. ``complete`` once a whole list was seen, from its start
+    (``begun``) to its last page, and no more tools than are kept; of prompts likewise.
 
     A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it.
     """
@@ -38,6 +48,9 @@ class Definitions(msgspec.Struct, frozen=True):
     complete: bool = False
     begun: bool = False
     repeated: tuple[str, ...] = ()
+    prompts: dict[str, Prompt] = {}
+    prompts_complete: bool = False
+    prompts_begun: bool = False
 
     def fingerprint_of(self, name: str) -> str:
         tool = self.tools.get(name)
@@ -65,7 +78,32 @@ def record(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool
     begun = (first or known.begun) and len(tools) <= MAX_TOOLS
     if not begun:
         return msgspec.structs.replace(known, complete=False, begun=False)
-    return Definitions(tools, complete=last, begun=True, repeated=tuple(repeated))
+    return msgspec.structs.replace(known, tools=tools, complete=last, begun=True, repeated=tuple(repeated))
+
+
+def record_prompts(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool, last: bool) -> Definitions:
+    """The same with one more page of prompts. An item without a name, or whose arguments are not of their form, is not
+    recorded.
+    """
+    prompts = {} if first else dict(known.prompts)
+    for item in items:
+        name, arguments = item.get("name"), _prompt_arguments(item.get("arguments"))
+        if isinstance(name, str) and arguments is not None:
+            prompts[name] = Prompt(name, arguments, fingerprint(item))
+    begun = (first or known.prompts_begun) and len(prompts) <= MAX_PROMPTS
+    if not begun:
+        return msgspec.structs.replace(known, prompts_complete=False, prompts_begun=False)
+    return msgspec.structs.replace(known, prompts=prompts, prompts_complete=last, prompts_begun=True)
+
+
+def _prompt_arguments(listed: object) -> dict[str, bool] | None:
+    if listed is None:
+        return {}
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        return None
+    if not all(isinstance(one.get("name"), str) for one in listed):
+        return None
+    return {one["name"]: one.get("required") is True for one in listed}
 
 
 def _tool(name: str, schema: dict[str, Any], item: dict[str, Any]) -> Tool:
@@ -76,6 +114,7 @@ def _tool(name: str, schema: dict[str, Any], item: dict[str, Any]) -> Tool:
         msgspec.json.encode(schema),
         hints.get("destructiveHint") is True,
         fingerprint(item),
+        output=msgspec.json.encode(item["outputSchema"]) if item.get("outputSchema") is not None else b"",
     )
 
 

@@ -1,7 +1,8 @@
 """What Doorward asks a server on its own account, while a client's request waits for it.
 
 Two things must be known before some requests can be judged: whether the server speaks the modern era at all
-(``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call).
+(``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call,
+``prompts/list`` before the first prompt).
 Lists are followed to their last page, within bounds. If an errand fails, what waited for it is refused.
 """
 
@@ -32,7 +33,17 @@ def needed(request: Request, context: Context) -> str | None:
         return "server/discover"
     if request.method == "tools/call" and not context.definitions.complete:
         return "tools/list"
+    if request.method == "prompts/get" and not context.definitions.prompts_complete:
+        return "prompts/list"
     return None
+
+
+_ASKED_FOR: Final = {"tools/list": "tools/call", "prompts/list": "prompts/get"}
+
+
+def waits_for(opened: Open, method: str) -> bool:
+    """Whether the request that waits cannot be judged without ``method``; others only came while it was under way."""
+    return _ASKED_FOR.get(method, opened.method) == opened.method
 
 
 def wait(state: State, method: str, message: Request, context: Context) -> list[Command]:
@@ -79,13 +90,14 @@ def answered(
     if errand is None:
         return [], [], None
     page = next((act for act in acts if isinstance(act, actions.Advertise)), None)
-    if errand.method != "tools/list":
+    what = versions.LISTS.get(errand.method)
+    if what is None:
         return _done(state)
     if page is None:
-        return _failed(state, "the server does not list its tools")
-    errand.tools += len(page.items)
-    if errand.pages >= MAX_PAGES or errand.tools > definitions.MAX_TOOLS:
-        return _failed(state, "the server's list of tools does not end")
+        return _failed(state, f"the server does not list its {what}")
+    errand.items += len(page.items)
+    if errand.pages >= MAX_PAGES or errand.items > definitions.MAX_TOOLS:
+        return _failed(state, f"the server's list of {what} does not end")
     if page.cursor:
         return _send(state, errand, context, page.cursor), [], None
     return _done(state)

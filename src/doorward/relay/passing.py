@@ -53,6 +53,8 @@ def _heed(state: State, act: actions.Announce) -> None:
     elif act.what == "notifications/tools/list_changed":
         # The next call waits until the tools were listed anew.
         state.definitions = msgspec.structs.replace(state.definitions, complete=False, begun=False)
+    elif act.what == "notifications/prompts/list_changed":
+        state.definitions = msgspec.structs.replace(state.definitions, prompts_complete=False, prompts_begun=False)
 
 
 def _cancel(
@@ -178,7 +180,7 @@ def _watch(state: State, acts: Actions, message: Request | Response) -> None:
 
 
 def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:
-    """What an answer says of the server: its era, its declaration, its tools."""
+    """What an answer says of the server: its era, its declaration, its tools and prompts."""
     for act in acts:
         if isinstance(act, actions.DeclareServer) and answered.method == "initialize":
             state.link = handshake.answered(state.link, act.versions[0], act.capabilities, act.info)
@@ -187,6 +189,9 @@ def _learn(state: State, acts: Actions, message: Response, answered: Open) -> No
         elif isinstance(act, actions.Advertise) and act.what == "tools/list":
             last = not act.cursor
             state.definitions = definitions.record(state.definitions, act.items, first=not answered.subject, last=last)
+        elif isinstance(act, actions.Advertise) and act.what == "prompts/list":
+            first, last = not answered.subject, not act.cursor
+            state.definitions = definitions.record_prompts(state.definitions, act.items, first=first, last=last)
     if message.error is None:
         return
     if answered.method == "initialize":

@@ -1,7 +1,8 @@
 """The run order of the controls that act in the relay. The table of all controls is ``doorward.controls``.
 
 Gates refuse in this order, first finding wins. Rewrites run in this order and are then done: nothing changes a message
-after it was judged. Checks all run; ``decide`` takes the worst of what they found.
+after it was judged. Filters then say which items of a list are left out of it; what is judged and learnt is the whole
+list. Checks all run; ``decide`` takes the worst of what they found.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from doorward.judge.checks.input_consent import require_declared_input, require_
 from doorward.judge.checks.log_floor import keep_log_floor
 from doorward.judge.checks.masked_arguments import refuse_masked_arguments
 from doorward.judge.checks.paths import confine_paths
+from doorward.judge.checks.prompt_arguments import require_listed_arguments
 from doorward.judge.checks.recognised import require_recognised
+from doorward.judge.checks.result_schema import ValidateResults
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import refuse_older_revision, require_known_version
+from doorward.judge.filters.usable_tools import KeepUsableTools
 from doorward.judge.gates.envelope import require_envelope
 from doorward.judge.gates.headers import require_agreeing_headers
 from doorward.judge.gates.lifecycle import require_lifecycle
@@ -36,6 +40,7 @@ from doorward.judge.rewrites.capabilities import narrow_capabilities
 from doorward.judge.rewrites.log_masking import mask_logs
 from doorward.judge.rewrites.result_masking import mask_results
 from doorward.judge.rewrites.revision import raise_revision
+from doorward.judge.validators import Validators
 from doorward.judge.vocabulary import Context, Finding
 from doorward.protocol import actions
 from doorward.protocol.actions import Action
@@ -44,6 +49,7 @@ from doorward.wire.jsonrpc import Message, Notification, Request, Response
 Gate = Callable[[Message, Context], Finding | None]
 Rewrite = Callable[[Message, Context], tuple[Message, Finding | None]]
 Check = Callable[[Action, Context], Finding | None]
+Filter = Callable[[actions.Advertise, Context], dict[int, Finding]]
 
 
 class Pipeline(msgspec.Struct, frozen=True):
@@ -51,12 +57,14 @@ class Pipeline(msgspec.Struct, frozen=True):
 
     gates: tuple[Gate, ...]
     rewrites: tuple[Rewrite, ...]
+    filters: tuple[Filter, ...]
     checks: tuple[Check, ...]
     masker: Masker
 
 
 def build(masker: Masker) -> Pipeline:
     """All of them. There is no argument to leave one out: what policy may soften, it softens by its findings."""
+    validators = Validators()
     return Pipeline(
         gates=(
             require_solicited,
@@ -75,12 +83,14 @@ def build(masker: Masker) -> Pipeline:
             mask_logs,
             mask_results,
         ),
+        filters=(KeepUsableTools(validators),),
         checks=(
             require_recognised,
             require_known_version,
             refuse_older_revision,
             refuse_masked_arguments,
-            ValidateArguments(),
+            ValidateArguments(validators),
+            require_listed_arguments,
             require_constraints,
             confine_paths,
             require_declared_input,
@@ -88,6 +98,7 @@ def build(masker: Masker) -> Pipeline:
             require_tool_consent,
             note_unhonoured,
             keep_log_floor,
+            ValidateResults(validators),
         ),
         masker=masker,
     )
@@ -109,13 +120,15 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     refuse_older_revision: (actions.DeclareCapabilities,),
     refuse_masked_arguments: (actions.CallTool, actions.GetPrompt),
     ValidateArguments: (actions.CallTool,),
-    require_constraints: (actions.CallTool,),
+    require_listed_arguments: (actions.GetPrompt,),
+    require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete),
     confine_paths: (actions.CallTool, actions.ReadResource, actions.Complete),
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),
     require_tool_consent: (actions.CallTool,),
     note_unhonoured: (actions.AnswerInput, actions.ReturnError),
     keep_log_floor: (actions.EmitLog,),
+    ValidateResults: (actions.ReturnResult,),
 }
 """Controls that have nothing to say of any other kind of message or action, so that they need not be asked. One that is
 not here is asked of everything."""

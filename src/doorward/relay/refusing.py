@@ -74,4 +74,5 @@ def _refuse_answer(
         state.link = handshake.failed(state.link)
     if answered.ours:
         return [record]
-    return [record, Send(answered.asker, answered.exchange, replies.answer(answered, replies.refused(reference)))]
+    told = replies.peer_for_answer(decision.findings, reference)
+    return [record, Send(answered.asker, answered.exchange, replies.answer(answered, told))]

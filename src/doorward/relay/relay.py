@@ -26,7 +26,7 @@ from doorward.judge.vocabulary import (
     decide,
 )
 from doorward.protocol import actions
-from doorward.relay import asking, ends, errands, passing, records, refusing, seal
+from doorward.relay import asking, ends, errands, offering, passing, records, refusing, seal
 from doorward.relay import context as contexts
 from doorward.relay.commands import (
     Answered,
@@ -135,9 +135,10 @@ class Relay:
                 return errands.wait(self.state, method, message, context)
         rewritten, notes = self._rewrite(message, context)  # 3 rewrite
         acts = self._interpret(rewritten, context)  # 4 interpret
-        findings = (*notes, *_softened(self._check(acts, context), context))  # 5 judge
+        offered, removed = offering.narrow(self.state, rewritten, acts, context, _crashed)
+        findings = (*notes, *removed, *_softened(self._check(acts, context), context))  # 5 judge
         decision = decide(findings, context.policy.digest)  # 6 decide
-        return self._enact(rewritten, acts, context, decision)  # 7 enact
+        return self._enact(offered, acts, context, decision)  # 7 enact
 
     def _admit(self, message: Message, context: Context) -> Finding | None:
         for gate in self._gates[type(message)]:
@@ -227,7 +228,7 @@ class Relay:
             return []
         commands, waiting, why = errands.answered(self.state, acts, context)
         for opened in waiting:
-            if why is not None:
+            if why is not None and errands.waits_for(opened, answered.method):
                 commands += errands.refuse_waiting(self.state, opened, why, context)
             else:
                 commands += self._travel(*errands.revive(self.state, opened, context))

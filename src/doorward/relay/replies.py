@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from doorward.judge.vocabulary import Finding, Open, Peer
+from doorward.judge.vocabulary import Effect, Finding, Open, Peer
 from doorward.wire.jsonrpc import Id, Response, decode_value, encode
 
 REFUSED: Final = -31001
@@ -44,6 +44,12 @@ def peer_for(findings: tuple[Finding, ...], reference: str) -> Peer:
             data = {**finding.peer.data, "reference": reference}
             return Peer(finding.peer.code, finding.peer.message, data)
     return refused(reference)
+
+
+def peer_for_answer(findings: tuple[Finding, ...], reference: str) -> Peer:
+    """What whoever asked is told when the answer does not pass: only what the other side itself published for it."""
+    published = tuple(f for f in findings if f.effect is Effect.DENY and f.peer is not None and f.peer.code == 0)
+    return peer_for(published, reference)
 
 
 def error(request_id: Id | None, peer: Peer) -> bytes:

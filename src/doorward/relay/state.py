@@ -56,7 +56,7 @@ class Errand(msgspec.Struct):
     version: str
     since: int
     pages: int = 0
-    tools: int = 0
+    items: int = 0
 
 
 _MAX_CANCELLED = 1024  # ids remembered; as many as may be in flight
@@ -77,6 +77,7 @@ class State:
         self.progress = Progress()
         self.owed: list[Record] = []
         self.cancelled: dict[tuple[Side, str], None] = {}
+        self.removed: dict[str, None] = {}  # of what filters remove, that which was told
         self.owed_due = 0  # when to try again to write them
 
     def adopt(self, policy: Policy) -> None:

@@ -1,30 +1,48 @@
 """Check: what the operator demands of an argument holds (threat ``argument-injection``).
 
-Constraints stand in ``doorward.toml`` per server, tool and argument. A constraint on a container holds for every
-string in it, so nothing hides in nested objects or lists. ``path_below`` is judged on real paths, as in
-``judge.checks.paths``.
+Constraints stand in ``doorward.toml`` per server, tool or prompt, and argument. A constraint on a container holds for
+every value in it, so nothing hides in nested objects or lists. ``path_below`` is judged on real paths, as in
+``judge.checks.paths``. They hold for ``prompts/get``, and for the values in ``completion/complete``: of the one that is
+still being written an empty text breaks nothing, and ``enum`` asks that some value listed begins with it; every other
+demand holds as it is for a whole value, so what ``pattern`` or ``url_allow`` speaks of is completed late.
+
+Does not protect against an argument that nobody demanded anything of, nor against what a server does with a value that
+fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from doorward.content.arguments import Constraint, outside, path_readings, select, violates
+from doorward.content.arguments import Constraint, begins, outside, path_readings, select, text_of, violates
 from doorward.content.credentials import sensitive_kind
 from doorward.content.pointers import split
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, RealPath
 from doorward.policy.model import ServerPolicy
-from doorward.protocol.actions import Action, CallTool
+from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt
 
 CONTROL: Final = "argument-constraints"
 
 
+class Demanded(NamedTuple):
+    """One value that a constraint speaks of, and where it stands. ``begun``: it is still being written."""
+
+    pointer: str
+    constraint: Constraint
+    leaf: object
+    begun: bool = False
+
+
 def require_constraints(action: Action, context: Context) -> Finding | None:
-    if not isinstance(action, CallTool):
+    if not isinstance(action, CallTool | GetPrompt | Complete):
         return None
-    for pointer, constraint, text in constrained(action, context.server):
-        why = violates(constraint, text) or _misplaced(constraint, text, context)
+    for pointer, constraint, leaf, begun in constrained(action, context.server):
+        if begun and leaf == "":
+            continue
+        text = text_of(leaf)
+        why = begins(constraint, text) if begun else violates(constraint, leaf)
+        why = why or _misplaced(constraint, text, context)
         if why is not None:
             evidence = f"{constraint.kind}: {_shown(pointer, text)}"[:MAX_EVIDENCE]
             return Finding(CONTROL, Effect.DENY, f"{pointer} {why}", evidence)
@@ -36,12 +54,24 @@ def _shown(pointer: str, text: str) -> str:
     return "(not shown)" if any(map(sensitive_kind, split(pointer))) else text
 
 
-def constrained(action: CallTool, server: ServerPolicy) -> Iterator[tuple[str, Constraint, str]]:
-    """(pointer, constraint, text) of everything in the call that a constraint speaks of."""
-    for key, constraints in server.tool(action.name).arguments.items():
-        for pointer, text in select(action.arguments, key):
+def constrained(action: Action, server: ServerPolicy) -> Iterator[Demanded]:
+    """Everything in ``action`` that a constraint speaks of."""
+    if isinstance(action, CallTool):
+        yield from _in(action.arguments, server.tool(action.name).arguments)
+    elif isinstance(action, GetPrompt):
+        yield from _in(action.arguments, server.prompt(action.name).arguments)
+    elif isinstance(action, Complete):
+        demands = server.prompt(action.reference).arguments
+        yield from _in(action.others, demands)
+        for demanded in _in({action.argument: action.value}, demands):
+            yield demanded._replace(begun=True)
+
+
+def _in(arguments: dict[str, object], demands: dict[str, tuple[Constraint, ...]]) -> Iterator[Demanded]:
+    for key, constraints in demands.items():
+        for pointer, leaf in select(arguments, key):
             for constraint in constraints:
-                yield pointer, constraint, text
+                yield Demanded(pointer, constraint, leaf)
 
 
 def _misplaced(constraint: Constraint, text: str, context: Context) -> str | None:

@@ -39,6 +39,7 @@ def named_paths(action: Action) -> Iterator[tuple[str, str]]:
                 yield "uri", uri
     elif isinstance(action, Complete) and uris.scheme_of(action.reference) == "file":
         yield action.argument, action.value  # whatever it is called, it becomes part of the path
+        yield from ((name, text) for name, text in action.others.items() if isinstance(text, str))
     elif isinstance(action, CallTool):
         yield from uris.walk_path_arguments(action.arguments)
 

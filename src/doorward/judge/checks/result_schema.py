@@ -1,0 +1,57 @@
+"""Check: what a tool returns as structured content fits the schema that the server itself listed for it (threat
+``message-tampering``).
+
+A tool with an ``outputSchema`` must return structured content that conforms to it (MCP 2026-07-28 "Tools", output
+schema); programs take such content for typed. A result that does not is withheld: the client gets a tool result that
+says so, with pointer and rule, since the tool was executed. A result with ``isError`` is exempt, as the specification
+has it, and so is the answer that a task was begun: what the task returns later names no tool, and is not judged here.
+
+Judged is what the client would get, with credentials masked already. Does not protect against content that fits and is
+false, nor of a tool that lists no schema for what it returns.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from doorward.judge.validators import OPEN, Validators, misfit
+from doorward.judge.vocabulary import Context, Effect, Finding, Peer
+from doorward.protocol.actions import Action, ReturnResult
+
+CONTROL: Final = "definition-results"
+
+
+class ValidateResults:
+    """Judges each result by the schema that its tool lists for it."""
+
+    def __init__(self, validators: Validators) -> None:
+        self._validators = validators
+
+    def __call__(self, action: Action, context: Context) -> Finding | None:
+        if not isinstance(action, ReturnResult) or action.method != "tools/call":
+            return None
+        answered = context.answers
+        tool = context.definitions.tools.get(answered.subject) if answered is not None else None
+        if tool is None or not tool.output or action.result.get("isError") is True:
+            return None
+        try:
+            validator, work = self._validators.of(tool.output, OPEN)
+        except ValueError as problem:
+            return _withheld("the tool's output schema cannot be used, so no result can be judged", str(problem), "")
+        if "structuredContent" not in action.result:
+            if isinstance(action.result.get("task"), dict):
+                return None
+            return _withheld("the result lacks the structured content that the server listed", "", "/: required")
+        content = action.result["structuredContent"]
+        if work.exceeds(content, len(context.body)):
+            return _withheld("the tool's output schema makes too much work of this result", "", "")
+        if validator.is_valid(content):
+            return None
+        pointer, rule = misfit(validator, content)
+        where = f"{pointer}: {rule}"
+        return _withheld("the result does not fit the schema that the server listed", where, where)
+
+
+def _withheld(reason: str, evidence: str, where: str) -> Finding:
+    told = "the tool was executed, but its result is withheld: it does not fit the tool's output schema"
+    return Finding(CONTROL, Effect.DENY, reason, evidence, Peer(0, f"{told} at {where}" if where else told))

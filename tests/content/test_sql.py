@@ -1,0 +1,256 @@
+"""One query that only reads, told from everything that only looks like one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doorward.content.constraints import read_only_sql
+from doorward.content.sql import DIALECTS, MAX_SQL_BYTES
+
+ANY = ("", *DIALECTS)
+
+
+@pytest.mark.parametrize("dialect", ANY)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1",
+        "select name, count(*) from users where age > 30 group by name having count(*) > 2 order by 2 desc limit 10;",
+        "WITH recent AS (SELECT * FROM orders WHERE at > '2026-01-01') SELECT * FROM recent r JOIN u ON u.id = r.who",
+        "SELECT a FROM t UNION ALL SELECT b FROM u",
+        "SELECT * FROM t WHERE note = 'DROP TABLE t; --' AND other = 'it''s'",
+        'SELECT "drop" FROM "delete" WHERE x LIKE \'%\\_x\'',
+        "SELECT coalesce(a, 0), lower(b), round(c, 2), substr(d, 1, 3), cast(e as integer) FROM t",
+        "SELECT sum(x) OVER (PARTITION BY y ORDER BY z) FROM t",
+        "SELECT a -- the first\nFROM t /* of all */ WHERE b IN (SELECT c FROM u) -- the end",
+        "SELECT table_name FROM information_schema.tables",
+        "EXPLAIN SELECT * FROM t",
+        "  (SELECT 1)  ",
+        "SELECT CASE WHEN a THEN 1 ELSE 0 END FROM t WHERE b BETWEEN 1 AND 2 AND c IS NOT NULL",
+        "SELECT 1;;",
+    ],
+)
+def test_a_query_passes_in_every_dialect(dialect: str, text: str) -> None:
+    assert read_only_sql(text, dialect) is None
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("postgres", "SELECT a->>'b', a#>'{x,y}', a @> '{}'::jsonb FROM t WHERE c ~* 'x' AND d ILIKE '%y%'"),
+        ("postgres", "SELECT DISTINCT ON (a) a, b FROM t, LATERAL (SELECT * FROM u WHERE u.x = t.x) l ORDER BY a, b"),
+        ("postgres", "SELECT pg_size_pretty(pg_total_relation_size('t')), pg_catalog.format_type(1, 2), now()"),
+        ("postgres", "SELECT array_agg(x), string_agg(y, ','), date_trunc('day', z) FROM t GROUP BY 3"),
+        ("postgres", "EXPLAIN ANALYZE VERBOSE SELECT * FROM generate_series(1, 10) g"),
+        ("postgres", "SELECT * FROM t WHERE at > now() - interval '1 day'"),
+        ("postgres", "TABLE t"),
+        ("mysql", "SELECT `a`, IF(b, 1, 2), DATE_FORMAT(c, '%Y-%m') FROM `db`.`t` LIMIT 5, 10"),
+        ("mysql", "SHOW TABLES"),
+        ("mysql", "SHOW CREATE TABLE t"),
+        ("mysql", "DESCRIBE t"),
+        ("mysql", "SELECT JSON_UNQUOTE(JSON_EXTRACT(a, '$.b')), GROUP_CONCAT(c), @@version FROM t"),
+        ("sqlite", "SELECT [a], strftime('%Y', b), group_concat(c) FROM [t]"),
+        ("sqlite", "SELECT name FROM sqlite_master WHERE type = 'table'"),
+        ("sqlite", "SELECT * FROM pragma_table_info('t')"),
+        ("sqlite", "EXPLAIN QUERY PLAN SELECT * FROM t"),
+        ("sqlite", "SELECT * FROM json_each('[1,2]')"),
+    ],
+)
+def test_what_a_dialect_knows_passes_under_its_name(dialect: str, text: str) -> None:
+    assert read_only_sql(text, dialect) is None
+
+
+@pytest.mark.parametrize("dialect", ANY)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ";",
+        "-- nothing",
+        "nonsense",
+        "DELETE FROM t",
+        "INSERT INTO t VALUES (1)",
+        "UPDATE t SET a = 1",
+        "REPLACE INTO t VALUES (1)",
+        "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
+        "TRUNCATE t",
+        "DROP TABLE t",
+        "CREATE TABLE t AS SELECT 1",
+        "ALTER TABLE t ADD COLUMN a int",
+        "GRANT ALL ON t TO x",
+        "CALL p()",
+        "EXECUTE p",
+        "SET x = 1",
+        "BEGIN",
+        "COMMIT",
+        "VACUUM INTO 'x'",
+        "ATTACH DATABASE 'x' AS y",
+        "DETACH y",
+        "PRAGMA writable_schema = 1",
+        "PRAGMA table_info(t)",
+        "COPY t TO PROGRAM 'id'",
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "LOAD DATA INFILE '/etc/passwd' INTO TABLE t",
+        "DO $$ BEGIN DELETE FROM t; END $$",
+        "EXPLAIN ANALYZE DELETE FROM t",
+        "EXPLAIN DELETE FROM t",
+        # Stacked.
+        "SELECT 1; DELETE FROM t",
+        "SELECT 1; SELECT 2",
+        "SELECT 1 /* */; DROP TABLE t",
+        "SELECT 1;\n--\nDROP TABLE t",
+        # Queries that write.
+        "SELECT * INTO x FROM t",
+        "SELECT 1 INTO OUTFILE '/tmp/x'",
+        "SELECT 1 INTO DUMPFILE '/tmp/x'",
+        "TABLE t INTO OUTFILE '/tmp/x'",
+        "SELECT 1 INTO @a",
+        "SELECT * FROM t FOR UPDATE",
+        "SELECT * FROM t LOCK IN SHARE MODE",
+        "WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a",
+        "WITH a AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM a",
+        "WITH a AS (SELECT 1), b AS (UPDATE t SET x = 1 RETURNING *) SELECT * FROM a, b",
+        "WITH a AS (SELECT 1) DELETE FROM t",
+        "SELECT (SELECT * FROM (DELETE FROM t RETURNING *) x)",
+        "SELECT @a := 1",
+        # Functions that read or write files, load code, sleep, or run what they are given.
+        "SELECT load_extension('x')",
+        "SELECT readfile('/etc/passwd')",
+        "SELECT writefile('/tmp/x', 'y')",
+        "SELECT LOAD_FILE('/etc/passwd')",
+        "SELECT SLEEP(10)",
+        "SELECT BENCHMARK(1000000000, md5('x'))",
+        "SELECT GET_LOCK('a', 10)",
+        "SELECT pg_sleep(10)",
+        "SELECT PG_SLEEP (10)",
+        'SELECT "pg_sleep"(10)',
+        "SELECT pg_catalog.pg_sleep(10)",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT * FROM pg_read_file('/etc/passwd')",
+        "SELECT * FROM pg_catalog.pg_ls_dir('/')",
+        "SELECT lo_import('/etc/passwd')",
+        "SELECT lo_export(1, '/tmp/x')",
+        "SELECT dblink_exec('dbname=x', 'DELETE FROM t')",
+        "SELECT query_to_xml('DELETE FROM t', true, true, '')",
+        "SELECT nextval('s')",
+        "SELECT setval('s', 1)",
+        "SELECT set_config('a', 'b', false)",
+        "SELECT pg_terminate_backend(1)",
+        "SELECT sys_exec('id')",
+        "SELECT xp_cmdshell('id')",
+        "SELECT a FROM t ORDER BY pg_sleep(1)",
+        "SELECT a FROM t WHERE b = (SELECT count(*) FROM generate_series(1, pg_sleep(1)))",
+        "SELECT public.sum(a) FROM t",
+        "SELECT * FROM public.f()",
+        "SELECT read_csv('x')",
+        "SELECT 1 OPERATOR(public.+) 2",
+        # What hides behind quotes and comments.
+        "SELECT 1 /*! INTO OUTFILE '/tmp/x' */",
+        "SELECT 1 /*M! ; DELETE FROM t */",
+        "SELECT /*+ SET_VAR(x = 1) */ 1",
+        "SELECT 1 --1; DELETE FROM t",
+        "SELECT 1 /* a /* b */ ; DELETE FROM t -- */",
+        "SELECT 1 /* without an end",
+        "SELECT 'a\\'; DELETE FROM t -- '",
+        'SELECT "a\\"; DELETE FROM t -- "',
+        "SELECT $$'$$; DELETE FROM t -- '",
+        "SELECT $a$'$a$; DELETE FROM t -- '",
+        "SELECT 'without an end",
+        "SELECT 1\0; DELETE FROM t",
+        "SELECT 1 -- a\rDELETE FROM t",
+        "SELECT '\ud800'",
+    ],
+)
+def test_what_is_more_than_a_query_is_refused_in_every_dialect(dialect: str, text: str) -> None:
+    assert read_only_sql(text, dialect)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("", "SELECT `a'b`; DELETE FROM t -- `'"),
+        ("", "SELECT [a'b]; DELETE FROM t --'"),
+        ("", "SELECT 1 # '\n; DELETE FROM t -- '"),
+        ("mysql", "SELECT 1 # '\n; DELETE FROM t -- '"),
+        ("sqlite", "SELECT 1 # '\n; DELETE FROM t -- '"),
+        ("sqlite", "SELECT [a'b]; DELETE FROM t --'"),
+        ("postgres", "SELECT ` '`; DELETE FROM t -- '"),
+        ("", "SHOW TABLES"),
+        ("postgres", "SHOW TABLES"),
+        ("mysql", "SHOW TABLES; DELETE FROM t"),
+        ("mysql", "DESCRIBE DELETE FROM t"),
+    ],
+)
+def test_a_quote_that_only_some_databases_know_hides_nothing(dialect: str, text: str) -> None:
+    assert read_only_sql(text, dialect)
+
+
+def test_what_is_too_long_is_refused_and_what_is_as_long_as_it_may_be_is_not() -> None:
+    longest = "SELECT '" + "x" * (MAX_SQL_BYTES - len("SELECT ''")) + "'"
+    assert read_only_sql(longest) is None
+    assert read_only_sql(longest + " ")
+    assert read_only_sql("SELECT '" + "é" * (MAX_SQL_BYTES // 2) + "'")
+
+
+@pytest.mark.parametrize("dialect", ANY)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select " + ",".join(["(" * 50 + "1" + ")" * 50] * 150),
+        "select " + ",".join(["((((((a, b) -> c)))))"] * 500),
+        "select " + "not " * 4000 + "1",
+        "select " + "case when 1 then " * 800 + "1" + " end" * 800,
+        "select a" + "[1]" * 5000,
+        "select " + "max(" * 55 + "a" + ")" * 55,
+        "select " + ",".join(["max(" * 50 + "a" + ")" * 50] * 50),
+        "select 1" + "::int" * 3000,
+        "select " + "a." * 8000 + "b",
+        "select cast(a as " + "array<" * 2600,
+        "select * from a " + "join b " * 2300,
+        "select '" + "''" * 8000 + "'",
+        "select " + "/**/" * 4000 + "1",
+        "select 1 " + "-- a\n" * 3000,
+        "select " + "(" * 16000,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_no_text_keeps_the_parser_busy(dialect: str, text: str) -> None:
+    read_only_sql("select 1", dialect)  # loaded
+    began = time.process_time()
+    read_only_sql(text[:MAX_SQL_BYTES], dialect)
+    assert time.process_time() - began < 1
+
+
+@given(
+    st.sampled_from(ANY),
+    st.lists(
+        st.sampled_from(
+            "select from ( ) , a 1 ' \" ` ; -- /* */ # [ ] with as delete drop into $$ \\ \n union table not in".split(
+                " "
+            )
+        )
+    ),
+)
+def test_a_judgment_is_total(dialect: str, words: list[str]) -> None:
+    assert read_only_sql(" ".join(words), dialect) != ""
+
+
+def test_another_dialect_is_an_authors_mistake() -> None:
+    with pytest.raises(ValueError, match="no dialect"):
+        read_only_sql("SELECT 1", "tsql")
+
+
+def test_the_parser_is_loaded_only_by_a_query_and_says_nothing_of_what_it_reads() -> None:
+    program = (
+        "import sys; from doorward.content.constraints import read_only_sql; loaded = 'sqlglot' in sys.modules; "
+        "read_only_sql('SELECT 1'); read_only_sql('EXPLAIN x; CALL secret()', 'mysql'); "
+        "read_only_sql('SELECT 1 UNION CALL secret()', 'mysql'); print(loaded, 'sqlglot' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("False True\n", "")
