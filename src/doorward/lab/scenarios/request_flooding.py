@@ -171,8 +171,8 @@ async def _timed(stage: Stage) -> float:
 
 
 async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
-    """The honest client's day beside the attackers. All are in this process, and what it takes to send a flood whose
-    requests are refused at once is part of the wait: 0.1 s on two cores.
+    """The honest client's day beside the attackers. All are in this process, so what it takes to send is part of the
+    wait: on two cores about 0.1 s where every request is refused at once, wherever the flood goes.
     """
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
