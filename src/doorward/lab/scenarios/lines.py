@@ -121,7 +121,7 @@ LINES: dict[str, tuple[Line, ...]] = {
             missing="more than two: over HTTP there are the users of this machine and the holder of the start-up token",
         ),
         none("notification floods from the server", _ALONE, "harm on the bare target was not reliable", "D"),
-        none("subscription storms", _YET, "it needs a server that does something for a subscription", "D"),
+        Line("subscription storms", ("subscription-storm",)),
         none("slow-loris", _ALONE, "gateway/test_http_limits: the SDK's server is not harmed by it", "D"),
         none("half-open connections", _ALONE, "gateway/test_http_limits: the SDK's server is not harmed by them", "D"),
         none("a flood of consents", _ALONE, "redteam/test_answering_from_inside: bare there is nobody to ask", "H"),

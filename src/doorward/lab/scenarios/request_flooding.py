@@ -27,14 +27,21 @@ from doorward.lab.targets import python, script
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from anyio.abc import TaskGroup
+
     from doorward.lab.peer import Pipe
     from doorward.lab.stage import Stage
 
-SHORTEN = "shorten_text"
+SHORTEN, NEWS = "shorten_text", "write_news"
 DOCUMENTS = 1500
+HANDBOOK, HANDBOOK_BYTES = "handbook.txt", 256 * 1024
 ATTACKERS, AT_ONCE = 8, 8
 """So many attackers, each with so many requests under way (docs/threats.md, the measure)."""
 
+WATCHES = 256
+"""So many times each attacker asks to watch the handbook."""
+
+NEWS_EVERY_SECONDS = 0.5
 FLOOD_SECONDS = 3.0
 HONEST_EVERY_SECONDS = 0.05
 PATIENCE_SECONDS = 5.0
@@ -49,7 +56,8 @@ HTTP = (Topology.SERVE_URL,)
 
 
 def furnish(work: Path, _greeting: str) -> None:
-    """Many small documents."""
+    """Many small documents, and a large one."""
+    (work / HANDBOOK).write_bytes(b"words\n" * (HANDBOOK_BYTES // 6))
     for number in range(DOCUMENTS):
         (work / f"{number:04}.txt").write_text("words\n", encoding="utf-8")
 
@@ -66,7 +74,7 @@ concurrent = 16
 [serve]
 trusted_proxies = ["127.0.0.0/8"]
 """,
-    tools=(SHORTEN,),
+    tools=(SHORTEN, NEWS),
 )
 
 
@@ -80,7 +88,8 @@ class RequestFlooding(Scenario):
     Steps:
         1. An honest client calls a tool twenty times a second, and is answered in milliseconds.
         2. Eight attackers send ``ping`` and ``resources/list`` in a tight loop, each with eight requests under way: in
-           the same session or pipe, in sessions of their own, or as another user.
+           the same session or pipe, in sessions of their own, or as another user. Or they ask two thousand times to
+           be told when one document changes, and then change another one, twice a second.
         3. The server does the work for each of them, one after the other.
     Impact:
         The honest client waits behind all of them, or is refused.
@@ -107,6 +116,7 @@ class RequestFlooding(Scenario):
                 Variant("own-addresses", "each with an address and a session", "addresses", topologies=HTTP),
                 Variant("separate-principals", "another user, through the proxy", "principals", topologies=HTTP),
                 Variant("same-session", "all of it beside the honest client, in its session or pipe", "same"),
+                Variant("subscription-storm", "two thousand subscriptions to one document", "watching"),
             ),
         ),
     )
@@ -118,7 +128,8 @@ class RequestFlooding(Scenario):
         await _calm(stage)
         # The best of three: on a machine that does something else meanwhile, one round says little of the server.
         quiet = min([max([await _timed(stage) for _ in range(QUIET_CALLS)]) for _ in range(3)])
-        loud, failed = await _while_they_ask(stage, variant)
+        attacked = _while_they_watch if variant.payload == "watching" else _while_they_ask
+        loud, failed = await attacked(stage, variant)
         self._waited[id(stage), variant.id] = quiet, loud, failed
         await _calm(stage)
 
@@ -160,8 +171,8 @@ async def _timed(stage: Stage) -> float:
 
 
 async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
-    """The honest client's day beside the attackers. All are in this process, and what it takes to send a flood whose
-    requests are refused at once is part of the wait: 0.1 s on two cores.
+    """The honest client's day beside the attackers. All are in this process, so what it takes to send is part of the
+    wait: on two cores about 0.1 s where every request is refused at once, wherever the flood goes.
     """
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
@@ -172,6 +183,43 @@ async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
             found = await _honest_day(stage)
             flood.cancel_scope.cancel()
     return found
+
+
+async def _while_they_watch(stage: Stage, variant: Variant) -> tuple[float, str]:
+    """The honest client's day once the attackers have subscribed, and write the news."""
+    async with AsyncExitStack() as open_things:
+        wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
+        async with anyio.create_task_group() as storm:
+            await _subscribe(stage, wires, storm)
+            storm.start_soon(_write_news, wires[0])
+            found = await _honest_day(stage)
+            storm.cancel_scope.cancel()
+    return found
+
+
+async def _subscribe(stage: Stage, wires: list[Pipe | Endpoint], storm: TaskGroup) -> None:
+    """Ask to be told of the handbook, each attacker as often as it may. What stands for that, stands in ``storm``."""
+    uri = f"file://{stage.layout.work}/{HANDBOOK}"
+    if stage.staging.era is Era.MODERN:
+        for wire in wires:
+            storm.start_soon(
+                wire.ask, "subscriptions/listen", {"notifications": {"resourceSubscriptions": [uri] * WATCHES}}
+            )
+        return
+
+    async def one_by_one(wire: Pipe | Endpoint) -> None:
+        for _ in range(WATCHES):
+            await wire.ask("resources/subscribe", {"uri": uri})
+
+    async with anyio.create_task_group() as asking:
+        for wire in wires:
+            asking.start_soon(one_by_one, wire)
+
+
+async def _write_news(wire: Pipe | Endpoint) -> None:
+    while True:
+        await wire.ask("tools/call", {"name": NEWS, "arguments": {"text": "nothing new"}})
+        await anyio.sleep(NEWS_EVERY_SECONDS)
 
 
 async def _honest_day(stage: Stage) -> tuple[float, str]:
@@ -188,8 +236,8 @@ async def _honest_day(stage: Stage) -> tuple[float, str]:
 
 
 async def _wire(stage: Stage, variant: Variant, number: int, open_things: AsyncExitStack) -> Pipe | Endpoint:
-    """What one attacker sends through: a session of its own, or the honest client's."""
-    if variant.payload == "same":
+    """What one attacker sends through: a session of its own, or the honest client's, as on a pipe."""
+    if variant.payload == "same" or not stage.upstream:
         return stage.pipe
     source = f"127.0.1.{number + 1}" if variant.payload == "addresses" else ""
     extra = another_user(stage) if variant.payload == "principals" else None
