@@ -133,6 +133,11 @@ class Endpoint:
             self._version = _agreed(answer) or self._version
         return answer
 
+    @property
+    def asked(self) -> str:
+        """The id of the crafted request that was sent last."""
+        return f"{RAW}{self._asked}"
+
     async def tell(self, method: str) -> None:
         """Send a notification without parameters."""
         message = {"jsonrpc": "2.0", "method": method}
