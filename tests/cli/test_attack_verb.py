@@ -265,6 +265,7 @@ def test_a_header_from_the_environment_reaches_the_server_and_no_report(
     said = capsys.readouterr()
     assert "swordfish" not in said.out + said.err
     assert {run["outcome"] for run in json.loads(said.out)["runs"]} == {"INCONCLUSIVE"}
+    assert all(run["reason"].endswith("; HTTP 401") for run in json.loads(said.out)["runs"])
 
 
 def test_a_server_that_asks_who_comes_is_shown_the_certificate_and_the_token(

@@ -138,6 +138,18 @@ def test_an_escape_is_seen_however_little_or_late_or_unasked_it_shows(folder: Pa
     assert harms(unfolded)[how].startswith("the ")
 
 
+def test_an_answer_that_comes_late_is_held_against_the_probe_that_it_answers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr("doorward.lab.attack.play.PLAN_LIMIT_SECONDS", 2.0)
+    rows = attacked(thing("tardy", folder), folder, "path-traversal")
+    (unfolded,) = (row for row in rows if row.example == "tool unfold parchment")
+    found = harms(unfolded)
+    assert found["elsewhere, absolute file"].startswith(f"the content of {folder.parent}/doorward-")
+    assert found["sibling-prefix, absolute file"].startswith(f"the content of {folder}-doorward-")
+
+
 def test_answers_too_deep_to_be_read_prove_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("doorward.lab.peer.ANSWER_LIMIT_SECONDS", 0.5)
     monkeypatch.setattr("doorward.lab.attack.play.PLAN_LIMIT_SECONDS", 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from doorward.lab.attack import verdicts
@@ -83,6 +84,17 @@ def test_what_harmed_bare_and_not_behind_is_prevented_by_the_control_that_fired(
 def test_what_comes_back_without_one_wall_was_held_by_it() -> None:
     found = behind(played("it arrived"), played(""), without=played("it arrived"))
     assert (found.outcome, found.controls) == (Outcome.PREVENTED, (WALL,))
+
+
+def test_a_wall_that_held_an_injected_command_is_not_said_to_have_kept_it_from_running() -> None:
+    marked = msgspec.structs.replace(PROBES[0], marker="/marks/m0")
+
+    def seen(harm: str) -> Played:
+        return Played(KNOWN, (Saw(marked, harm, "result", 10, 19),), SERVED, SERVED)
+
+    (shown,) = behind(seen("it ran"), seen(""), without=seen("it ran")).probes
+    assert shown.outcome is Outcome.PREVENTED
+    assert "the command may have run within these walls" in shown.saw
 
 
 def test_no_harm_without_a_name_is_nothing_known() -> None:

@@ -50,6 +50,7 @@ class Endpoint:
     """A server at ``url``. ``streams`` is what the SDK's client takes for a transport; ``ask`` sends one crafted
     request, ``pour`` one whose size is the attack; ``lines`` are all messages that arrived, in order, ``transcript``
     those of both directions, for reports. ``extra`` are headers that the owner of the server wants with each request.
+    ``trouble`` is what was wrong with the last request below MCP: its status, or why there was no answer.
     ``verify`` says whether a certificate must be valid; ``certificate`` is a file with the key and the certificate that
     prove who comes; ``source`` is the address that it comes from, the system's choice if empty.
     """
@@ -67,6 +68,7 @@ class Endpoint:
         self.url, self._verify, self._certificate, self._source = url, verify, certificate, source
         self._extra = dict(extra or {})
         self.pid = 0  # nobody's: what listens there was started before
+        self.trouble = ""
         self.lines: list[bytes] = []
         self.transcript = Transcript()
         self._era = era
@@ -126,12 +128,20 @@ class Endpoint:
         text = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
         answer: bytes | None = None
         limit = ANSWER_LIMIT_SECONDS if limit is None else limit
-        with anyio.move_on_after(limit), suppress(httpx2.HTTPError):
-            async for line in self._post(text, self.headers(message), limit):
-                answer = line if _answers(line, key) else answer
+        with anyio.move_on_after(limit):
+            try:
+                async for line in self._post(text, self.headers(message), limit):
+                    answer = line if _answers(line, key) else answer
+            except httpx2.HTTPError as problem:
+                self.trouble = str(problem) or type(problem).__name__
         if method == "initialize" and answer:
             self._version = _agreed(answer) or self._version
         return answer
+
+    @property
+    def asked(self) -> str:
+        """The id of the crafted request that was sent last."""
+        return f"{RAW}{self._asked}"
 
     async def tell(self, method: str) -> None:
         """Send a notification without parameters."""
@@ -252,6 +262,7 @@ class Endpoint:
         self.transcript.sent(body)
         async with self._http.stream("POST", self.url, content=body, headers=headers, timeout=limit) as response:
             self._session = _sayable(response.headers.get(SESSION)) or self._session
+            self.trouble = f"HTTP {response.status_code}" if response.is_error else ""
             async for line in self._frames(response):
                 yield line
 

@@ -146,6 +146,11 @@ class Pipe:
         line = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": body}, ensure_ascii=False)
         return await self.say(line.encode("utf-8", "surrogatepass"), key, limit)
 
+    @property
+    def asked(self) -> str:
+        """The id of the crafted request that was sent last."""
+        return f"{RAW}{self._asked}"
+
     async def say(self, line: bytes, key: str, limit: float | None = None) -> bytes | None:
         """Send one line as given and answer what came back for the id ``key``, which begins with :data:`RAW`."""
         done, answer = anyio.Event(), list[bytes]()

@@ -5,8 +5,9 @@ given, ends when that is big), ``careful`` (does none of it), ``permissive`` (do
 ``refusing-all-but-lists``, ``empty``, ``empty-but-lists``, ``silent``, ``one-shot`` (serves like ``careful`` until the
 first refusal, then nobody), ``frail`` (ends where there is no resource); like ``careless`` but ``brief`` (shows the
 beginning of a file), ``twofold`` (says first what it read, and then in a second member of the same name that it
-refused); like ``careful`` but ``following`` (lists what links lead to), ``deep`` (answers calls with lists in each
-other), ``deaf`` (reads nothing more after many lists in each other).
+refused), ``tardy`` (answers a call once the next request is there); like ``careful`` but ``following`` (lists what
+links lead to), ``deep`` (answers calls with lists in each other), ``deaf`` (reads nothing more after many lists in each
+other).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MANNER, FOLDER = sys.argv[1], Path(os.path.realpath(sys.argv[2]))
-CARELESS = MANNER in ("careless", "brief", "twofold")
+CARELESS = MANNER in ("careless", "brief", "twofold", "tardy")
 BIG, MANY, BRIEF = 1_000_000, b"[" * 1_000, 40
 DEEP = 100_000
 TEXT = {"type": "string"}
@@ -131,7 +132,11 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     return read(params) if method == "resources/read" else {"error": {"code": -32601, "message": "no such method"}}
 
 
+held: list[dict[str, Any]] = []
 for line in lines():
+    for late in held:
+        say(late)
+    held.clear()
     if MANNER == "careless" and len(line) > BIG:
         raise SystemExit("that was too much")
     try:
@@ -151,4 +156,7 @@ for line in lines():
         }
     if asked["method"] == "server/discover":
         result = {"error": {"code": -32601, "message": "no such method"}}
+    if MANNER == "tardy" and asked["method"] == "tools/call":
+        held.append({"id": asked["id"], **result})
+        continue
     say({"id": asked["id"], **result})

@@ -33,13 +33,14 @@ LATE_SECONDS = 0.3
 """After the last probe of a family: a command may run in the background, a log message may be late."""
 
 _PIECE = 64 * 1024
+_NOTHING = "nothing"
 
 
 class Saw(msgspec.Struct, frozen=True):
     """What one probe brought: ``harm`` in words or empty, and what was answered (result, error, nothing).
 
-    Times are microseconds since the epoch, UTC, to find what the gateway's log says about it. ``exchange`` is for
-    reports.
+    Times are microseconds since the epoch, UTC, to find what the gateway's log says about it. ``asked`` is the id of
+    its request; ``exchange`` is for reports.
     """
 
     probe: Probe
@@ -48,6 +49,7 @@ class Saw(msgspec.Struct, frozen=True):
     started: int
     ended: int
     exchange: tuple[Told, ...] = ()
+    asked: str = ""
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -84,13 +86,18 @@ async def play(session: Session, plan: Plan, scene: Scene, *, window_seconds: fl
     return Played(plan, tuple(saw), before, after, len(plan.probes) - len(saw), session.ended)
 
 
-async def settled(session: Session, all_played: list[Played]) -> list[Played]:
-    """The same, with what came late: a command that runs in the background, a log message after its answer."""
-    if not any(played.plan.family in (argument_injection.ID, log_leakage.ID) for played in all_played):
+async def settled(session: Session, all_played: list[Played], scene: Scene) -> list[Played]:
+    """The same, with what came late: a command that runs in the background, a log message after its answer, an answer
+    that nobody waited for any more.
+    """
+    late = (argument_injection.ID, log_leakage.ID)
+    if not any(
+        played.plan.family in late or any(saw.answer == _NOTHING for saw in played.saw) for played in all_played
+    ):
         return all_played
     await anyio.sleep(LATE_SECONDS)
     return [
-        msgspec.structs.replace(played, saw=tuple(_late(saw, played.plan, session.lines) for saw in played.saw))
+        msgspec.structs.replace(played, saw=tuple(_late(saw, played.plan, session.lines, scene) for saw in played.saw))
         for played in all_played
     ]
 
@@ -111,16 +118,18 @@ async def _probe(session: Session, plan: Plan, probe: Probe, scene: Scene) -> Sa
         answer = "poured"
     else:
         answer = _kind(await session.ask(probe.method, filled(probe)))
-    lines = session.lines[mark:]
+    asked = session.wire.asked
+    # What answers an earlier request of ours is not this probe's doing.
+    lines = [line for line in session.lines[mark:] if _answered(line) in ("", asked)]
     harm = ""
     if plan.family == path_traversal.ID:
-        harm = _escaped(lines, scene)
+        harm = _escaped(lines, scene) or _disturbed(scene)
     elif plan.family == oversized_payload.ID:
         harm = await _broken(session)
     else:
-        harm = _late(Saw(probe, "", answer, started, started), plan, lines).harm
+        harm = _late(Saw(probe, "", answer, started, started), plan, lines, scene).harm
     exchange = told(session.wire.transcript.messages[noted:], scene.masker)
-    return Saw(probe, harm, answer, started, _now(), exchange)
+    return Saw(probe, harm, answer, started, _now(), exchange, asked)
 
 
 def _clear(probe: Probe) -> None:
@@ -130,7 +139,7 @@ def _clear(probe: Probe) -> None:
 
 
 def _escaped(lines: list[bytes], scene: Scene) -> str:
-    """The escape: which planted secret arrived, or what was changed where the server has no business."""
+    """The escape: which planted secret arrived."""
     plant = scene.plant
     if plant is None:
         return ""
@@ -138,10 +147,16 @@ def _escaped(lines: list[bytes], scene: Scene) -> str:
     for secret, place in zip(plant.values.secrets, places, strict=True):
         if how := oracles.arrived(lines, secret):
             return f"{place} arrived: {how}"
-    if scene.side_effects and (changed := plant.disturbed()):
-        plant.restore()
-        return changed
     return ""
+
+
+def _disturbed(scene: Scene) -> str:
+    """What was changed where the server has no business; put back, so that the next probe is not credited with it."""
+    if scene.plant is None or not scene.side_effects:
+        return ""
+    if changed := scene.plant.disturbed():
+        scene.plant.restore()
+    return changed
 
 
 async def _broken(session: Session) -> str:
@@ -154,13 +169,15 @@ async def _broken(session: Session) -> str:
     return "the server answers nobody any more"
 
 
-def _late(saw: Saw, plan: Plan, lines: list[bytes]) -> Saw:
-    """What can be seen now of a probe with a marker or a secret of its own."""
+def _late(saw: Saw, plan: Plan, lines: list[bytes], scene: Scene) -> Saw:
+    """What can be seen now of a probe with a marker or a secret of its own, or with an answer that came too late."""
     if saw.harm:
         return saw
     harm = ""
     if plan.family == argument_injection.ID and Path(saw.probe.marker).exists():
         harm = f"the injected command ran and made {saw.probe.marker}"
+    if plan.family == path_traversal.ID and saw.answer == _NOTHING:
+        harm = _escaped([line for line in lines if _answered(line) == saw.asked], scene)
     if plan.family == log_leakage.ID:
         how = oracles.arrived(lines, saw.probe.secret, method=LOG)
         harm = f"the credential came back in a log: {how}" if how else ""
@@ -197,11 +214,21 @@ def _replaced(value: Any, made: Any) -> Any:
     return [_replaced(item, made) for item in value] if isinstance(value, list) else value
 
 
+def _answered(line: bytes) -> str:
+    """The id of the request of ours that ``line`` answers; empty where it answers none."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
+    key = message.get("id") if isinstance(message, dict) and "method" not in message else None
+    return key if isinstance(key, str) else ""
+
+
 def _kind(answer: Answer) -> str:
     if answer.error is not None:
         return "error"
     if answer.result is None:
-        return "nothing"
+        return _NOTHING
     return "result" if answer.served else "result with isError"
 
 

@@ -114,7 +114,7 @@ class _Attack:
             if session.ended:  # what one plan broke is not held against the next
                 session = await self._revived(session)
             alone.append(await play(session, found, self.scene))
-        alone = await settled(session, alone)
+        alone = await settled(session, alone, self.scene)
         self.rows += [self._row(played.plan, verdicts.bare(played), relayed=False) for played in alone]
         if self.orders.through and alone:
             await self._again(family, alone)
@@ -167,7 +167,7 @@ class _Attack:
                 for plan in plans:
                     window = WINDOW_SECONDS if plan.family == oversized_payload.ID else 0
                     found.append(await play(session, plan, self.scene, window_seconds=window))
-                found = await settled(session, found)
+                found = await settled(session, found, self.scene)
             return found, trail.read(gateway.state)
         except (UnreachedError, trail.TrailUnreadableError) as problem:
             return [Played(plan, unreached=str(problem)) for plan in plans], ()

@@ -127,7 +127,7 @@ async def connected(
         UnreachedError: nobody there, or nobody who speaks MCP.
     """
     async with AsyncExitStack() as life:
-        why, session = "", None
+        why, trouble, session = "", "", None
         # A pipe serves both eras, unless the server did not survive the question of the modern one.
         for eras in (tuple(Era), (Era.LEGACY,)) if argv else ((Era.MODERN,), (Era.LEGACY,)):
             wire: Pipe | Endpoint
@@ -141,14 +141,14 @@ async def connected(
                 except OSError as problem:
                     reason = (problem.strerror or str(problem)).lower()
                     raise UnreachedError(f"it cannot be started: {reason}") from None
-                why = await _greet(session, eras)
+                why, trouble = await _greet(session, eras), _troubled(wire)
                 if not why:
                     life.push_async_exit(attempt.pop_all())
                     break
             if argv and not session.ended:
                 break
         if why or session is None:
-            raise UnreachedError(why + (_said(words) if argv else ""))
+            raise UnreachedError(why + (_said(words) if argv else trouble))
         yield session
 
 
@@ -200,6 +200,11 @@ async def _attend(session: Session, incoming: MemoryObjectReceiveStream[SessionM
         if "method" in message and message.get("id") is not None:
             await session.reply(message["id"], message["method"])
     session.end()
+
+
+def _troubled(wire: Pipe | Endpoint) -> str:
+    """What was wrong below MCP, for people."""
+    return f"; {wire.trouble}" if isinstance(wire, Endpoint) and wire.trouble else ""
 
 
 def _said(words: Path) -> str:

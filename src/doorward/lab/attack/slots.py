@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DEEPEST = 5
+MOST_FORMS = 4
+"""Of alternatives in one place: they multiply with each level."""
+
 _QUOTED = re.compile(r"(?:(?<=[\s(,:])|^)(?:'([^'\n]{2,60})'|\"([^\"\n]{2,60})\"|`([^`\n]{2,60})`)")
 _FORMATS = {
     "date": "2026-01-02",
@@ -44,8 +48,14 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 def slots(schema: dict[str, Any]) -> tuple[Slot, ...]:
-    """Every place of ``schema`` where any string may stand, down to five levels; a closed choice is none."""
-    return tuple(_walk(schema, schema, (), "", 0))
+    """Every place of ``schema`` where any string may stand, down to five levels; a closed choice is none.
+
+    Of alternatives the first few are followed, and what has no type may be a string.
+    """
+    found: dict[tuple[str | int, ...], Slot] = {}
+    for slot in _walk(schema, schema, (), "", 0):
+        found.setdefault(slot.pointer, slot)
+    return tuple(found.values())
 
 
 def honest(schema: dict[str, Any], filler: Callable[[Slot], str]) -> dict[str, Any]:
@@ -63,7 +73,8 @@ def placed(arguments: dict[str, Any], slot: Slot, value: Any) -> dict[str, Any]:
         if isinstance(step, int):
             if not at:
                 at.append(empty)
-            at[0] = value if following is None else at[0]
+            if following is None or not isinstance(at[0], type(empty)):
+                at[0] = empty
         elif following is None or not isinstance(at.get(step), type(empty)):
             at[step] = empty
         at = at[step]
@@ -97,17 +108,35 @@ def plain(slot: Slot) -> str:
 def _walk(
     schema: dict[str, Any], root: dict[str, Any], pointer: tuple[str | int, ...], name: str, depth: int
 ) -> Iterator[Slot]:
-    schema = _settled(schema, root)
-    kind = _type(schema)
     if depth > DEEPEST:
         return
-    if kind == "string" and pointer and "enum" not in schema and "const" not in schema:
-        yield Slot(pointer, name, schema)
-    elif kind == "object":
-        for key, inner in _properties(schema).items():
-            yield from _walk(inner, root, (*pointer, key), key, depth + 1)
-    elif kind == "array" and isinstance(schema.get("items"), dict):
-        yield from _walk(schema["items"], root, (*pointer, 0), name, depth + 1)
+    for form in islice(_forms(schema, root, 0), MOST_FORMS):
+        kind = _type(form)
+        if kind in ("string", "") and pointer and "enum" not in form and "const" not in form:
+            yield Slot(pointer, name, form)
+        elif kind == "object":
+            for key, inner in _properties(form).items():
+                yield from _walk(inner, root, (*pointer, key), key, depth + 1)
+        elif kind == "array" and isinstance(form.get("items"), dict):
+            yield from _walk(form["items"], root, (*pointer, 0), name, depth + 1)
+
+
+def _forms(schema: dict[str, Any], root: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
+    """Each form that a value may have: references followed, one of the alternatives chosen, one of the types."""
+    for _ in range(DEEPEST):
+        if not isinstance(reference := schema.get("$ref"), str) or not reference.startswith("#/"):
+            break
+        schema = {**_pointed(root, reference), **{key: value for key, value in schema.items() if key != "$ref"}}
+    chosen = next((key for key in ("anyOf", "oneOf", "allOf") if isinstance(schema.get(key), list)), "")
+    if chosen and depth < DEEPEST:
+        rest = {key: value for key, value in schema.items() if key != chosen}
+        for one in schema[chosen]:
+            if isinstance(one, dict) and one.get("type") != "null":
+                yield from islice(_forms({**one, **rest}, root, depth + 1), MOST_FORMS)
+    elif isinstance(kinds := schema.get("type"), list):
+        yield from ({**schema, "type": kind} for kind in kinds if kind != "null")
+    else:
+        yield schema
 
 
 def _made(

@@ -127,7 +127,8 @@ def _behind_one(
         return _shown(saw, Outcome.PREVENTED, named.control, words)
     for wall, without in ablated.items():
         if harm := next((one.harm for one in without.saw if one.probe.id == saw.probe.id), ""):
-            return _shown(saw, Outcome.PREVENTED, wall, f"no harm; without {wall} alone: {harm}")
+            held = "no mark, though the command may have run within these walls" if saw.probe.marker else "no harm"
+            return _shown(saw, Outcome.PREVENTED, wall, f"{held}; without {wall} alone: {harm}")
     why = f"only {'; '.join(map(str, strays))}" if strays else "no control fired and no wall was hit"
     return _shown(saw, Outcome.INCONCLUSIVE, "", f"no harm, but {why}")
 
