@@ -379,6 +379,7 @@ def test_words_are_compared_and_not_the_line_that_they_make(tmp_path: Path) -> N
         ("notes", "Notes"),
         ("notes", "notse"),
         ("git", "gti"),
+        ("trusted.internal", "trusted.1nternal"),
     ],
 )
 def test_a_name_like_a_known_one_asks_in_every_profile(tmp_path: Path, profile: str, known: str, new: str) -> None:
@@ -388,6 +389,15 @@ def test_a_name_like_a_known_one_asks_in_every_profile(tmp_path: Path, profile: 
         who("something-else", cwd=tmp_path, name=new), pinned(who("one", cwd=tmp_path, name=known)), profile
     )
     assert verdict == NearMiss(known, f"the name {new} can be mistaken for {known}")
+
+
+def test_a_name_in_its_encoded_form_is_compared_as_it_displays(tmp_path: Path) -> None:
+    native(tmp_path / "bin" / "one")
+    native(tmp_path / "bin" / "something-else", b"\0")
+    known = pinned(who("one", cwd=tmp_path, name="trusted.internal"))
+    verdict = judge(who("something-else", cwd=tmp_path, name="xn--truted-kvf.internal"), known, "standard")
+    assert isinstance(verdict, NearMiss)
+    assert (verdict.of, "displays as tru\u0455ted.internal" in verdict.why) == ("trusted.internal", True)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ import msgspec
 
 from doorward.errors import IdentityError
 from doorward.gateway.identity.command import CommandIdentity, shown
+from doorward.gateway.identity.hosts import display
+from doorward.gateway.identity.likeness import alike, as_seen
 from doorward.policy.lock import COMMAND, Pin, Pins, update
 from doorward.policy.profiles import values
 
@@ -34,8 +36,6 @@ _COMPARED: Final = (
 )
 _NUMBER: Final = re.compile(r"[0-9]+")
 _DERIVED_TAIL: Final = re.compile(r"-[0-9a-f]{8}")
-# By the length of the shorter text, and from the last on: how many slips still make one name of another.
-_SLIPS: Final = (0, 0, 0, 1, 1, 2)
 FIRST_USE: Final = "first use"
 
 
@@ -171,7 +171,10 @@ def names_alike(name: str, pin: Pin, *, derived: bool, same: bool) -> str:
     new, old = (_DERIVED_TAIL.sub("", one) for one in (name, pin.name))
     if new != old:
         counted = _NUMBER.sub("#", new) == _NUMBER.sub("#", old)  # db-1 and db-2 are told apart by whoever counts them
-        return f"the name {new} can be mistaken for {old}" if not counted and alike(new, old) else ""
+        plain, known = as_seen(new), as_seen(old)
+        mistaken = not counted and (plain == known or alike(plain, known))
+        seen = f"{new} (displays as {display(new)})" if display(new) != new else new
+        return f"the name {seen} can be mistaken for {old}" if mistaken else ""
     # The same word before a derived tail: two entries of one program are expected, two programs are not.
     both_derived = derived and pin.name != old
     return "" if both_derived or same else f"another program is already called {old}"
@@ -207,31 +210,6 @@ def _same_program(identity: CommandIdentity, pin: Pin) -> bool:
     if identity.script or pin.script:
         return identity.script == pin.script
     return identity.executable == pin.executable
-
-
-def alike(one: str, other: str) -> bool:
-    """Whether two different texts look alike: equal once folded, or at most two slips of a pen apart.
-
-    One slip only where the shorter has three or four characters and none below: ``git`` is not a misspelt ``fs``.
-    """
-    plain, other_plain = _folded(one), _folded(other)
-    if plain == other_plain:
-        return one != other
-    slips = _SLIPS[min(len(plain), len(other_plain), len(_SLIPS) - 1)]
-    if abs(len(plain) - len(other_plain)) > slips:
-        return False
-    # Imported here: only the first use of a server beside others comes this far, and it costs milliseconds.
-    from rapidfuzz.distance import DamerauLevenshtein
-
-    return DamerauLevenshtein.distance(plain, other_plain, score_cutoff=slips) <= slips
-
-
-def _folded(text: str) -> str:
-    """``text`` without what the eye does not see: width, case, invisible characters, marks above and below."""
-    import unicodedata
-
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(one for one in folded if unicodedata.category(one) not in ("Cf", "Cc", "Mn", "Me"))
 
 
 def _worded(value: str | int) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -25,10 +24,10 @@ from doorward.gateway.identity.judgment import (
     Known,
     NearMiss,
     Verdict,
-    alike,
     keep_first,
     names_alike,
 )
+from doorward.gateway.identity.likeness import alike, as_seen
 from doorward.gateway.identity.url import UrlIdentity, owned_by, written
 from doorward.policy.lock import URL, Pin
 from doorward.policy.profiles import values
@@ -37,16 +36,6 @@ _NUMBER: Final = re.compile(r"[0-9]+")
 _WORD: Final = re.compile(r"[^.-]+")
 _SHORTEST_BRAND: Final = 4  # below, a label is found in others by chance
 _SHORT_LABEL: Final = 3  # co.uk, com.au: such a pair is no domain of anybody
-# What the eye takes for a Latin letter: Cyrillic, Greek and others that may stand in a host (Unicode TS 39).
-_LOOK_ALIKES: Final = {
-    "a": "\u0430\u03b1\u0251", "b": "\u0432\u044c", "c": "\u0441", "d": "\u0501", "e": "\u0435\u04bd",
-    "g": "\u0261\u0581", "h": "\u04bb\u043d", "i": "\u0456\u0131\u03b9\u0269", "j": "\u0458", "k": "\u043a\u03ba",
-    "l": "1\u04cf\u01c0", "m": "\u043c", "n": "\u0578\u03b7", "o": "0\u043e\u03bf\u1d0f\u0585", "p": "\u0440\u03c1",
-    "q": "\u051b", "r": "\u0433", "s": "\u0455", "t": "\u0442\u03c4", "u": "\u03c5\u057d", "v": "\u03bd\u0475",
-    "w": "\u051d\u026f", "x": "\u0445\u03c7", "y": "\u0443\u04af",
-}  # fmt: skip
-_AS_LATIN: Final = str.maketrans({other: letter for letter, others in _LOOK_ALIKES.items() for other in others})
-_PAIRS: Final = (("rn", "m"), ("vv", "w"), ("cl", "d"))
 
 
 def judge_url(identity: UrlIdentity, pins: Mapping[str, Pin], profile: str, *, user: int) -> Verdict:
@@ -126,11 +115,11 @@ def _hosts(new: str, old: str) -> str:
     if _domain(new) == _domain(old) and not any("xn--" in host for host in (new, old)):
         return ""  # whoever has the domain has both
     seen = f"{new} (displays as {display(new)})" if display(new) != new else new
-    plain, known = _as_seen(new), _as_seen(old)
+    plain, known = as_seen(new), as_seen(old)
     counted = _NUMBER.sub("#", new) == _NUMBER.sub("#", old)  # mcp1 and mcp2 are told apart by whoever counts them
     if new != old and (plain == known or (not counted and alike(plain, known))):
         return f"the host {seen} can be mistaken for {old}"
-    brand = _as_seen(_domain(old).partition(".")[0])
+    brand = as_seen(_domain(old).partition(".")[0])
     if _domain(new) == _domain(old) or len(brand) < _SHORTEST_BRAND:
         return ""
     if brand in plain.replace("-", ""):
@@ -145,12 +134,3 @@ def _domain(host: str) -> str:
     labels = host.split(".")
     country = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= _SHORT_LABEL  # noqa: PLR2004 - ISO 3166
     return ".".join(labels[-3:] if country else labels[-2:])
-
-
-def _as_seen(host: str) -> str:
-    """``host`` as a hasty eye reads it: without marks, letters of other alphabets as the Latin ones they resemble."""
-    folded = unicodedata.normalize("NFKD", display(host)).casefold()
-    text = "".join(one for one in folded if unicodedata.category(one) not in ("Mn", "Me", "Cf")).translate(_AS_LATIN)
-    for pair, letter in _PAIRS:
-        text = text.replace(pair, letter)
-    return text

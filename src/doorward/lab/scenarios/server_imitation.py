@@ -104,6 +104,7 @@ class ServerImitation(Scenario):
             variants=(
                 Variant("typo", "the document's own", "trustecl.internal"),
                 Variant("ascii-look-alike", "a small L for an I", "trusted.lnternal"),
+                Variant("punycode", "a Cyrillic letter, in its encoded form", "xn--truted-kvf.internal"),
                 Variant("other-sign", "another sign between the words", "trusted-internal"),
                 Variant("then-sampling", "and then it asks for the client's model", CURIOUS),
             ),
@@ -116,7 +117,6 @@ class ServerImitation(Scenario):
             variants=(
                 Variant("confusable", "a Cyrillic letter", "tru\u0455ted.internal"),
                 Variant("zero-width", "a character without width", "trusted\u200b.internal"),
-                Variant("punycode", "the Cyrillic letter in its encoded form", "xn--truted-kvf.internal"),
             ),
         ),
         Example(
