@@ -160,7 +160,7 @@ _TABLE: Final = (
     Control(
         "usable-definitions",
         "a tool whose schema cannot be used does not appear in the list that a client gets",
-        ("argument-injection", "oversized-payload"),
+        ("argument-injection", "oversized-payload", "schema-reference", "secret-in-header"),
         "filter",
         "doorward.judge.filters.usable_tools",
     ),

@@ -15,8 +15,20 @@ BROKEN: Tree = {"name": "broken", "inputSchema": {"properties": {"a": {"pattern"
 ENDLESS: Tree = {"name": "endless", "inputSchema": {"$ref": "#"}}
 ANSWERS: Tree = {"name": "answers", "inputSchema": {"type": "object"}, "outputSchema": {"type": "no such type"}}
 NO_SCHEMA: Tree = {"name": "no-schema", "inputSchema": "none"}
+KEY_IN_HEADER: Tree = {
+    "name": "key",
+    "inputSchema": {"type": "object", "properties": {"api_key": {"type": "string", "x-mcp-header": "Region"}}},
+}
+IN_A_SECRET_HEADER: Tree = {
+    "name": "named",
+    "inputSchema": {"type": "object", "properties": {"value": {"type": "string", "x-mcp-header": "Auth-Token"}}},
+}
+MISPLACED: Tree = {
+    "name": "misplaced",
+    "inputSchema": {"type": "object", "anyOf": [{"properties": {"a": {"type": "string", "x-mcp-header": "A"}}}]},
+}
 NAMELESS: Tree = {"inputSchema": {"type": "object"}}
-BAD = (REMOTE, BROKEN, ENDLESS, ANSWERS, NO_SCHEMA, NAMELESS)
+BAD = (REMOTE, BROKEN, ENDLESS, ANSWERS, NO_SCHEMA, NAMELESS, KEY_IN_HEADER, IN_A_SECRET_HEADER, MISPLACED)
 
 
 def listing(era: Era, *tools: Tree, id: object = "list", talk: Dialogue | None = None) -> tuple[Dialogue, Turn]:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from doorward.content.credentials import sensitive_kind
 from doorward.protocol import versions
 from doorward.protocol.stateless import meta_of
 from doorward.wire.jsonrpc import Message, Request, Response, decode_value
@@ -94,6 +95,21 @@ def declared_headers(schema: object) -> tuple[tuple[Path, str, str], ...] | str:
             return f"{ANNOTATION} of {where!r} names a header that another property has"
         found[name.lower()] = (path, name, kind)
     return tuple(found.values())
+
+
+def unusable_annotations(schema: object) -> str:
+    """Why a tool must not be used for the sake of what its inputSchema wants in headers; empty where it may.
+
+    Annotations that are not valid ("clients MUST drop" such a tool), and one on what is named like a secret: headers
+    are what the machines on the way log. A secret under a harmless name is not seen.
+    """
+    declared = declared_headers(schema)
+    if isinstance(declared, str):
+        return declared
+    for path, name, _ in declared:
+        if kind := next(filter(None, map(sensitive_kind, (*path, name))), None):
+            return f"{ANNOTATION} of {'.'.join(path)[:100]!r} would put a secret ({kind}) into a header"
+    return ""
 
 
 def _positions(root: object) -> Iterator[tuple[Path | None, dict[str, Any]]]:

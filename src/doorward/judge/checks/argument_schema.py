@@ -15,6 +15,8 @@ from typing import Final
 from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators, misfit
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol.actions import Action, CallTool
+from doorward.protocol.headers import names_arguments, unusable_annotations
+from doorward.wire.jsonrpc import decode_value
 
 CONTROL: Final = "definition-arguments"
 
@@ -33,12 +35,13 @@ class ValidateArguments:
             return Finding(CONTROL, Effect.DENY, "the server lists no tool of this name", action.name)
         manner = SHUT if context.policy.values.undeclared_always_refused else CLOSED
         try:
+            _require_usable_headers(tool.schema)
             validator, work = self._validators.of(tool.schema, manner)
             if tool.output:
                 self._validators.of(tool.output, OPEN)  # what it returns must be judged as well
-        except ValueError as problem:
-            unusable = "the tool's schema cannot be used, so no call can be judged"
-            return Finding(CONTROL, Effect.DENY, unusable, str(problem))
+        except ValueError as unusable:
+            reason = "the tool's schema cannot be used, so no call can be judged"
+            return Finding(CONTROL, Effect.DENY, reason, str(unusable))
         if work.exceeds(action.arguments, len(context.body)):
             return Finding(CONTROL, Effect.DENY, "the tool's schema makes too much work of these arguments")
         if validator.is_valid(action.arguments):
@@ -55,3 +58,8 @@ class ValidateArguments:
                 {"pointer": pointer, "rule": rule},
             ),
         )
+
+
+def _require_usable_headers(schema: bytes) -> None:
+    if names_arguments(schema) and (problem := unusable_annotations(decode_value(schema))):
+        raise ValueError(problem)

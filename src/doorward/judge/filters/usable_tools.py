@@ -2,8 +2,8 @@
 
 No call of it could be judged, so it would be refused; therefore it does not appear in the list that the client gets,
 the archive and the operator are told why, once, and the rest works. Such a schema does not compile, refers to what is
-not in it, or makes more work than can be bounded (``judge.validators``). What has no name, or no object as its
-``inputSchema``, is no tool.
+not in it, or makes more work than can be bounded (``judge.validators``); or it wants arguments in headers against the
+rules, or a secret (``protocol.headers``). What has no name, or no object as its ``inputSchema``, is no tool.
 
 Compiling is work as well, and a list may be long: what is beyond a budget for one page stays in the list and is judged
 when it is called. Does not protect against a tool that is described well and means harm.
@@ -16,6 +16,7 @@ from typing import Any, Final
 from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Advertise
+from doorward.protocol.headers import unusable_annotations
 from doorward.wire.jsonrpc import encode_value
 
 CONTROL: Final = "usable-definitions"
@@ -52,6 +53,8 @@ class KeepUsableTools:
             return "it has no name", 0
         if not isinstance(item.get("inputSchema"), dict):
             return "its inputSchema is no object", 0
+        if problem := unusable_annotations(item["inputSchema"]):
+            return problem, 0
         schemas = [(item["inputSchema"], manner)]
         if item.get("outputSchema") is not None:
             schemas.append((item["outputSchema"], OPEN))

@@ -169,7 +169,7 @@ class SecretInHeader(WithGuest):
     stride = "information disclosure"
     cwe = ("CWE-532", "CWE-201")
     owasp = "MCP01:2025"
-    controls = ()
+    controls = ("usable-definitions",)
     examples = with_guest(
         "a log of requests, and a client that follows the schema",
         Variant("api-key", "an argument called api_key", None, topologies=HTTP),

@@ -121,6 +121,7 @@ class SchemaReference(Followed):
     title = "a schema that refers to the network"
     stride = "information disclosure"
     cwe = ("CWE-918", "CWE-829")
+    controls = ("usable-definitions",)
     examples = with_guest(
         "a client that checks its arguments with a library that fetches",
         Variant("ref", "the whole schema elsewhere", None, topologies=BOTH),
