@@ -48,6 +48,16 @@ def test_what_cannot_or_may_not_be_attacked_is_refused_in_words(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("named", "said"), [("", True), ("seen", False)])
+def test_a_folder_above_what_is_planted_is_said_to_make_false_alarms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], named: str, said: bool
+) -> None:
+    (tmp_path / "seen").mkdir()
+    command = [sys.executable, "-c", "raise SystemExit", str(tmp_path / named)]
+    main(["attack", "--plant", str(tmp_path / "seen"), "--only", "log-leakage", "--stdio", "--", *command])
+    assert ("will be called an escape" in capsys.readouterr().err) is said
+
+
 def test_the_families_are_listed_without_a_target(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["attack", "--list", "--json", "-"]) == 0
     listed = json.loads(capsys.readouterr().out)["families"]

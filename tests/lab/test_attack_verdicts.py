@@ -97,6 +97,13 @@ def test_a_wall_that_held_an_injected_command_is_not_said_to_have_kept_it_from_r
     assert "the command may have run within these walls" in shown.saw
 
 
+def test_that_a_probe_changes_something_is_another_finding_than_that_it_reads() -> None:
+    read = Saw(PROBES[0], "the content arrived", "result", 10, 19)
+    changed = msgspec.structs.replace(read, harm="the file was overwritten", changed=True)
+    variants = {verdicts.bare(Played(KNOWN, (saw,), SERVED, SERVED)).probes[0].variant for saw in (read, changed)}
+    assert len(variants) == 2
+
+
 def test_no_harm_without_a_name_is_nothing_known() -> None:
     alone = played("it arrived", "it arrived")
     for found in (behind(alone, played("", "")), behind(alone, played("", ""), without=played("", ""))):

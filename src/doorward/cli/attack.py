@@ -231,6 +231,11 @@ def _orders(args: argparse.Namespace, chosen: tuple[Family, ...]) -> Orders:
             "`doorward wrap` has no headers and no client certificate of its own yet",
             hint="leave out --through-doorward",
         )
+    if args.plant:
+        above = set(map(str, Path(args.plant).resolve().parents))
+        for word in aim.command:
+            if Path(word).is_dir() and str(Path(word).resolve()) in above:
+                terminal.say(f"the command names {word}, above --plant: what it may see there will be called an escape")
     return Orders(
         aim=aim,
         families=chosen,

@@ -40,7 +40,7 @@ class Saw(msgspec.Struct, frozen=True):
     """What one probe brought: ``harm`` in words or empty, and what was answered (result, error, nothing).
 
     Times are microseconds since the epoch, UTC, to find what the gateway's log says about it. ``asked`` is the id of
-    its request; ``exchange`` is for reports.
+    its request; ``changed`` says that it changed what lies outside; ``exchange`` is for reports.
     """
 
     probe: Probe
@@ -50,6 +50,7 @@ class Saw(msgspec.Struct, frozen=True):
     ended: int
     exchange: tuple[Told, ...] = ()
     asked: str = ""
+    changed: bool = False
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -121,15 +122,16 @@ async def _probe(session: Session, plan: Plan, probe: Probe, scene: Scene) -> Sa
     asked = session.wire.asked
     # What answers an earlier request of ours is not this probe's doing.
     lines = [line for line in session.lines[mark:] if _answered(line) in ("", asked)]
-    harm = ""
+    harm = changed = ""
     if plan.family == path_traversal.ID:
-        harm = _escaped(lines, scene) or _disturbed(scene)
+        changed = _disturbed(scene)
+        harm = changed or _escaped(lines, scene)
     elif plan.family == oversized_payload.ID:
         harm = await _broken(session)
     else:
         harm = _late(Saw(probe, "", answer, started, started), plan, lines, scene).harm
     exchange = told(session.wire.transcript.messages[noted:], scene.masker)
-    return Saw(probe, harm, answer, started, _now(), exchange, asked)
+    return Saw(probe, harm, answer, started, _now(), exchange, asked, bool(changed))
 
 
 def _clear(probe: Probe) -> None:

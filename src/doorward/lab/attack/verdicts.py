@@ -170,4 +170,6 @@ def _shown(saw: Saw, service: Outcome, control: str, words: str = "") -> Shown:
     outcome = Outcome.SUCCEEDED if saw.harm else service
     request = {"method": saw.probe.method, "params": saw.probe.params}
     said = saw.harm or words or f"no harm; the answer was {saw.answer}"
-    return Shown(saw.probe.id, saw.probe.title, outcome, said, control, request, exchange=saw.exchange)
+    # Who knows of a probe that it reads has not heard that it writes: that is a finding of its own.
+    variant = f"{saw.probe.id} (changes)" if saw.changed else saw.probe.id
+    return Shown(variant, saw.probe.title, outcome, said, control, request, exchange=saw.exchange)
