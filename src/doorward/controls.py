@@ -158,6 +158,13 @@ _TABLE: Final = (
         "doorward.judge.rewrites.result_masking",
     ),
     Control(
+        "own-task-lists",
+        "of the tasks that a server lists, only those of whoever asks",
+        ("task-of-another",),
+        "rewrite",
+        "doorward.judge.rewrites.own_task_lists",
+    ),
+    Control(
         "usable-definitions",
         "a tool whose schema cannot be used does not appear in the list that a client gets",
         ("argument-injection", "oversized-payload", "schema-reference", "secret-in-header"),
@@ -220,6 +227,13 @@ _TABLE: Final = (
         ("path-traversal", "argument-injection"),
         "check",
         "doorward.judge.checks.paths",
+    ),
+    Control(
+        "own-tasks",
+        "a task belongs to the principal whose request began it",
+        ("task-of-another",),
+        "check",
+        "doorward.judge.checks.own_tasks",
     ),
     Control(
         "declared-inputs",

@@ -56,6 +56,7 @@ def test_exactly_the_methods_of_the_schemas_are_known(era: str, sender: str) -> 
 @pytest.mark.parametrize("method", sorted((EVERY_REQUEST | STRANGE) - {""}))
 def test_a_client_request_passes_the_gate_only_where_the_revision_names_it(era: Era, method: str) -> None:
     talk = Dialogue("legacy") if method == "initialize" and era == "legacy" else ready(era)
+    talk.relay.state.began("t")
     params: Tree = {"name": "read", "uri": "x:y", "taskId": "t", "arguments": {"text": "x"}}
     params |= {"ref": {"name": "p"}, "argument": {"name": "a", "value": "v"}}
     message = initialize(1) if method == "initialize" else talk.request(1, method, params)

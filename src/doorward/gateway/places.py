@@ -72,6 +72,7 @@ class Server(abc.ABC):
         self.name = said.name
         self.path = said.served_path
         self._house = house
+        self._tasks: dict[str, dict[str, None]] = {}  # by principal: what belongs to none of its sessions alone
 
     @abc.abstractmethod
     async def settle(self) -> None:
@@ -100,6 +101,7 @@ class Server(abc.ABC):
             seal_key=house.seal_key,
             folders=folders,
             era="" if legacy else "modern",
+            tasks=self._tasks.setdefault(principal.id, {}),
         )
         return HttpLink(
             settings,

@@ -182,6 +182,7 @@ class Context(msgspec.Struct, frozen=True):
     nodes: int = 0
     owed: int = 0  # outcomes that could not be recorded yet
     cancelled: Collection[tuple[Side, str]] = ()  # ids whose late answers may still come
+    tasks: Collection[str] = ()  # of this principal on this server
     answers: Open | None = None  # for a response: the request that it answers
     seal: SealedState | str | None = None  # of a retried request's requestState: opened, or why it does not open
     masker: Masker | None = None

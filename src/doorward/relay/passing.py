@@ -160,6 +160,8 @@ def pass_response(
     state.close(answered)
     _learn(state, acts, message, answered)
     _watch(state, acts, message)
+    if answered.asker == "client":
+        _begun(state, acts)
     body = contexts.bytes_of(message, context)
     outcome = "error" if message.error is not None else "ok"
     grade: Grade = "durable" if answered.asker == "server" else "written"
@@ -177,6 +179,17 @@ def _watch(state: State, acts: Actions, message: Request | Response) -> None:
         broken = honouring.broken_by_client(act, message) if isinstance(act, actions.AnswerInput) else None
         if broken is not None:
             state.link = msgspec.structs.replace(state.link, unhonoured=state.link.unhonoured | {broken[0]})
+
+
+def _begun(state: State, acts: Actions) -> None:
+    """A task came in the place of a result (2025-11-25: beside it): it is the asking principal's."""
+    for act in acts:
+        if isinstance(act, actions.HandleTask):
+            state.began(act.task)
+        elif isinstance(act, actions.ReturnResult) and act.method == "tools/call":
+            task = act.result.get("task")
+            if isinstance(task, dict) and isinstance(task.get("taskId"), str):
+                state.began(task["taskId"])
 
 
 def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:

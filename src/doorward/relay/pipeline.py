@@ -20,6 +20,7 @@ from doorward.judge.checks.honoured import note_unhonoured
 from doorward.judge.checks.input_consent import require_declared_input, require_input_consent
 from doorward.judge.checks.log_floor import keep_log_floor
 from doorward.judge.checks.masked_arguments import refuse_masked_arguments
+from doorward.judge.checks.own_tasks import require_own_task
 from doorward.judge.checks.paths import confine_paths
 from doorward.judge.checks.prompt_arguments import require_listed_arguments
 from doorward.judge.checks.recognised import require_recognised
@@ -38,6 +39,7 @@ from doorward.judge.gates.solicited import require_solicited
 from doorward.judge.rewrites.answers import keep_asked_answers
 from doorward.judge.rewrites.capabilities import narrow_capabilities
 from doorward.judge.rewrites.log_masking import mask_logs
+from doorward.judge.rewrites.own_task_lists import keep_own_tasks
 from doorward.judge.rewrites.result_masking import mask_results
 from doorward.judge.rewrites.revision import raise_revision
 from doorward.judge.validators import Validators
@@ -82,6 +84,7 @@ def build(masker: Masker) -> Pipeline:
             narrow_capabilities,
             mask_logs,
             mask_results,
+            keep_own_tasks,
         ),
         filters=(KeepUsableTools(validators),),
         checks=(
@@ -93,6 +96,7 @@ def build(masker: Masker) -> Pipeline:
             require_listed_arguments,
             require_constraints,
             confine_paths,
+            require_own_task,
             require_declared_input,
             require_input_consent,
             require_tool_consent,
@@ -115,6 +119,7 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     narrow_capabilities: (Request, Response),
     mask_logs: (Notification,),
     mask_results: (Response,),
+    keep_own_tasks: (Response,),
     require_recognised: (actions.Unrecognised,),
     require_known_version: (actions.DeclareServer,),
     refuse_older_revision: (actions.DeclareCapabilities,),
@@ -123,6 +128,7 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_listed_arguments: (actions.GetPrompt,),
     require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete),
     confine_paths: (actions.CallTool, actions.ReadResource, actions.Complete),
+    require_own_task: (actions.HandleTask,),
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),
     require_tool_consent: (actions.CallTool,),

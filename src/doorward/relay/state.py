@@ -24,7 +24,9 @@ class Settings(msgspec.Struct, frozen=True):
     """What a relay is made of: the policy, the armed controls, and what belongs to this one link.
 
     ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may
-    touch. ``era`` is "modern" where the door knows that nothing else can come (HTTP requests without a session).
+    touch. ``tasks`` are those that the link's principal began on this server, the newest last: the one table that links
+    of one principal share. ``era`` is "modern" where the door knows that nothing else can come (HTTP requests without a
+    session).
     """
 
     policy: Policy
@@ -35,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True):
     seal_key: bytes
     folders: tuple[str, ...] = ()
     era: Literal["", "modern"] = ""
+    tasks: dict[str, None] = msgspec.field(default_factory=dict)
 
 
 class Held(msgspec.Struct):
@@ -59,6 +62,7 @@ class Errand(msgspec.Struct):
     items: int = 0
 
 
+_MAX_TASKS = 4096  # of one principal on one server; servers keep results for minutes
 _MAX_CANCELLED = 1024  # ids remembered; as many as may be in flight
 
 
@@ -116,6 +120,13 @@ class State:
         self.cancelled[(opened.asker, opened.key)] = None
         if len(self.cancelled) > _MAX_CANCELLED:
             del self.cancelled[next(iter(self.cancelled))]
+
+    def began(self, task: str) -> None:
+        """A request of this principal began a task."""
+        tasks = self.settings.tasks
+        tasks[task] = None
+        if len(tasks) > _MAX_TASKS:
+            del tasks[next(iter(tasks))]
 
     def is_open(self, opened: Open) -> bool:
         return self.opened.get((opened.asker, opened.key)) is opened

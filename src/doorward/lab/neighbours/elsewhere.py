@@ -8,7 +8,7 @@ import urllib.request
 import warnings
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
@@ -90,7 +90,7 @@ class Followed(WithGuest):
     """A run in which a client follows an address in a definition; harm is that it did."""
 
     owasp = "MCP03:2025"
-    controls = ()
+    controls: ClassVar[tuple[str, ...]] = ()
 
     def harmed(self, stage: Stage, _variant: Variant, trace: Trace, /) -> Harm | None:
         for noted in trace.prompts:

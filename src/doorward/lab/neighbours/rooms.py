@@ -268,7 +268,7 @@ class TaskOfAnother(InRooms):
     id = "task-of-another"
     title = "the task of somebody else"
     cwe = ("CWE-639",)
-    controls = ("caller",)
+    controls = ("caller", "own-tasks")
     examples = in_rooms(
         "a task id that is all one needs", Variant("get", "its result", None, topologies=HTTP), eras=MODERN
     )
