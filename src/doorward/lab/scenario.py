@@ -165,8 +165,8 @@ class Example(msgspec.Struct, frozen=True):
 
     All variants are played against one server process, one after the other, each with its own trace. ``asks`` says that
     the flow leads to a question to a person; ``announced`` is what the benign flow tells that person to expect.
-    ``eras`` are those whose protocol has what is attacked. ``alone`` says that its target is another from the start, so
-    that no other example is played on its stage.
+    ``eras`` are those whose protocol has what is attacked. ``alone`` says that its target is another from the start, or
+    is left as another, so that no other example is played on its stage.
     """
 
     id: str

@@ -121,6 +121,7 @@ class MessageTampering(Scenario):
             id="content",
             title="the content of a document is rewritten",
             target=DESK,
+            alone=True,
             variants=(IN_THE_PIPE, PLAIN, UNKNOWN, BEHIND_TLS),
         ),
     )
