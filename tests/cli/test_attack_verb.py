@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -110,6 +111,10 @@ def test_what_stands_in_the_baseline_is_told_and_only_what_is_new_is_a_finding(
         main(["attack", *only, "--baseline", str(second), *target]) == 0
     )  # a report with known ones is a baseline too
     assert main(["attack", *only, "--baseline", str(first), *target]) == 1
+    capsys.readouterr()
+    other = [str(shutil.copy(THING, tmp_path / "another.py")) if word == str(THING) else word for word in target]
+    assert main(["attack", *only, "--baseline", str(second), *other]) == 1
+    assert "is about another target, so nothing in it counts as known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,20 @@ def test_a_finding_of_the_baseline_decides_nothing_and_another_does() -> None:
     assert code(ends(BARE, Kind.INCONCLUSIVE), harm) == 1
 
 
+def test_what_is_inconclusive_beside_a_known_finding_is_not_known() -> None:
+    seen = [
+        {"variant": "a", "outcome": "SUCCEEDED", "saw": "x"},
+        {"variant": "b", "outcome": "INCONCLUSIVE", "saw": "?"},
+    ]
+    half = msgspec.structs.replace(ends(SHIPPED, Kind.SUCCEEDED), evidence={"variants": seen})
+    before = Report("attack", "0", 1, "2026-11-26T00:00:00Z", 1.0, (half,))
+    known = msgspec.convert(document.document(before)["findings"], tuple[Earlier, ...])
+    told = msgspec.structs.replace(before, baseline="last.json", known=known)
+    assert [finding.state.value for finding in told.findings()] == ["known"]
+    assert playing.exit_code(told, allow_inconclusive=False) == 2
+    assert playing.exit_code(told, allow_inconclusive=True) == 0
+
+
 def test_an_exclusion_changes_nothing_except_a_missing_target_in_ci() -> None:
     missing = ends(BARE, Kind.EXCLUDED, Exclusion.REGISTRY_UNREACHABLE)
     unspoken = ends(BARE, Kind.EXCLUDED, Exclusion.ERA_NOT_SPOKEN)

@@ -42,7 +42,8 @@ def exit_code(report: Report, *, allow_inconclusive: bool, in_ci: bool = False) 
     reached = any(run.era for run in report.runs)
     if report.verb == "attack" and (not reached or standings <= {Standing.NOT_PLAYED}):
         return ENVIRONMENT
-    return ENVIRONMENT if Standing.UNKNOWN in standings and not allow_inconclusive else CLEAN
+    unknown = Standing.UNKNOWN in standings or any(map(report.is_half_known, report.runs))
+    return ENVIRONMENT if unknown and not allow_inconclusive else CLEAN
 
 
 def play_until(play: Callable[[], Awaitable[T]], *signals: Signals) -> T:

@@ -53,11 +53,13 @@ def begun(args: argparse.Namespace, verb: Verb, seed: int, **target: tuple[str, 
     masked = {name: shown(words) for name, words in target.items()}
     about = Target(masked.get("command", ()), "".join(masked.get("url", ())), masked.get("client", ()))
     earlier = baseline.read(Path(args.baseline), verb) if args.baseline else None
-    if earlier and earlier.target != about:
-        terminal.say(f"{args.baseline} is about another target: {earlier.target}")
+    known = earlier.known if earlier else ()
+    if earlier and not earlier.target.is_like(about):
+        terminal.say(f"{args.baseline} is about another target, so nothing in it counts as known: {earlier.target}")
+        known = ()
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     draft = Report(verb, __version__, seed, now, 0.0, (), about)
-    return msgspec.structs.replace(draft, baseline=args.baseline, known=earlier.known) if earlier else draft
+    return msgspec.structs.replace(draft, baseline=args.baseline or "", known=known)
 
 
 def played(draft: Report, play: Callable[[], Sequence[Run]]) -> Report:

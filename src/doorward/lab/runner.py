@@ -1,8 +1,8 @@
 """Plays the catalogue: every example in every topology and era, bare, behind Doorward as shipped, and configured.
 
 Three stages run at a time, since a stage is two or three processes that often wait and a machine has at least two
-cores; scenarios that measure run alone, at the end. Within one example the order is fixed: the bare target first, because what is not harmful there
-proves nothing elsewhere.
+cores; scenarios that measure run alone, at the end. Within one example the order is fixed: the bare target first,
+because what is not harmful there proves nothing elsewhere.
 """
 
 from __future__ import annotations

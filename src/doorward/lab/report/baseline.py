@@ -9,7 +9,8 @@ A baseline is an opinion on risks, kept by whoever owns the target: who may chan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +20,8 @@ from doorward.lab.report.document import SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
+_VERSION: Final = re.compile(r"(?<=.)(?:@|==)[0-9][^/]*$")
+_PLACES: Final = ("/", "./", "../", "~")
 MOST_BYTES = 256 * 1024 * 1024
 """No report comes near. A larger file is something else."""
 
@@ -52,6 +55,21 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         return self.url or " ".join(self.command or self.client)
+
+    def is_like(self, other: Target) -> bool:
+        """Whether both are one target: the same program, package or URL, wherever it lies and in whatever version.
+        Folders that it is given are not compared: each run of a pipeline has others.
+        """
+        mine, others = ((one.url, _gist(one.command), _gist(one.client)) for one in (self, other))
+        return mine == others
+
+
+def _gist(words: tuple[str, ...]) -> tuple[str, ...]:
+    """``words`` without versions, places and folders."""
+    plain = [_VERSION.sub("", word) for word in words]
+    named = [word.rpartition("/")[2] if word.startswith(_PLACES) else word for word in plain]
+    is_folder = [word.startswith(_PLACES) and "." not in name for word, name in zip(plain, named, strict=True)]
+    return tuple(name for place, name in enumerate(named) if place == 0 or not is_folder[place])
 
 
 class Baseline(msgspec.Struct, frozen=True):

@@ -152,6 +152,12 @@ class Report(msgspec.Struct, frozen=True):
             return Standing.FINDING
         return Standing.UNKNOWN if run.outcome == Kind.INCONCLUSIVE else Standing.GOOD
 
+    def is_half_known(self, run: Run) -> bool:
+        """Whether ``run`` is a finding and, beside that, holds what nobody knows: what is known does not cover that."""
+        if self.standing(run) is not Standing.FINDING or (self.verb == "demo" and run.target == "naive"):
+            return False
+        return any(one["outcome"] == Kind.INCONCLUSIVE for one in run.evidence.get("variants", ()))
+
     def findings(self) -> tuple[Finding, ...]:
         """Every finding, known and open ones too, in the order of the runs."""
         return tuple(finding for run in self.runs for finding in self.findings_of(run))
