@@ -116,6 +116,7 @@ def _definitions() -> Schema:
             "pattern": r"^(?!/(?:healthz|readyz)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
         },
         "transport": _choice(TRANSPORTS, STREAMABLE),
+        "unsafe_no_profile": {"type": "boolean"},
     }
     words = {name: word for name, word in keys.SERVER.items() if name not in keys.WHERE}
     arguments = {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}}

@@ -75,10 +75,11 @@ SERVER: Final[Keys] = {
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
+    "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }
-WHERE: Final = ("url", "command", "path", "transport")
-"""Keys of a server that say where it is: not for the table of every server."""
+WHERE: Final = ("url", "command", "path", "transport", "unsafe_no_profile")
+"""Keys of one server, as of where it is: not for the table of every server."""
 
 TOOL: Final[Keys] = {
     "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",

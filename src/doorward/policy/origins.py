@@ -69,6 +69,7 @@ class Origins:
             yield self._setting((*above, "path"), server.served_path)
         if server.url:
             yield self._setting((*above, "transport"), server.transport)
+        yield from self._said((*above, "unsafe_no_profile"), server.unsafe_no_profile)
         for tool, said in server.tools.items():
             yield from self._said((*above, "tools", tool, "ask"), said.ask)
             yield from self._demands((*above, "tools", tool), said.arguments)

@@ -106,6 +106,11 @@ def weakened(policy: Policy) -> tuple[str, ...]:
         words.append(f"clients may ask for revisions down to {policy.values.oldest_revision} (unsafe_oldest)")
     if policy.observe_until:
         words.append(f"controls that may soften only observe until {policy.observe_until} (unsafe_observe_until)")
+    words += [
+        f"what is demanded of well-known servers is not of {server.name} (unsafe_no_profile)"
+        for server in policy.servers.values()
+        if server.unsafe_no_profile
+    ]
     words += [_standing(one, "any server") for one in policy.standing]
     words += [_standing(one, _called(server)) for server in policy.servers.values() for one in server.standing]
     return tuple(words)
