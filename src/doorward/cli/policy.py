@@ -176,6 +176,8 @@ def _print_server(server: ServerPolicy) -> None:
     for title, entries in lists:
         if entries:
             _print_wrapped(f"{title}: {', '.join(entries)}")
+    if server.secrets:
+        _print_wrapped("credentials may go to it without a question")
     _print_offered(server)
 
 
@@ -185,6 +187,8 @@ def _print_offered(server: ServerPolicy) -> None:
             _print_wrapped(f"tool {name}: {'ask before each call' if tool.ask else 'need not ask for every call'}")
         for argument, constraints in tool.arguments.items():
             _print_wrapped(f"tool {name}, argument {argument}: {_rules(constraints)}")
+        if tool.secrets:
+            _print_wrapped(f"tool {name}: credentials may go in {', '.join(tool.secrets)}")
     for name, prompt in server.prompts.items():
         for argument, constraints in prompt.arguments.items():
             _print_wrapped(f"prompt {name}, argument {argument}: {_rules(constraints)}")

@@ -73,6 +73,7 @@ SERVER: Final[Keys] = {
     "write": "folders it may read and write",
     "env": "variables it gets although they look like credentials",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
+    "secrets": "true: values that look like credentials may go to it without a question",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
     "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",
@@ -84,6 +85,7 @@ WHERE: Final = ("url", "command", "path", "transport", "unsafe_no_profile")
 TOOL: Final[Keys] = {
     "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",
     "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
+    "secrets": "arguments, written likewise, in which a value that looks like a credential may go without a question",
 }
 PROMPT: Final[Keys] = {
     "arguments": "what must hold for an argument, by its name, as for a tool",

@@ -84,11 +84,13 @@ class ToolPolicy(msgspec.Struct, frozen=True):
 
     ``ask`` true asks before each call. False lifts only a profile's rule to ask for every call, never the question for
     a tool whose definition says that it destroys. None says nothing. ``arguments`` maps an argument (its name, or a
-    JSON pointer in which ``*`` stands for any one step) to what must hold for its value.
+    JSON pointer in which ``*`` stands for any one step) to what must hold for its value; ``secrets`` are those, written
+    likewise, in which a credential may go to the server.
     """
 
     ask: bool | None = None
     arguments: dict[str, tuple[Constraint, ...]] = {}
+    secrets: tuple[str, ...] = ()
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
@@ -129,7 +131,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
-    ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server.
+    ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
+    go to it unasked.
     """
 
     name: str
@@ -145,6 +148,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     path: str = ""
     transport: str = STREAMABLE
     unsafe_no_profile: bool = False
+    secrets: bool = False
 
     @property
     def served(self) -> bool:
@@ -246,6 +250,7 @@ class Policy(msgspec.Struct, frozen=True):
             tools=_tools(every, exact),
             prompts=_prompts(every, exact),
             grants=_both(every.grants, exact.grants),
+            secrets=every.secrets or exact.secrets,
             standing=_both(_both(self.standing, every.standing), exact.standing),
         )
 
@@ -298,6 +303,7 @@ def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
     return ToolPolicy(
         ask=every.ask if exact.ask is None else exact.ask,
         arguments=_demands(every.arguments, exact.arguments),
+        secrets=_both(every.secrets, exact.secrets),
     )
 
 

@@ -178,6 +178,10 @@ def _size(count: int) -> str:
 _SAME: Final = "same"
 _ASK_OR_REFUSE: Final = "ask; no channel: refuse (elicitation: decline)"
 _IN_FLIGHT: Final = "256 MiB, then 503 + Retry-After"
+_SECRETS: Final = (
+    "what has the shape of a credential, or Doorward knows as a secret, asks, naming the verified server, unless "
+    "policy says secrets; no channel, or in a legacy answer: refuse"
+)
 _RATES: Final = "1,000/s burst 2,000, 64 concurrent, 32 sessions, 16 child processes"
 _MASKED: Final = "credential shapes and Doorward's own secrets masked, visibly; an argument carrying a mask is refused"
 
@@ -224,6 +228,14 @@ ROWS: Final[tuple[Row, ...]] = (
         "no channel: refuse (\N{MINUS SIGN}31002, hint); else pass, recorded",
         "ask unless policy says otherwise; never excused by readOnlyHint alone",
         ("destructive-consent",),
+    ),
+    Row(
+        "secrets-to-servers",
+        "credentials in arguments and answers to a server",
+        _SECRETS,
+        _SAME,
+        ("held-secrets",),
+        strict_in_full=_SECRETS,
     ),
     Row(
         "unknown",

@@ -171,6 +171,7 @@ class Reader:
             env=env,
             tools=self._tools(key, raw),
             prompts=self._prompts(key, raw),
+            secrets=self._shapes.flag(raw, key, "secrets") is True,
             unsafe_no_profile=self._shapes.flag(raw, key, "unsafe_no_profile") is True,
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
             standing=standing_approvals(self._shapes, key, raw),
@@ -193,7 +194,11 @@ class Reader:
         self._shapes.known(raw, key, keys.TOOL)
         if not _TOOL_NAME.fullmatch(key[-1]):
             self._shapes.add(key, f"{key[-1]!r} is not the name of a tool", "names are exact, there are no patterns")
-        return ToolPolicy(ask=self._shapes.flag(raw, key, "ask"), arguments=self._arguments(key, raw))
+        return ToolPolicy(
+            ask=self._shapes.flag(raw, key, "ask"),
+            arguments=self._arguments(key, raw),
+            secrets=self._shapes.judged(raw, key, "secrets", _argument_problem),
+        )
 
     def _tools(self, key: Key, raw: Raw) -> dict[str, ToolPolicy]:
         key, tools = (*key, "tools"), self._shapes.table(raw, key, "tools")
@@ -216,10 +221,15 @@ class Reader:
         return {name: self._constraints((*key, name), self._shapes.table(given, key, name)) for name in given}
 
     def _constraints(self, key: Key, raw: Raw) -> tuple[Constraint, ...]:
-        argument = key[-1]
-        if not argument or (argument.startswith("/") and not _POINTER.fullmatch(argument)):
-            self._shapes.add(key, f"{argument!r} is neither the name of an argument nor a JSON pointer")
+        if problem := _argument_problem(key[-1]):
+            self._shapes.add(key, *problem)
         return read_constraints(self._shapes, key, raw, self._absolute)
+
+
+def _argument_problem(argument: str) -> tuple[str, str] | None:
+    if argument and (not argument.startswith("/") or _POINTER.fullmatch(argument)):
+        return None
+    return f"{argument!r} is neither the name of an argument nor a JSON pointer", ""
 
 
 def _grant_problem(grant: str) -> tuple[str, str] | None:
