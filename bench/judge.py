@@ -1,8 +1,8 @@
 """What judging one call costs: CPU microseconds of single controls, and milliseconds that a large argument adds.
 
 The figures that are promised stand beside those that were measured; a promise that is missed ends this with 1. Each
-figure is the least of many short runs, so that a machine that others use says nearly the same as an idle one. It asserts
-that what should pass passes and what should not does not.
+figure is the least of many short runs, so that a machine that others use says nearly the same as an idle one. It
+asserts that what should pass passes and what should not does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from relay import NOW_US, TEXTS, Link, cut, words
 
 from doorward.content.arguments import Constraint
 from doorward.content.constraints import read_only_sql
@@ -30,6 +29,7 @@ from doorward.protocol import definitions
 from doorward.protocol.actions import CallTool, GetPrompt
 from doorward.relay import context as contexts
 from doorward.wire.jsonrpc import encode_value
+from relay import NOW_US, TEXTS, Link, cut, words
 
 FOLDER: Final = "/srv/project"
 TEN: Final[dict[str, Any]] = {
