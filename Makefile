@@ -107,6 +107,10 @@ shipped: setup $(STAMPS)/wheelhouse wheel
 	$(BIN)/python -m pip --python $(CACHE)/shipped/bin/python install --quiet --no-index --no-deps \
 		$(CACHE)/wheelhouse/*.whl dist/*.whl
 
+.PHONY: bench-judge
+bench-judge: $(STAMPS)/dev ## Measure single judgments against what is promised of them, from the checkout
+	@$(BIN)/python bench/judge.py $(ARGS)
+
 .PHONY: bench-relay
 bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout
 	@$(BIN)/python bench/relay.py $(ARGS)

@@ -92,6 +92,7 @@ def _definitions() -> Schema:
         "write": _list({"type": "string", "pattern": _FOLDER}),
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
+        "secrets": {"type": "boolean"},
         "tools": {
             "type": "object",
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/tool"}},
@@ -116,6 +117,7 @@ def _definitions() -> Schema:
             "pattern": r"^(?!/(?:healthz|readyz)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
         },
         "transport": _choice(TRANSPORTS, STREAMABLE),
+        "unsafe_no_profile": {"type": "boolean"},
     }
     words = {name: word for name, word in keys.SERVER.items() if name not in keys.WHERE}
     arguments = {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}}
@@ -129,7 +131,14 @@ def _definitions() -> Schema:
                 "transport": ["url"],
             },
         },
-        "tool": _table(keys.TOOL, {"ask": {"type": "boolean"}, "arguments": arguments}),
+        "tool": _table(
+            keys.TOOL,
+            {
+                "ask": {"type": "boolean"},
+                "arguments": arguments,
+                "secrets": _list({"type": "string", "pattern": r"^(?:[^/]|(?:/(?:[^/~]|~[01])*)+$)"}),
+            },
+        ),
         "prompt": _table(keys.PROMPT, {"arguments": arguments}),
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),

@@ -264,6 +264,13 @@ _TABLE: Final = (
         "doorward.judge.checks.tool_consent",
     ),
     Control(
+        "held-secrets",
+        "a credential goes to a server only after a person agreed, or where policy says so",
+        ("server-imitation", "log-leakage"),
+        "check",
+        "doorward.judge.checks.hold_secrets",
+    ),
+    Control(
         "log-floor",
         "log messages below the floor do not reach the client",
         ("log-leakage",),

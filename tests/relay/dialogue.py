@@ -21,7 +21,7 @@ from doorward.errors import MalformedMessageError
 from doorward.judge.vocabulary import Answer, Facts, Open, Principal, Side, Ticket, VerifiedIdentity
 from doorward.policy.identity import verified
 from doorward.policy.load import load
-from doorward.policy.model import Policy, ToolPolicy
+from doorward.policy.model import Policy, ServerPolicy, ToolPolicy
 from doorward.protocol import versions
 from doorward.relay import pipeline
 from doorward.relay.commands import (
@@ -145,6 +145,7 @@ class Dialogue:
         folders: tuple[str, ...] = (),
         pipe: pipeline.Pipeline | None = None,
         attached: bool = False,
+        known: ServerPolicy | None = None,
     ) -> None:
         self.era: Era = era
         self.policy = policy or load(None)
@@ -165,6 +166,7 @@ class Dialogue:
                 session="session",
                 seal_key=b"s" * 32,
                 folders=folders,
+                known=known,
             )
         )
         self.perform(self.relay.start(self.facts(), self.now))
@@ -419,7 +421,7 @@ def requires(id: object, *, state: object = "server-state", **asked: str) -> Tre
 
 def with_tool(policy: Policy, name: str, tool: ToolPolicy) -> Policy:
     """``policy`` with one thing said of one tool, for every server."""
-    from doorward.policy.model import ServerPolicy, sealed
+    from doorward.policy.model import sealed
 
     return sealed(msgspec.structs.replace(policy, servers={"*": ServerPolicy("*", tools={name: tool})}))
 

@@ -32,7 +32,7 @@ from doorward.gateway.upstream.http_client import HttpClient
 from doorward.gateway.upstream.sse_upstream import SseConnector
 from doorward.gateway.upstream.streamable import StreamableConnector
 from doorward.judge.vocabulary import Principal, VerifiedIdentity
-from doorward.policy import lock
+from doorward.policy import known_servers, lock
 from doorward.policy.model import Policy, ServerPolicy
 from doorward.relay.state import Settings
 
@@ -92,6 +92,7 @@ class Server(abc.ABC):
         folders: tuple[str, ...] = (),
     ) -> HttpLink:
         house = self._house
+        known = known_servers.of_identity(server)
         settings = Settings(
             policy=house.policy,
             server=self.name,
@@ -102,6 +103,7 @@ class Server(abc.ABC):
             folders=folders,
             era="" if legacy else "modern",
             tasks=self._tasks.setdefault(principal.id, {}),
+            known=known.said if known is not None else None,
         )
         return HttpLink(
             settings,

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from doorward.content.schemas import MAX_BACKTRACKS, MAX_PATTERN_BYTES, MAX_SCHEMA_BYTES, Work, measure
+from doorward.content.schemas import (
+    MAX_BACKTRACKS,
+    MAX_EXPLAINED,
+    MAX_PATTERN_BYTES,
+    MAX_SCHEMA_BYTES,
+    Work,
+    bounded,
+    measure,
+)
 from doorward.wire.jsonrpc import decode_value
 
 _MAX_COMPILED: Final = 2048  # schemas kept; far above any server's list, and a bound on what one can make us keep
@@ -91,7 +99,8 @@ def _measured(schema: bytes, manner: str) -> tuple[dict[str, Any], Work]:
     if not isinstance(decoded, dict):
         raise ValueError("the schema is no object")  # noqa: TRY004 - as above
     tightened = _tightened(decoded, manner)
-    return tightened, measure(tightened)
+    work = measure(tightened)
+    return bounded(tightened, work), work
 
 
 def _tightened(schema: dict[str, Any], manner: str) -> dict[str, Any]:
@@ -119,9 +128,20 @@ def _refuse_to_fetch(uri: str) -> Any:
     raise ValueError(f"a schema may not fetch {uri[:200]}")
 
 
-def misfit(validator: Any, value: Any) -> tuple[str, str]:
-    """Where ``value`` does not fit, as a JSON pointer, and the rule that it breaks: of the first error."""
-    error = next(iter(validator.iter_errors(value)))
+def misfit(validator: Any, work: Work, value: Any, size_bytes: int) -> tuple[str, str]:
+    """Where ``value`` does not fit, as a JSON pointer, and the rule that it breaks: of the first error. All others are
+    not looked for, since there may be thousands; nor is the first where that would take long.
+    """
+    from jsonschema_rs import ValidationError
+
+    if work.exceeds(value, size_bytes, MAX_EXPLAINED):
+        return "/", "schema"
+    try:
+        validator.validate(value)
+    except ValidationError as found:
+        error = found
+    else:
+        return "/", "schema"
     pointer = "".join(f"/{_escape(str(step))}" for step in error.instance_path) or "/"
     rule = next((str(step) for step in reversed(list(error.schema_path)) if isinstance(step, str)), "schema")
     return pointer[:200], rule

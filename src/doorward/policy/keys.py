@@ -73,16 +73,19 @@ SERVER: Final[Keys] = {
     "write": "folders it may read and write",
     "env": "variables it gets although they look like credentials",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
+    "secrets": "true: values that look like credentials may go to it without a question",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
+    "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }
-WHERE: Final = ("url", "command", "path", "transport")
-"""Keys of a server that say where it is: not for the table of every server."""
+WHERE: Final = ("url", "command", "path", "transport", "unsafe_no_profile")
+"""Keys of one server, as of where it is: not for the table of every server."""
 
 TOOL: Final[Keys] = {
     "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",
     "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
+    "secrets": "arguments, written likewise, in which a value that looks like a credential may go without a question",
 }
 PROMPT: Final[Keys] = {
     "arguments": "what must hold for an argument, by its name, as for a tool",

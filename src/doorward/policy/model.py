@@ -84,11 +84,13 @@ class ToolPolicy(msgspec.Struct, frozen=True):
 
     ``ask`` true asks before each call. False lifts only a profile's rule to ask for every call, never the question for
     a tool whose definition says that it destroys. None says nothing. ``arguments`` maps an argument (its name, or a
-    JSON pointer in which ``*`` stands for any one step) to what must hold for its value.
+    JSON pointer in which ``*`` stands for any one step) to what must hold for its value; ``secrets`` are those, written
+    likewise, in which a credential may go to the server.
     """
 
     ask: bool | None = None
     arguments: dict[str, tuple[Constraint, ...]] = {}
+    secrets: tuple[str, ...] = ()
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
@@ -129,6 +131,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
+    ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
+    go to it unasked.
     """
 
     name: str
@@ -143,6 +147,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     command: tuple[str, ...] = ()
     path: str = ""
     transport: str = STREAMABLE
+    unsafe_no_profile: bool = False
+    secrets: bool = False
 
     @property
     def served(self) -> bool:
@@ -218,8 +224,9 @@ class Policy(msgspec.Struct, frozen=True):
     def log_floor(self) -> str:
         return self.values.log_floor
 
-    def for_server(self, name: str) -> ServerPolicy:
-        """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds.
+    def for_server(self, name: str, known: ServerPolicy | None = None) -> ServerPolicy:
+        """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds,
+        both beside what is ``known`` of such servers (`doorward.policy.known_servers`).
 
         There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
         tool, the exact table decides; constraints of both must hold; grants and standing approvals of both count, and
@@ -229,17 +236,21 @@ class Policy(msgspec.Struct, frozen=True):
         exact = self.servers.get(name, ServerPolicy(name))
         if name == EVERY_SERVER:
             exact = ServerPolicy(name)
+        if known is not None and not exact.unsafe_no_profile:
+            every = msgspec.structs.replace(
+                every,
+                tools=_tools(known, every),
+                prompts=_prompts(known, every),
+            )
         return msgspec.structs.replace(
             exact,
             read=_both(every.read, exact.read),
             write=_both(every.write, exact.write),
             env=_both(every.env, exact.env),
-            tools={tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools},
-            prompts={
-                prompt: PromptPolicy(_demands(every.prompt(prompt).arguments, exact.prompt(prompt).arguments))
-                for prompt in every.prompts | exact.prompts
-            },
+            tools=_tools(every, exact),
+            prompts=_prompts(every, exact),
             grants=_both(every.grants, exact.grants),
+            secrets=every.secrets or exact.secrets,
             standing=_both(_both(self.standing, every.standing), exact.standing),
         )
 
@@ -277,10 +288,22 @@ def _as_written(standing: tuple[StandingApproval, ...]) -> tuple[StandingApprova
     return tuple(msgspec.structs.replace(one, until_us=0) for one in standing)
 
 
+def _tools(every: ServerPolicy, exact: ServerPolicy) -> dict[str, ToolPolicy]:
+    return {tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools}
+
+
+def _prompts(every: ServerPolicy, exact: ServerPolicy) -> dict[str, PromptPolicy]:
+    return {
+        prompt: PromptPolicy(_demands(every.prompt(prompt).arguments, exact.prompt(prompt).arguments))
+        for prompt in every.prompts | exact.prompts
+    }
+
+
 def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
     return ToolPolicy(
         ask=every.ask if exact.ask is None else exact.ask,
         arguments=_demands(every.arguments, exact.arguments),
+        secrets=_both(every.secrets, exact.secrets),
     )
 
 

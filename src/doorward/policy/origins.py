@@ -69,8 +69,11 @@ class Origins:
             yield self._setting((*above, "path"), server.served_path)
         if server.url:
             yield self._setting((*above, "transport"), server.transport)
+        yield from self._said((*above, "secrets"), server.secrets)
+        yield from self._said((*above, "unsafe_no_profile"), server.unsafe_no_profile)
         for tool, said in server.tools.items():
             yield from self._said((*above, "tools", tool, "ask"), said.ask)
+            yield from self._said((*above, "tools", tool, "secrets"), list(said.secrets))
             yield from self._demands((*above, "tools", tool), said.arguments)
         for prompt, demanded in server.prompts.items():
             yield from self._demands((*above, "prompts", prompt), demanded.arguments)

@@ -106,6 +106,11 @@ def weakened(policy: Policy) -> tuple[str, ...]:
         words.append(f"clients may ask for revisions down to {policy.values.oldest_revision} (unsafe_oldest)")
     if policy.observe_until:
         words.append(f"controls that may soften only observe until {policy.observe_until} (unsafe_observe_until)")
+    words += [
+        f"what is demanded of well-known servers is not of {server.name} (unsafe_no_profile)"
+        for server in policy.servers.values()
+        if server.unsafe_no_profile
+    ]
     words += [_standing(one, "any server") for one in policy.standing]
     words += [_standing(one, _called(server)) for server in policy.servers.values() for one in server.standing]
     return tuple(words)
@@ -173,6 +178,10 @@ def _size(count: int) -> str:
 _SAME: Final = "same"
 _ASK_OR_REFUSE: Final = "ask; no channel: refuse (elicitation: decline)"
 _IN_FLIGHT: Final = "256 MiB, then 503 + Retry-After"
+_SECRETS: Final = (
+    "what has the shape of a credential, or Doorward knows as a secret, asks, naming the verified server, unless "
+    "policy says secrets; no channel, or in a legacy answer: refuse"
+)
 _RATES: Final = "1,000/s burst 2,000, 64 concurrent, 32 sessions, 16 child processes"
 _MASKED: Final = "credential shapes and Doorward's own secrets masked, visibly; an argument carrying a mask is refused"
 
@@ -219,6 +228,14 @@ ROWS: Final[tuple[Row, ...]] = (
         "no channel: refuse (\N{MINUS SIGN}31002, hint); else pass, recorded",
         "ask unless policy says otherwise; never excused by readOnlyHint alone",
         ("destructive-consent",),
+    ),
+    Row(
+        "secrets-to-servers",
+        "credentials in arguments and answers to a server",
+        _SECRETS,
+        _SAME,
+        ("held-secrets",),
+        strict_in_full=_SECRETS,
     ),
     Row(
         "unknown",

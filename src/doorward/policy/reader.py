@@ -81,6 +81,18 @@ class Reader:
             raise PolicyError(shapes.problems)
         return sealed(policy)
 
+    def offered(self, name: str, raw: Raw) -> ServerPolicy:
+        """What ``raw`` says of the tools and prompts of the servers called ``name``, and nothing else.
+
+        Raises:
+            PolicyError: with all problems.
+        """
+        self._shapes.known(raw, (), ("tools", "prompts"))
+        server = ServerPolicy(name, tools=self._tools((), raw), prompts=self._prompts((), raw))
+        if self._shapes.problems:
+            raise PolicyError(self._shapes.problems)
+        return server
+
     # Defaults of the profile, overridden.
 
     def _values(self, raw: Raw, base: ProfileValues) -> ProfileValues:
@@ -152,17 +164,15 @@ class Reader:
                 self._shapes.add(
                     (*key, "env"), f"{variable!r} is not the name of a variable", "write the name only, no value"
                 )
-        tools = self._shapes.table(raw, key, "tools")
         return ServerPolicy(
             name,
             read=self._folders(raw, key, "read"),
             write=self._folders(raw, key, "write"),
             env=env,
-            tools={
-                tool: self._tool((*key, "tools", tool), self._shapes.table(tools, (*key, "tools"), tool))
-                for tool in tools
-            },
-            prompts=self._prompts((*key, "prompts"), self._shapes.table(raw, key, "prompts")),
+            tools=self._tools(key, raw),
+            prompts=self._prompts(key, raw),
+            secrets=self._shapes.flag(raw, key, "secrets") is True,
+            unsafe_no_profile=self._shapes.flag(raw, key, "unsafe_no_profile") is True,
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
             standing=standing_approvals(self._shapes, key, raw),
             **where(self._shapes, key, raw),
@@ -184,12 +194,20 @@ class Reader:
         self._shapes.known(raw, key, keys.TOOL)
         if not _TOOL_NAME.fullmatch(key[-1]):
             self._shapes.add(key, f"{key[-1]!r} is not the name of a tool", "names are exact, there are no patterns")
-        return ToolPolicy(ask=self._shapes.flag(raw, key, "ask"), arguments=self._arguments(key, raw))
+        return ToolPolicy(
+            ask=self._shapes.flag(raw, key, "ask"),
+            arguments=self._arguments(key, raw),
+            secrets=self._shapes.judged(raw, key, "secrets", _argument_problem),
+        )
+
+    def _tools(self, key: Key, raw: Raw) -> dict[str, ToolPolicy]:
+        key, tools = (*key, "tools"), self._shapes.table(raw, key, "tools")
+        return {name: self._tool((*key, name), self._shapes.table(tools, key, name)) for name in tools}
 
     def _prompts(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
-        found = {}
-        for name in raw:
-            here, table = (*key, name), self._shapes.table(raw, key, name)
+        key, prompts, found = (*key, "prompts"), self._shapes.table(raw, key, "prompts"), {}
+        for name in prompts:
+            here, table = (*key, name), self._shapes.table(prompts, key, name)
             self._shapes.known(table, here, keys.PROMPT)
             if not _TOOL_NAME.fullmatch(name):
                 self._shapes.add(
@@ -203,10 +221,15 @@ class Reader:
         return {name: self._constraints((*key, name), self._shapes.table(given, key, name)) for name in given}
 
     def _constraints(self, key: Key, raw: Raw) -> tuple[Constraint, ...]:
-        argument = key[-1]
-        if not argument or (argument.startswith("/") and not _POINTER.fullmatch(argument)):
-            self._shapes.add(key, f"{argument!r} is neither the name of an argument nor a JSON pointer")
+        if problem := _argument_problem(key[-1]):
+            self._shapes.add(key, *problem)
         return read_constraints(self._shapes, key, raw, self._absolute)
+
+
+def _argument_problem(argument: str) -> tuple[str, str] | None:
+    if argument and (not argument.startswith("/") or _POINTER.fullmatch(argument)):
+        return None
+    return f"{argument!r} is neither the name of an argument nor a JSON pointer", ""
 
 
 def _grant_problem(grant: str) -> tuple[str, str] | None:

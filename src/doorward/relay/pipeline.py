@@ -16,6 +16,7 @@ import msgspec
 from doorward.content.redaction import Masker
 from doorward.judge.checks.argument_constraints import require_constraints
 from doorward.judge.checks.argument_schema import ValidateArguments
+from doorward.judge.checks.hold_secrets import hold_secrets
 from doorward.judge.checks.honoured import note_unhonoured
 from doorward.judge.checks.input_consent import require_declared_input, require_input_consent
 from doorward.judge.checks.log_floor import keep_log_floor
@@ -100,6 +101,7 @@ def build(masker: Masker) -> Pipeline:
             require_declared_input,
             require_input_consent,
             require_tool_consent,
+            hold_secrets,
             note_unhonoured,
             keep_log_floor,
             ValidateResults(validators),
@@ -132,6 +134,7 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),
     require_tool_consent: (actions.CallTool,),
+    hold_secrets: (actions.CallTool, actions.GetPrompt, actions.Complete, actions.AnswerInput),
     note_unhonoured: (actions.AnswerInput, actions.ReturnError),
     keep_log_floor: (actions.EmitLog,),
     ValidateResults: (actions.ReturnResult,),
