@@ -78,10 +78,11 @@ def policy_folders() -> tuple[Path, ...]:
 
 
 def kept_lock(args: argparse.Namespace) -> Path:
-    """As `lock_path`, for a verb that only reads: nothing is made."""
+    """As `lock_path`, for a verb that only reads: nothing is made; where nothing was ever started, it is not there."""
     if given := getattr(args, "config", None):
         return Path(given).absolute().parent / "doorward.lock"
-    return kept_state(args) / "doorward.lock"
+    directory = _state_path(args)
+    return (state_directory(args) if directory.exists() else directory) / "doorward.lock"
 
 
 def lock_path(args: argparse.Namespace) -> Path:
