@@ -125,7 +125,7 @@ def _print_row(row: Row, profile: str) -> None:
 def _overrides(policy: Policy) -> list[str]:
     """What the file says beside its servers, where that is not the profile's own value."""
     from doorward.policy.model import HOLD_SECONDS
-    from doorward.policy.profiles import describe_limits, describe_sizes, values, weakened
+    from doorward.policy.profiles import describe_limits, describe_rates, describe_sizes, values, weakened
 
     usual = values(policy.profile)
     lines = []
@@ -133,6 +133,8 @@ def _overrides(policy: Policy) -> list[str]:
         lines.append(f"sizes: {describe_sizes(policy.sizes)}")
     if policy.limits != usual.limits:
         lines.append(f"limits: {describe_limits(policy.limits)}")
+    if policy.rates != usual.rates:
+        lines.append(f"rates: {describe_rates(policy.rates)}")
     if policy.log_floor != usual.log_floor:
         lines.append(f"log floor: {policy.log_floor}")
     if policy.values.oldest_revision != usual.oldest_revision:
@@ -152,6 +154,8 @@ def _print_server(server: ServerPolicy) -> None:
     for title, entries in lists:
         if entries:
             _print_wrapped(f"{title}: {', '.join(entries)}")
+    for line in _rates(server):
+        _print_wrapped(line)
     for name, tool in server.tools.items():
         if tool.ask is not None:
             _print_wrapped(f"tool {name}: {'ask before each call' if tool.ask else 'need not ask for every call'}")
@@ -160,6 +164,16 @@ def _print_server(server: ServerPolicy) -> None:
     for name, prompt in server.prompts.items():
         for argument, constraints in prompt.arguments.items():
             _print_wrapped(f"prompt {name}, argument {argument}: {_rules(constraints)}")
+
+
+def _rates(server: ServerPolicy) -> list[str]:
+    said = [("", "", server.rate)]
+    said += [(f"tool {name}: ", " for one principal", tool.rate) for name, tool in server.tools.items()]
+    return [
+        f"{who}at most {rate.per_second:g} a second, {rate.burst:g} at once{whose}"
+        for who, whose, rate in said
+        if rate is not None
+    ]
 
 
 def _rules(constraints: tuple[Constraint, ...]) -> str:
