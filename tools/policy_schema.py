@@ -20,7 +20,7 @@ from doorward.content.sql import DIALECTS
 from doorward.policy import keys
 from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
-from doorward.policy.reader import HOLD_SECONDS_RANGE
+from doorward.policy.reader import HOLD_SECONDS_RANGE, RATE_RANGE
 from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
@@ -53,6 +53,8 @@ def schema() -> Schema:
         "unsafe_sizes": _raised(keys.SIZES),
         "limits": _lowered(keys.LIMITS, msgspec.structs.asdict(values(STANDARD).limits)),
         "unsafe_limits": _raised(keys.LIMITS),
+        "rates": _lowered(keys.RATES, msgspec.structs.asdict(values(STANDARD).rates)),
+        "unsafe_rates": _raised(keys.RATES),
         "serve": _table(keys.SERVE, _serve()),
         "servers": {
             "type": "object",
@@ -93,6 +95,7 @@ def _definitions() -> Schema:
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
         "secrets": {"type": "boolean"},
+        "rate": {"$ref": "#/definitions/rate"},
         "tools": {
             "type": "object",
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/tool"}},
@@ -120,6 +123,7 @@ def _definitions() -> Schema:
         "unsafe_no_profile": {"type": "boolean"},
     }
     words = {name: word for name, word in keys.SERVER.items() if name not in keys.WHERE}
+    rate: Schema = {"$ref": "#/definitions/rate"}
     arguments = {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}}
     return {
         "every_server": _table(words, rules),
@@ -136,12 +140,14 @@ def _definitions() -> Schema:
             {
                 "ask": {"type": "boolean"},
                 "arguments": arguments,
+                "rate": rate,
                 "secrets": _list({"type": "string", "pattern": r"^(?:[^/]|(?:/(?:[^/~]|~[01])*)+$)"}),
             },
         ),
         "prompt": _table(keys.PROMPT, {"arguments": arguments}),
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
+        "rate": _rate(),
     }
 
 
@@ -163,6 +169,11 @@ def _constraints() -> Schema:
         "path_below": {"anyOf": [flag, {"type": "string", "pattern": _FOLDER}]},
         "read_only_sql": {"enum": [True, *DIALECTS]},
     }
+
+
+def _rate() -> Schema:
+    number = {"type": "integer", "minimum": RATE_RANGE[0], "maximum": RATE_RANGE[-1]}
+    return {**_table(keys.RATE, dict.fromkeys(keys.RATE, number)), "required": list(keys.RATE)}
 
 
 def _standing() -> Schema:

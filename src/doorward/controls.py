@@ -7,8 +7,8 @@ and the documentation.
 
 ``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite", "filter" and "check" act
 in the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
-server's process; "channel" guards a way in; "archive" acts around all of it. ``softens``: whether
-``unsafe_observe_until`` may turn its refusals into notes.
+server's process; "channel" guards a way in; "rate" counts how often; "archive" acts around all of it. ``softens``:
+whether ``unsafe_observe_until`` may turn its refusals into notes.
 """
 
 from __future__ import annotations
@@ -330,8 +330,16 @@ _TABLE: Final = (
         "doorward.gateway.sessions",
     ),
     Control(
+        "rates",
+        "messages are counted by address, principal, session, server, method and tool; each session keeps a part",
+        ("request-flooding",),
+        "rate",
+        "doorward.gateway.metering",
+        softens=True,
+    ),
+    Control(
         "principal-limits",
-        "sessions, requests in flight and child processes are counted for each principal",
+        "sessions, requests in flight, subscriptions and child processes are counted for each principal",
         ("request-flooding",),
         "limit",
         "doorward.gateway.http.traffic",

@@ -149,7 +149,7 @@ def _print_row(row: Row, profile: str) -> None:
 def _overrides(policy: Policy) -> list[str]:
     """What the file says beside its servers, where that is not the profile's own value."""
     from doorward.policy.model import HOLD_SECONDS
-    from doorward.policy.profiles import describe_limits, describe_sizes, values, weakened
+    from doorward.policy.profiles import describe_limits, describe_rates, describe_sizes, values, weakened
 
     usual = values(policy.profile)
     lines = []
@@ -157,6 +157,8 @@ def _overrides(policy: Policy) -> list[str]:
         lines.append(f"sizes: {describe_sizes(policy.sizes)}")
     if policy.limits != usual.limits:
         lines.append(f"limits: {describe_limits(policy.limits)}")
+    if policy.rates != usual.rates:
+        lines.append(f"rates: {describe_rates(policy.rates)}")
     if policy.log_floor != usual.log_floor:
         lines.append(f"log floor: {policy.log_floor}")
     if policy.values.oldest_revision != usual.oldest_revision:
@@ -178,6 +180,8 @@ def _print_server(server: ServerPolicy) -> None:
             _print_wrapped(f"{title}: {', '.join(entries)}")
     if server.secrets:
         _print_wrapped("credentials may go to it without a question")
+    for line in _rates(server):
+        _print_wrapped(line)
     _print_offered(server)
 
 
@@ -203,6 +207,16 @@ def _print_known(policy: Policy, known: list[tuple[Pin, KnownServer]]) -> None:
             _print_wrapped("not applied (unsafe_no_profile)")
         else:
             _print_offered(profile.said)
+
+
+def _rates(server: ServerPolicy) -> list[str]:
+    said = [("", "", server.rate)]
+    said += [(f"tool {name}: ", " for one principal", tool.rate) for name, tool in server.tools.items()]
+    return [
+        f"{who}at most {rate.per_second:g} a second, {rate.burst:g} at once{whose}"
+        for who, whose, rate in said
+        if rate is not None
+    ]
 
 
 def _rules(constraints: tuple[Constraint, ...]) -> str:

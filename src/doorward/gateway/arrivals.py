@@ -10,7 +10,8 @@ from typing import Final
 from doorward.errors import MalformedMessageError
 from doorward.gateway.foresight import Foresight
 from doorward.gateway.perform import Performer
-from doorward.judge.vocabulary import RealPath, Side
+from doorward.gateway.pipe import Counting
+from doorward.judge.vocabulary import Finding, RealPath, Side
 from doorward.policy.model import Sizes
 from doorward.relay.commands import Arrived, Unreadable
 from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
@@ -31,14 +32,15 @@ def limits_of(sizes: Sizes) -> dict[Side, FrameLimits]:
 
 class Arrivals:
     """What arrives on one link. Each method returns what must be awaited before the same source is read any further:
-    what the message made us look up, or room for what it caused; or None. ``decoded`` asks for no room: that is for
-    whoever reads a stream.
+    what the message made us look up, or room for what it caused; or None. ``decoded`` asks for no room, and counts
+    nothing: that is for whoever reads a stream.
     """
 
     def __init__(self, performer: Performer, sizes: Sizes) -> None:
         self._performer = performer
         self._limits = limits_of(sizes)
         self._foresight = Foresight()
+        self._counting = Counting(performer.relay, performer.facts().principal.id)
 
     def take(self, frame: bytes | Overlong, sender: Side, exchange: int = 0) -> Awaitable[None] | None:
         """One frame, as its transport delimits it."""
@@ -52,17 +54,23 @@ class Arrivals:
             decoded = decode(frame, limits)
         except MalformedMessageError as problem:
             return self.unreadable(problem, frame, sender, exchange)
-        return self.decoded(decoded, sender, exchange) or self._performer.full()
+        too_much = self._counting.too_much(decoded.message, sender)
+        return self.decoded(decoded, sender, exchange, too_much=too_much) or self._performer.full()
 
     def decoded(
-        self, frame: Decoded, sender: Side, exchange: int, headers: Headers | None = None
+        self,
+        frame: Decoded,
+        sender: Side,
+        exchange: int,
+        headers: Headers | None = None,
+        too_much: Finding | None = None,
     ) -> Awaitable[None] | None:
         """One message that was decoded within its limits."""
         performer = self._performer
         questions = performer.relay.foresee(frame, sender)
         if questions:
-            return self._informed(frame, questions, sender, exchange, headers)
-        performer.feed(Arrived(frame, sender, exchange, performer.facts(headers=headers)))
+            return self._informed(frame, questions, sender, exchange, headers, too_much)
+        performer.feed(Arrived(frame, sender, exchange, performer.facts(headers=headers, too_much=too_much)))
         return None
 
     def unreadable(
@@ -75,11 +83,17 @@ class Arrivals:
         return performer.full()
 
     async def _informed(
-        self, frame: Decoded, questions: tuple[RealPath, ...], sender: Side, exchange: int, headers: Headers | None
+        self,
+        frame: Decoded,
+        questions: tuple[RealPath, ...],
+        sender: Side,
+        exchange: int,
+        headers: Headers | None,
+        too_much: Finding | None,
     ) -> None:
         performer = self._performer
         answers = await self._foresight.answer(questions)
-        performer.feed(Arrived(frame, sender, exchange, performer.facts(answers, headers)))
+        performer.feed(Arrived(frame, sender, exchange, performer.facts(answers, headers, too_much)))
         waiting = performer.full()
         if waiting is not None:
             await waiting

@@ -110,7 +110,8 @@ class Facts(msgspec.Struct, frozen=True):
 
     ``fresh`` is 64 bytes of the operating system's randomness, new for each event: nonces, salts and references are
     derived from it. ``answers`` holds the answers to what ``foresee`` asked; a question without an answer is a missing
-    fact, and a missing fact refuses. ``consent`` says whether a person can be asked right now.
+    fact, and a missing fact refuses. ``too_much`` is what the doors found who count what comes.
+    ``consent`` says whether a person can be asked right now.
     """
 
     principal: Principal
@@ -119,6 +120,7 @@ class Facts(msgspec.Struct, frozen=True):
     consent: bool = False
     answers: Mapping[RealPath, str | None] = {}
     headers: Mapping[str, tuple[str, ...]] | None = None  # of the HTTP request, names in lower case; None: no HTTP
+    too_much: Finding | None = None
 
 
 class SealedState(msgspec.Struct, frozen=True):

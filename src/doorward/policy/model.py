@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from doorward.content.rates import Rate
+
 if TYPE_CHECKING:  # a policy is built, never decoded: without a file, start-up does without the constraints
     from doorward.content.arguments import Constraint
 
@@ -42,7 +44,9 @@ class Sizes(msgspec.Struct, frozen=True, gc=False):
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
-    """How much one principal may have at once: open legacy sessions, requests in flight, child processes.
+    """How much one principal may have at once: open legacy sessions, requests in flight, child processes,
+    subscriptions. Of requests and subscriptions each session has its own part, one in ``sessions`` (at least one), also
+    where others of the same principal have used up all.
 
     ``in_flight_bytes`` is of the whole process, not of one principal: bytes of messages that were read and not yet
     passed on or answered.
@@ -51,7 +55,39 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     sessions: int
     concurrent: int
     children: int
+    subscriptions: int
     in_flight_bytes: int
+
+
+class RateLimits(msgspec.Struct, frozen=True, gc=False):
+    """How often messages may come, in the long run (``per_second``) and at once after a pause (``burst``).
+
+    From clients: of one source address, of one principal, to one server, and of one session (a connection, where there
+    is no session) all kinds together; ``method`` is each method of one session that lists or manages, ``tool`` each
+    tool of one session, and each other method that does work. From servers: ``notice`` is each kind of notification of
+    one link, ``ask`` each kind of request.
+    """
+
+    address_per_second: int
+    address_burst: int
+    principal_per_second: int
+    principal_burst: int
+    server_per_second: int
+    server_burst: int
+    session_per_second: int
+    session_burst: int
+    method_per_second: int
+    method_burst: int
+    tool_per_second: int
+    tool_burst: int
+    notice_per_second: int
+    notice_burst: int
+    ask_per_second: int
+    ask_burst: int
+
+    def of(self, what: str) -> Rate:
+        """The rate called ``what``, as ``principal``."""
+        return Rate(getattr(self, f"{what}_per_second"), getattr(self, f"{what}_burst"))
 
 
 class ProfileValues(msgspec.Struct, frozen=True):
@@ -69,6 +105,7 @@ class ProfileValues(msgspec.Struct, frozen=True):
 
     sizes: Sizes
     limits: Limits
+    rates: RateLimits
     log_floor: str
     oldest_revision: str
     ask_first_use: bool
@@ -85,12 +122,14 @@ class ToolPolicy(msgspec.Struct, frozen=True):
     ``ask`` true asks before each call. False lifts only a profile's rule to ask for every call, never the question for
     a tool whose definition says that it destroys. None says nothing. ``arguments`` maps an argument (its name, or a
     JSON pointer in which ``*`` stands for any one step) to what must hold for its value; ``secrets`` are those, written
-    likewise, in which a credential may go to the server.
+    likewise, in which a credential may go to the server. ``rate`` is how often one principal may call it, beside what
+    holds for every tool.
     """
 
     ask: bool | None = None
     arguments: dict[str, tuple[Constraint, ...]] = {}
     secrets: tuple[str, ...] = ()
+    rate: Rate | None = None
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
@@ -126,7 +165,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
 
     Folders it may read or write (absolute), variables it gets, its tools and prompts; ``grants`` names capabilities
     that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in
-    advance.
+    advance; ``rate`` is how often all principals together may send to it, beside what holds for every server.
 
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
@@ -143,6 +182,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     prompts: dict[str, PromptPolicy] = {}
     grants: tuple[str, ...] = ()
     standing: tuple[StandingApproval, ...] = ()
+    rate: Rate | None = None
     url: str = ""
     command: tuple[str, ...] = ()
     path: str = ""
@@ -221,6 +261,10 @@ class Policy(msgspec.Struct, frozen=True):
         return self.values.limits
 
     @property
+    def rates(self) -> RateLimits:
+        return self.values.rates
+
+    @property
     def log_floor(self) -> str:
         return self.values.log_floor
 
@@ -229,8 +273,8 @@ class Policy(msgspec.Struct, frozen=True):
         both beside what is ``known`` of such servers (`doorward.policy.known_servers`).
 
         There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
-        tool, the exact table decides; constraints of both must hold; grants and standing approvals of both count, and
-        so do standing approvals of the whole policy. Where a server is, only its own table says.
+        tool, or of a rate, the exact table decides; constraints of both must hold; grants and standing approvals of
+        both count, and so do standing approvals of the whole policy. Where a server is, only its own table says.
         """
         every = self.servers.get(EVERY_SERVER, ServerPolicy(EVERY_SERVER))
         exact = self.servers.get(name, ServerPolicy(name))
@@ -252,6 +296,7 @@ class Policy(msgspec.Struct, frozen=True):
             grants=_both(every.grants, exact.grants),
             secrets=every.secrets or exact.secrets,
             standing=_both(_both(self.standing, every.standing), exact.standing),
+            rate=exact.rate or every.rate,
         )
 
     @property
@@ -304,6 +349,7 @@ def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
         ask=every.ask if exact.ask is None else exact.ask,
         arguments=_demands(every.arguments, exact.arguments),
         secrets=_both(every.secrets, exact.secrets),
+        rate=exact.rate or every.rate,
     )
 
 

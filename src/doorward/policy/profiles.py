@@ -15,7 +15,16 @@ from typing import Final
 import msgspec
 
 from doorward.errors import UsageError
-from doorward.policy.model import EVERY_SERVER, Limits, Policy, ProfileValues, ServerPolicy, Sizes, StandingApproval
+from doorward.policy.model import (
+    EVERY_SERVER,
+    Limits,
+    Policy,
+    ProfileValues,
+    RateLimits,
+    ServerPolicy,
+    Sizes,
+    StandingApproval,
+)
 from doorward.protocol.versions import LOG_LEVELS
 
 STANDARD: Final = "standard"
@@ -47,16 +56,42 @@ _QUARTER: Final = Sizes(**{name: size // 4 for name, size in msgspec.structs.asd
 
 # One client keeps a session or two open and a handful of calls in flight; what runs away reaches these soon, a person
 # never. In-flight bytes are of the whole process: sixteen of the largest answers at once.
-_STANDARD_LIMITS: Final = Limits(sessions=32, concurrent=64, children=16, in_flight_bytes=256 * _MIB)
+_STANDARD_LIMITS: Final = Limits(sessions=32, concurrent=64, children=16, subscriptions=128, in_flight_bytes=256 * _MIB)
 _TENTH: Final = msgspec.structs.replace(
     _STANDARD_LIMITS,
-    **{name: getattr(_STANDARD_LIMITS, name) // 10 for name in ("sessions", "concurrent", "children")},
+    **{name: getattr(_STANDARD_LIMITS, name) // 10 for name in ("sessions", "concurrent", "children", "subscriptions")},
+)
+
+# A client that works through a list makes some hundred calls a second, and one that runs away thousands. An address may
+# stand for several principals, a server serves several. Lists are asked for at the start and once in a while, by page.
+# A server that reports its progress or its log line by line reaches some hundred a second; a person is asked rarely.
+_STANDARD_RATES: Final = RateLimits(
+    address_per_second=2_000,
+    address_burst=4_000,
+    principal_per_second=1_000,
+    principal_burst=2_000,
+    server_per_second=2_000,
+    server_burst=4_000,
+    session_per_second=500,
+    session_burst=1_000,
+    method_per_second=50,
+    method_burst=200,
+    tool_per_second=300,
+    tool_burst=600,
+    notice_per_second=200,
+    notice_burst=2_000,
+    ask_per_second=10,
+    ask_burst=100,
+)
+_TENTH_OF_RATES: Final = RateLimits(
+    **{name: number // 10 for name, number in msgspec.structs.asdict(_STANDARD_RATES).items()}
 )
 
 _VALUES: Final = {
     STANDARD: ProfileValues(
         sizes=_STANDARD_SIZES,
         limits=_STANDARD_LIMITS,
+        rates=_STANDARD_RATES,
         log_floor="info",
         oldest_revision="2025-03-26",
         ask_first_use=False,
@@ -69,6 +104,7 @@ _VALUES: Final = {
     STRICT: ProfileValues(
         sizes=_QUARTER,
         limits=_TENTH,
+        rates=_TENTH_OF_RATES,
         log_floor="warning",
         oldest_revision="2025-06-18",
         ask_first_use=True,
@@ -100,6 +136,8 @@ def weakened(policy: Policy) -> tuple[str, ...]:
         words.append(f"limits are raised (unsafe_sizes): {raised}")
     if raised := _raised(policy.limits, usual.limits):
         words.append(f"limits are raised (unsafe_limits): {raised}")
+    if raised := _raised(policy.rates, usual.rates):
+        words.append(f"rates are raised (unsafe_rates): {raised}")
     if LOG_LEVELS.index(policy.log_floor) < LOG_LEVELS.index(usual.log_floor):
         words.append(f"log messages down to {policy.log_floor} reach the client (unsafe_floor)")
     if policy.values.oldest_revision < usual.oldest_revision:
@@ -116,7 +154,7 @@ def weakened(policy: Policy) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _raised(present: Sizes | Limits, usual: Sizes | Limits) -> str:
+def _raised(present: Sizes | Limits | RateLimits, usual: Sizes | Limits | RateLimits) -> str:
     numbers: dict[str, int] = msgspec.structs.asdict(present)
     return ", ".join(name.replace("_", " ") for name, number in numbers.items() if number > getattr(usual, name))
 
@@ -164,8 +202,15 @@ def describe_limits(limits: Limits) -> str:
     """All limits of ``limits`` in one line."""
     return (
         f"{limits.concurrent} concurrent, {limits.sessions} sessions, {limits.children} child processes, "
-        f"{_size(limits.in_flight_bytes)} in flight"
+        f"{limits.subscriptions} subscriptions, {_size(limits.in_flight_bytes)} in flight"
     )
+
+
+def describe_rates(rates: RateLimits) -> str:
+    """All rates of ``rates`` in one line."""
+    whats = (name.removesuffix("_burst") for name in msgspec.structs.asdict(rates) if name.endswith("_burst"))
+    told = ((what, rates.of(what)) for what in whats)
+    return "; ".join(f"{what} {rate.per_second:,}/s burst {rate.burst:,}" for what, rate in told)
 
 
 def _size(count: int) -> str:
@@ -182,7 +227,7 @@ _SECRETS: Final = (
     "what has the shape of a credential, or Doorward knows as a secret, asks, naming the verified server, unless "
     "policy says secrets; no channel, or in a legacy answer: refuse"
 )
-_RATES: Final = "1,000/s burst 2,000, 64 concurrent, 32 sessions, 16 child processes"
+_RATES: Final = "1,000/s burst 2,000, 64 concurrent, 32 sessions, 16 child processes, 128 subscriptions"
 _MASKED: Final = "credential shapes and Doorward's own secrets masked, visibly; an argument carrying a mask is refused"
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -265,9 +310,8 @@ ROWS: Final[tuple[Row, ...]] = (
         "per principal",
         _RATES,
         "a tenth",
-        ("principal-limits",),
+        ("rates", "principal-limits"),
         strict_in_full=f"a tenth of: {_RATES}",
-        not_yet="calls per second",
     ),
     Row(
         "child-files",

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from doorward.content.arguments import Constraint
+from doorward.content.rates import Rate
 from doorward.errors import PolicyError
 from doorward.policy import keys
 from doorward.policy.home import home
@@ -27,6 +28,7 @@ from doorward.policy.model import (
     Policy,
     ProfileValues,
     PromptPolicy,
+    RateLimits,
     ServerPolicy,
     Sizes,
     ToolPolicy,
@@ -41,12 +43,13 @@ from doorward.policy.shapes import Key, Raw, Shapes
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
 HOLD_SECONDS_RANGE: Final = range(1, 601)
+RATE_RANGE: Final = range(1, 1_000_001)
 
 _TOOL_NAME: Final = re.compile(r"[^\s*?\[\]]{1,256}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _GRANT: Final = re.compile(r"(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}")
-_Numbers = TypeVar("_Numbers", Sizes, Limits)
+_Numbers = TypeVar("_Numbers", Sizes, Limits, RateLimits)
 
 
 class Reader:
@@ -103,6 +106,7 @@ class Reader:
             base,
             sizes=self._numbers(raw, "sizes", base.sizes),
             limits=self._numbers(raw, "limits", base.limits),
+            rates=self._numbers(raw, "rates", base.rates),
             log_floor=self._raised(raw, "log", "floor", LOG_LEVELS, base.log_floor),
             oldest_revision=self._raised(raw, "protocol", "oldest", KNOWN_VERSIONS, base.oldest_revision),
         )
@@ -175,6 +179,7 @@ class Reader:
             unsafe_no_profile=self._shapes.flag(raw, key, "unsafe_no_profile") is True,
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
             standing=standing_approvals(self._shapes, key, raw),
+            rate=self._rate(key, raw),
             **where(self._shapes, key, raw),
         )
 
@@ -198,11 +203,20 @@ class Reader:
             ask=self._shapes.flag(raw, key, "ask"),
             arguments=self._arguments(key, raw),
             secrets=self._shapes.judged(raw, key, "secrets", _argument_problem),
+            rate=self._rate(key, raw),
         )
 
     def _tools(self, key: Key, raw: Raw) -> dict[str, ToolPolicy]:
         key, tools = (*key, "tools"), self._shapes.table(raw, key, "tools")
         return {name: self._tool((*key, name), self._shapes.table(tools, key, name)) for name in tools}
+
+    def _rate(self, key: Key, raw: Raw) -> Rate | None:
+        if "rate" not in raw:
+            return None
+        here, given = (*key, "rate"), self._shapes.table(raw, key, "rate")
+        self._shapes.known(given, here, keys.RATE)
+        numbers = [self._shapes.whole(given, here, name, RATE_RANGE, 0) for name in keys.RATE]
+        return Rate(*numbers) if all(numbers) else None
 
     def _prompts(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
         key, prompts, found = (*key, "prompts"), self._shapes.table(raw, key, "prompts"), {}
