@@ -10,7 +10,7 @@ from typing import Final
 from doorward.errors import MalformedMessageError
 from doorward.gateway.foresight import Foresight
 from doorward.gateway.perform import Performer
-from doorward.judge.vocabulary import RealPath, Side
+from doorward.judge.vocabulary import Question, Side
 from doorward.policy.model import Sizes
 from doorward.relay.commands import Arrived, Unreadable
 from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
@@ -75,7 +75,7 @@ class Arrivals:
         return performer.full()
 
     async def _informed(
-        self, frame: Decoded, questions: tuple[RealPath, ...], sender: Side, exchange: int, headers: Headers | None
+        self, frame: Decoded, questions: tuple[Question, ...], sender: Side, exchange: int, headers: Headers | None
     ) -> None:
         performer = self._performer
         answers = await self._foresight.answer(questions)

@@ -20,7 +20,7 @@ from doorward.gateway.archive import Archive
 from doorward.gateway.consent.desk import Asks
 from doorward.gateway.ports import Port
 from doorward.judge.filters.usable_tools import CONTROL as USABLE
-from doorward.judge.vocabulary import Answer, Facts, Principal, RealPath, Side, VerifiedIdentity
+from doorward.judge.vocabulary import Answer, Answers, Facts, Principal, Side, VerifiedIdentity
 from doorward.relay.commands import (
     Answered,
     AskConsent,
@@ -85,9 +85,7 @@ class Performer:
     def relay(self) -> Relay:
         return self._relay
 
-    def facts(
-        self, answers: Mapping[RealPath, str | None] | None = None, headers: Mapping[str, tuple[str, ...]] | None = None
-    ) -> Facts:
+    def facts(self, answers: Answers | None = None, headers: Mapping[str, tuple[str, ...]] | None = None) -> Facts:
         """What is true right now, gathered for one event."""
         return Facts(
             principal=self._principal,
