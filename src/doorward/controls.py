@@ -229,6 +229,13 @@ _TABLE: Final = (
         "doorward.judge.checks.paths",
     ),
     Control(
+        "resource-size",
+        "a resource that no message from its server could carry is not asked for",
+        ("oversized-payload",),
+        "check",
+        "doorward.judge.checks.resource_size",
+    ),
+    Control(
         "own-tasks",
         "a task belongs to the principal whose request began it",
         ("task-of-another",),

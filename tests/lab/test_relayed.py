@@ -132,6 +132,7 @@ UNLIMITED = """\
 [unsafe_sizes]
 to_server_bytes = 1_073_741_824
 string_argument_bytes = 1_073_741_824
+from_server_bytes = 8_589_934_592
 """
 
 
@@ -147,3 +148,14 @@ def test_where_the_size_limits_are_raised_the_same_argument_does_harm(topology: 
     played = anyio.run(lambda: runner.play(cell.scenario, example, staging, only=("string",)))
     assert not played.unreached
     assert played.seen["string"].harm is not None
+
+
+@pytest.mark.parametrize("topology", [Topology.WRAP, Topology.SERVE_COMMAND])
+def test_where_a_message_may_be_as_large_as_the_file_reading_it_does_harm(topology: Topology) -> None:
+    cell = next(c for c in CELLS if c.example.id == "large-resource" and c.topology is topology)
+    target = msgspec.structs.replace(cell.example.target, configuration=UNLIMITED)
+    example = msgspec.structs.replace(cell.example, target=target)
+    staging = Staging(cell.era, Protection.CONFIGURED, seed=11, topology=topology)
+    played = anyio.run(lambda: runner.play(cell.scenario, example, staging))
+    assert not played.unreached
+    assert played.seen["sparse-file"].harm is not None

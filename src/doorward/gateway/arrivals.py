@@ -11,7 +11,7 @@ from doorward.errors import MalformedMessageError
 from doorward.gateway.foresight import Foresight
 from doorward.gateway.perform import Performer
 from doorward.gateway.pipe import Counting
-from doorward.judge.vocabulary import Finding, RealPath, Side
+from doorward.judge.vocabulary import Finding, Question, Side
 from doorward.policy.model import Sizes
 from doorward.relay.commands import Arrived, Unreadable
 from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
@@ -85,7 +85,7 @@ class Arrivals:
     async def _informed(
         self,
         frame: Decoded,
-        questions: tuple[RealPath, ...],
+        questions: tuple[Question, ...],
         sender: Side,
         exchange: int,
         headers: Headers | None,

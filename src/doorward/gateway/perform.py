@@ -20,7 +20,7 @@ from doorward.gateway.archive import Archive
 from doorward.gateway.consent.desk import Asks
 from doorward.gateway.ports import Port
 from doorward.judge.filters.usable_tools import CONTROL as USABLE
-from doorward.judge.vocabulary import Answer, Facts, Finding, Principal, RealPath, Side, VerifiedIdentity
+from doorward.judge.vocabulary import Answer, Answers, Facts, Finding, Principal, Side, VerifiedIdentity
 from doorward.relay.commands import (
     Answered,
     AskConsent,
@@ -87,7 +87,7 @@ class Performer:
 
     def facts(
         self,
-        answers: Mapping[RealPath, str | None] | None = None,
+        answers: Answers | None = None,
         headers: Mapping[str, tuple[str, ...]] | None = None,
         too_much: Finding | None = None,
     ) -> Facts:

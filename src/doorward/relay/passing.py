@@ -55,6 +55,10 @@ def _heed(state: State, act: actions.Announce) -> None:
         state.definitions = msgspec.structs.replace(state.definitions, complete=False, begun=False)
     elif act.what == "notifications/prompts/list_changed":
         state.definitions = msgspec.structs.replace(state.definitions, prompts_complete=False, prompts_begun=False)
+    elif act.what == "notifications/resources/list_changed":
+        state.definitions = definitions.forget_sizes(state.definitions)
+    elif act.what == "notifications/resources/updated":
+        state.definitions = definitions.forget_sizes(state.definitions, act.uri)
 
 
 def _cancel(
@@ -205,6 +209,8 @@ def _learn(state: State, acts: Actions, message: Response, answered: Open) -> No
         elif isinstance(act, actions.Advertise) and act.what == "prompts/list":
             first, last = not answered.subject, not act.cursor
             state.definitions = definitions.record_prompts(state.definitions, act.items, first=first, last=last)
+        elif isinstance(act, actions.Advertise) and act.what == "resources/list":
+            state.definitions = definitions.record_sizes(state.definitions, act.items, first=not answered.subject)
     if message.error is None:
         return
     if answered.method == "initialize":

@@ -25,6 +25,7 @@ from doorward.judge.checks.own_tasks import require_own_task
 from doorward.judge.checks.paths import confine_paths
 from doorward.judge.checks.prompt_arguments import require_listed_arguments
 from doorward.judge.checks.recognised import require_recognised
+from doorward.judge.checks.resource_size import require_carriable_resource
 from doorward.judge.checks.result_schema import ValidateResults
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import refuse_older_revision, require_known_version
@@ -97,6 +98,7 @@ def build(masker: Masker) -> Pipeline:
             require_listed_arguments,
             require_constraints,
             confine_paths,
+            require_carriable_resource,
             require_own_task,
             require_declared_input,
             require_input_consent,
@@ -130,6 +132,7 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_listed_arguments: (actions.GetPrompt,),
     require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete),
     confine_paths: (actions.CallTool, actions.ReadResource, actions.Complete),
+    require_carriable_resource: (actions.ReadResource,),
     require_own_task: (actions.HandleTask,),
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),

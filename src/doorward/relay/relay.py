@@ -21,7 +21,7 @@ from doorward.judge.vocabulary import (
     Facts,
     Finding,
     Open,
-    RealPath,
+    Question,
     SealedState,
     Side,
     decide,
@@ -85,7 +85,7 @@ class Relay:
             case Undelivered():
                 return ends.undelivered(self.state, event, now)
 
-    def foresee(self, frame: Decoded, sender: Side) -> tuple[RealPath, ...]:
+    def foresee(self, frame: Decoded, sender: Side) -> tuple[Question, ...]:
         """What the doors must find out before ``handle``, because it depends on the body."""
         if sender != "client":
             return ()
