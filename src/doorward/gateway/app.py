@@ -222,7 +222,8 @@ class _Session:
             )
             performers.append(performer)
             loop = asyncio.get_running_loop()
-            loop.call_later(_WARM_AFTER_S, loop.run_in_executor, None, self._armed.warm)
+            demanded = self._policy.for_server(settings.server, settings.known)
+            loop.call_later(_WARM_AFTER_S, loop.run_in_executor, None, self._armed.warm, demanded)
             try:
                 return await door.run(performer)
             finally:

@@ -82,6 +82,12 @@ class Server(abc.ABC):
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         """A link of ``principal`` to this server. Raises DoorwardError where there can be none."""
 
+    async def _warm(self, server: VerifiedIdentity) -> None:
+        """Load what the first call will need, before anybody waits for it."""
+        known = known_servers.of_identity(server)
+        demanded = self._house.policy.for_server(self.name, known.said if known is not None else None)
+        await asyncio.to_thread(self._house.armed.warm, demanded)
+
     def _link(
         self,
         principal: Principal,
@@ -139,6 +145,7 @@ class UrlServer(Server):
             reporter=house.reporter,
         )
         self._verified = self._identity.verified()
+        await self._warm(self._verified)
 
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._verified is None:
@@ -208,6 +215,7 @@ class CommandServer(Server):
         if self._options.unsafe_no_sandbox:
             house.reporter.say(f"unsafe: {self.name} runs without a sandbox (--unsafe-no-sandbox)")
         self._identity, self._walls = identity, walls
+        await self._warm(identity.verified())
 
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._walls is None:

@@ -200,6 +200,13 @@ class ServerPolicy(msgspec.Struct, frozen=True):
         """The path of the endpoint that clients use."""
         return self.path or f"/{self.name}/mcp"
 
+    @property
+    def reads_sql(self) -> bool:
+        """Whether some argument is held to ``read_only_sql``."""
+        tables = [tool.arguments for tool in self.tools.values()]
+        tables += [prompt.arguments for prompt in self.prompts.values()]
+        return any(one.kind == "read_only_sql" for table in tables for demands in table.values() for one in demands)
+
     def tool(self, name: str) -> ToolPolicy:
         """What is said of the tool ``name``, exactly; nothing, if nothing is."""
         return self.tools.get(name) or _NOTHING_SAID
@@ -298,15 +305,6 @@ class Policy(msgspec.Struct, frozen=True):
             standing=_both(_both(self.standing, every.standing), exact.standing),
             rate=exact.rate or every.rate,
         )
-
-    @property
-    def reads_sql(self) -> bool:
-        """Whether some argument is held to ``read_only_sql``."""
-        servers = self.servers.values()
-        tables = [tool.arguments for server in servers for tool in server.tools.values()]
-        tables += [prompt.arguments for server in servers for prompt in server.prompts.values()]
-        demands = (demand for table in tables for constraints in table.values() for demand in constraints)
-        return any(demand.kind == "read_only_sql" for demand in demands)
 
     def observes(self, today: str) -> bool:
         """Whether on ``today`` (an ISO date) controls that may soften only report. The date named is the last day."""
