@@ -53,6 +53,10 @@ class Validators:
             raise ValueError(found)  # noqa: TRY004 - it is the schema that is wrong, not a type
         return found
 
+    def know(self, schema: bytes, manner: str) -> bool:
+        """Whether ``of`` answers at once."""
+        return (schema, manner) in self._kept
+
     def to_compile(self, schema: bytes, manner: str) -> int:
         """About how many microseconds ``of`` will take, besides what this takes: nothing, if it was asked before.
 
