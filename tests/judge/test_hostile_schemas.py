@@ -158,3 +158,17 @@ def test_a_name_that_is_too_long_for_a_pattern_of_names_is_refused() -> None:
     _, work = Validators().of(msgspec.json.encode(schema), CLOSED)
     assert work.exceeds({"a" * (MAX_BACKTRACKED + 1): "x"}, 3_000)
     assert not work.exceeds({"a" * 50: "x" * 3_000}, 3_100)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_what_is_kept_of_schemas_is_bounded_however_many_are_listed() -> None:
+    validators, before = Validators(), resident_bytes()
+    for number in range(600):
+        heavy = {f"p{n}": {"pattern": f"\\w{{1,900}}{number}x{n}"} for n in range(15)}
+        validators.of(msgspec.json.encode({"properties": heavy}), CLOSED)
+    assert resident_bytes() - before < 200 << 20  # of a gigabyte and a half
+    schema = msgspec.json.encode(READ["inputSchema"])
+    assert validators.of(schema, CLOSED) is validators.of(schema, CLOSED), "and what is used is kept"

@@ -20,7 +20,10 @@ from doorward.content.schemas import (
 )
 from doorward.wire.jsonrpc import decode_value
 
-_MAX_COMPILED: Final = 2048  # schemas kept; far above any server's list, and a bound on what one can make us keep
+_MAX_KEPT_BYTES: Final = 64 << 20  # as estimated: three thousand ordinary schemas; one can make us keep no more
+_KEPT_BYTES: Final = 12 << 10  # of the smallest
+_BYTES_PER_BYTE: Final = 8
+_BYTES_PER_COMPILED_US: Final = 300
 _MAX_MEASURED: Final = 16
 _MODERN_DRAFTS: Final = ("2019-09", "2020-12")
 _APPLICATORS: Final = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "patternProperties")
@@ -38,6 +41,7 @@ class Validators:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, str], tuple[Any, Work] | str] = {}
+        self._kept_bytes = 0
         self._measured: dict[tuple[bytes, str], tuple[dict[str, Any], Work]] = {}  # and not compiled yet
 
     def of(self, schema: bytes, manner: str) -> tuple[Any, Work]:
@@ -90,9 +94,13 @@ class Validators:
             self._measured.pop((schema, manner), None)
 
     def _keep(self, schema: bytes, manner: str, found: tuple[Any, Work] | str) -> tuple[Any, Work] | str:
-        if len(self._kept) >= _MAX_COMPILED:
+        compiling = 0 if isinstance(found, str) else found[1].compiling
+        size = _KEPT_BYTES + _BYTES_PER_BYTE * len(schema) + _BYTES_PER_COMPILED_US * compiling
+        if self._kept_bytes + size > _MAX_KEPT_BYTES:
             self._kept.clear()
+            self._kept_bytes = 0
         self._kept[(schema, manner)] = found
+        self._kept_bytes += size
         return found
 
 
