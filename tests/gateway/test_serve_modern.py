@@ -298,6 +298,23 @@ def test_a_client_that_does_not_read_is_cut_off_and_the_others_of_its_child_go_o
     assert b"flooded" not in deaf.rest()
 
 
+def test_a_child_over_its_memory_ends_alone_and_the_next_call_is_answered_in_time(house: Place) -> None:
+    command = (sys.executable, "-I", "-S", str(HERE / "both_eras_child.py"))
+    serve = house.serve(by_command(command, more=f"memory_bytes = {256 << 20}"))
+    other = serve.session(CHILD)
+    mine = set(serve.children())
+    for number in range(4):
+        dead = serve.modern(1, "tools/call", CHILD, name="hoard", arguments={"count": 1 << 30})
+        assert dead.message["error"]["data"]["outcome"] == "unknown"
+        since = time.monotonic()
+        again = serve.modern(2, "tools/call", CHILD, name="echo", arguments={"text": "again"})
+        assert again.message["result"]["content"][0]["text"] == "again"
+        assert time.monotonic() - since < 5
+        assert other.call(number, "echo", text="on").message["result"]["content"][0]["text"] == "on"
+    assert mine <= set(serve.children()), "the child of the other session never ended"
+    serve.wait_said("it is started again in")
+
+
 def test_a_child_that_dies_is_told_of_and_started_anew(serve: Serve) -> None:
     dead = serve.modern(1, "tools/call", CHILD, name="die", arguments={})
     assert dead.message["error"]["data"]["outcome"] == "unknown"
