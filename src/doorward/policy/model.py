@@ -90,6 +90,16 @@ class RateLimits(msgspec.Struct, frozen=True, gc=False):
         return Rate(getattr(self, f"{what}_per_second"), getattr(self, f"{what}_burst"))
 
 
+class Caps(msgspec.Struct, frozen=True, gc=False):
+    """How much of the machine one server that Doorward starts may use up: memory of each of its processes, the size of
+    each file that it writes, open descriptors of each process.
+    """
+
+    memory_bytes: int
+    file_bytes: int
+    descriptors: int
+
+
 class ProfileValues(msgspec.Struct, frozen=True):
     """What a profile decides, as values that controls read. `doorward.policy.profiles` says why each is what it is.
 
@@ -106,6 +116,7 @@ class ProfileValues(msgspec.Struct, frozen=True):
     sizes: Sizes
     limits: Limits
     rates: RateLimits
+    caps: Caps
     log_floor: str
     oldest_revision: str
     ask_first_use: bool
@@ -172,6 +183,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
     ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
     go to it unasked.
+    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing.
     """
 
     name: str
@@ -189,6 +201,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     transport: str = STREAMABLE
     unsafe_no_profile: bool = False
     secrets: bool = False
+    memory_bytes: int = 0
+    file_bytes: int = 0
 
     @property
     def served(self) -> bool:
@@ -275,6 +289,15 @@ class Policy(msgspec.Struct, frozen=True):
     def log_floor(self) -> str:
         return self.values.log_floor
 
+    def caps_of(self, name: str) -> Caps:
+        """What the server called ``name`` may use up, if Doorward starts it."""
+        said, usual = self.for_server(name), self.values.caps
+        return msgspec.structs.replace(
+            usual,
+            memory_bytes=said.memory_bytes or usual.memory_bytes,
+            file_bytes=said.file_bytes or usual.file_bytes,
+        )
+
     def for_server(self, name: str, known: ServerPolicy | None = None) -> ServerPolicy:
         """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds,
         both beside what is ``known`` of such servers (`doorward.policy.known_servers`).
@@ -304,6 +327,8 @@ class Policy(msgspec.Struct, frozen=True):
             secrets=every.secrets or exact.secrets,
             standing=_both(_both(self.standing, every.standing), exact.standing),
             rate=exact.rate or every.rate,
+            memory_bytes=exact.memory_bytes or every.memory_bytes,
+            file_bytes=exact.file_bytes or every.file_bytes,
         )
 
     def observes(self, today: str) -> bool:

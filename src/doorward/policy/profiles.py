@@ -17,6 +17,7 @@ import msgspec
 from doorward.errors import UsageError
 from doorward.policy.model import (
     EVERY_SERVER,
+    Caps,
     Limits,
     Policy,
     ProfileValues,
@@ -87,11 +88,18 @@ _TENTH_OF_RATES: Final = RateLimits(
     **{name: number // 10 for name, number in msgspec.structs.asdict(_STANDARD_RATES).items()}
 )
 
+# Node with its workers, a JVM or a browser's process stay well below 2 GiB, and a machine of 8 GiB survives one server
+# that does not. 16 GiB is more than a server writes into one file unless something runs away; 65,536 descriptors are
+# what a server of thousands of connections is usually given.
+_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536)
+_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096)
+
 _VALUES: Final = {
     STANDARD: ProfileValues(
         sizes=_STANDARD_SIZES,
         limits=_STANDARD_LIMITS,
         rates=_STANDARD_RATES,
+        caps=_STANDARD_CAPS,
         log_floor="info",
         oldest_revision="2025-03-26",
         ask_first_use=False,
@@ -105,6 +113,7 @@ _VALUES: Final = {
         sizes=_QUARTER,
         limits=_TENTH,
         rates=_TENTH_OF_RATES,
+        caps=_STRICT_CAPS,
         log_floor="warning",
         oldest_revision="2025-06-18",
         ask_first_use=True,
@@ -149,6 +158,12 @@ def weakened(policy: Policy) -> tuple[str, ...]:
         for server in policy.servers.values()
         if server.unsafe_no_profile
     ]
+    for server in policy.servers.values():
+        words += [
+            f"{_called(server)} may use more (unsafe_{name}): {_size(getattr(server, name))}"
+            for name in ("memory_bytes", "file_bytes")
+            if getattr(server, name) > getattr(usual.caps, name)
+        ]
     words += [_standing(one, "any server") for one in policy.standing]
     words += [_standing(one, _called(server)) for server in policy.servers.values() for one in server.standing]
     return tuple(words)
@@ -213,8 +228,16 @@ def describe_rates(rates: RateLimits) -> str:
     return "; ".join(f"{what} {rate.per_second:,}/s burst {rate.burst:,}" for what, rate in told)
 
 
+def describe_caps(caps: Caps) -> str:
+    """All caps of ``caps`` in one line."""
+    return (
+        f"memory {_size(caps.memory_bytes)} a process, {_size(caps.file_bytes)} a file, "
+        f"{caps.descriptors:,} descriptors, no core dumps"
+    )
+
+
 def _size(count: int) -> str:
-    for unit, name in ((_MIB, "MiB"), (_KIB, "KiB")):
+    for unit, name in ((1024 * _MIB, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
         if count >= unit and count % unit == 0:
             return f"{count // unit} {name}"
     return f"{count} B"
@@ -342,6 +365,13 @@ ROWS: Final[tuple[Row, ...]] = (
         "names are said once, with --env NAME",
         "the SDK's safe list plus --env",
         ("confine-environment",),
+    ),
+    Row(
+        "child-caps",
+        "child: memory, files it writes, descriptors",
+        describe_caps(_STANDARD_CAPS),
+        describe_caps(_STRICT_CAPS),
+        ("child-caps",),
     ),
     Row(
         "results",
