@@ -80,7 +80,7 @@ _STANDARD_RATES: Final = RateLimits(
     tool_per_second=300,
     tool_burst=600,
     notice_per_second=200,
-    notice_burst=2_000,
+    notice_burst=1_000,
     ask_per_second=10,
     ask_burst=100,
 )
