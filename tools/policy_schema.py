@@ -92,6 +92,8 @@ def _definitions() -> Schema:
         "write": _list({"type": "string", "pattern": _FOLDER}),
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
+        "uris": _list({"type": "string", "pattern": r"^(?![Ff][Ii][Ll][Ee]:)[A-Za-z][A-Za-z0-9+.-]*:[^\s*{}\"<>\\]*$"}),
+        "below": _list({"type": "string", "pattern": r"^/[^\s]"}),
         "tools": {
             "type": "object",
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/tool"}},

@@ -73,6 +73,8 @@ SERVER: Final[Keys] = {
     "write": "folders it may read and write",
     "env": "variables it gets although they look like credentials",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
+    "uris": "beginnings of resources (not file:) that may be asked for although the server did not name them",
+    "below": "folders on the server's own machine; every path and file: URI lies in one, by its text",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",

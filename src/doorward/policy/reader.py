@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from doorward.content.arguments import Constraint
+from doorward.content.uris import is_below
 from doorward.errors import PolicyError
 from doorward.policy import keys
 from doorward.policy.home import home
@@ -38,6 +39,7 @@ from doorward.policy.reader_approvals import standing_approvals
 from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
+from doorward.protocol.shown import beginning_problem
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
 HOLD_SECONDS_RANGE: Final = range(1, 601)
@@ -164,6 +166,8 @@ class Reader:
             },
             prompts=self._prompts((*key, "prompts"), self._shapes.table(raw, key, "prompts")),
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
+            uris=self._shapes.judged(raw, key, "uris", beginning_problem),
+            below=self._shapes.judged(raw, key, "below", _elsewhere_problem),
             standing=standing_approvals(self._shapes, key, raw),
             **where(self._shapes, key, raw),
         )
@@ -207,6 +211,13 @@ class Reader:
         if not argument or (argument.startswith("/") and not _POINTER.fullmatch(argument)):
             self._shapes.add(key, f"{argument!r} is neither the name of an argument nor a JSON pointer")
         return read_constraints(self._shapes, key, raw, self._absolute)
+
+
+def _elsewhere_problem(folder: str) -> tuple[str, str] | None:
+    """A folder of another machine: nothing of it is looked up or expanded here."""
+    if is_below(folder, "/") and folder != "/":
+        return None
+    return f"{folder!r} is not an absolute path below /", "as the server's machine names it; no '..', no '/' at its end"
 
 
 def _grant_problem(grant: str) -> tuple[str, str] | None:

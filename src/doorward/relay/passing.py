@@ -7,7 +7,7 @@ import msgspec
 from doorward.judge.vocabulary import Context, Decision, Open
 from doorward.protocol import actions, definitions, handshake, honouring, stateless
 from doorward.relay import context as contexts
-from doorward.relay import records, replies, routes
+from doorward.relay import records, replies, routes, showing
 from doorward.relay.commands import Command, End, Grade, Record, Send, Withdraw
 from doorward.relay.state import State
 from doorward.wire.jsonrpc import Notification, Request, Response, encode
@@ -53,6 +53,10 @@ def _heed(state: State, act: actions.Announce) -> None:
     elif act.what == "notifications/tools/list_changed":
         # The next call waits until the tools were listed anew.
         state.definitions = msgspec.structs.replace(state.definitions, complete=False, begun=False)
+    elif act.what == "notifications/resources/list_changed":
+        state.settings.shown.listed = state.settings.shown.described = False
+    elif act.what == "notifications/resources/updated":
+        state.settings.shown.add(act.uri)
     elif act.what == "notifications/prompts/list_changed":
         state.definitions = msgspec.structs.replace(state.definitions, prompts_complete=False, prompts_begun=False)
 
@@ -158,7 +162,7 @@ def pass_response(
 ) -> list[Command]:
     """An answer goes back to whoever asked. Doorward's own questions are answered to nobody else."""
     state.close(answered)
-    _learn(state, acts, message, answered)
+    _learn(state, acts, message, answered, context.now)
     _watch(state, acts, message)
     if answered.asker == "client":
         _begun(state, acts)
@@ -192,8 +196,10 @@ def _begun(state: State, acts: Actions) -> None:
                 state.began(task["taskId"])
 
 
-def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:
-    """What an answer says of the server: its era, its declaration, its tools and prompts."""
+def _learn(state: State, acts: Actions, message: Response, answered: Open, now: int) -> None:
+    """What an answer says of the server: its era, its declaration, its tools and prompts, resources that it names."""
+    if answered.asker == "client":
+        showing.learn(state.settings.shown, acts, answered, now)
     for act in acts:
         if isinstance(act, actions.DeclareServer) and answered.method == "initialize":
             state.link = handshake.answered(state.link, act.versions[0], act.capabilities, act.info)

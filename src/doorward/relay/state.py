@@ -13,6 +13,7 @@ from doorward.judge.vocabulary import Context, Decision, Open, Side, Ticket
 from doorward.policy.model import Policy
 from doorward.protocol import definitions, stateless, versions
 from doorward.protocol.link import Link
+from doorward.protocol.shown import Shown
 from doorward.relay import records, replies, routes, seal
 from doorward.relay.commands import Grade, Record, Send
 from doorward.relay.pipeline import Pipeline
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     folders: tuple[str, ...] = ()
     era: Literal["", "modern"] = ""
     tasks: dict[str, None] = msgspec.field(default_factory=dict)
+    shown: Shown = msgspec.field(default_factory=Shown)
 
 
 class Held(msgspec.Struct):
