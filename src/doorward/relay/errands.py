@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from doorward.judge.checks.known_resources import CONTROL as KNOWN_RESOURCES
 from doorward.judge.checks.known_resources import may_be_listed
 from doorward.judge.checks.paths import confine_paths
 from doorward.judge.vocabulary import Context, Decision, Effect, Finding, Open
@@ -145,7 +146,8 @@ def fail(state: State, why: str, context: Context) -> list[Command]:
 
 def refuse_waiting(state: State, opened: Open, why: str, context: Context) -> list[Command]:
     """Refuse one request that waited: it cannot be judged."""
-    finding = Finding(CONTROL, Effect.DENY, f"it cannot be judged: {why}")
+    control = KNOWN_RESOURCES if opened.method in _RESOURCES else CONTROL
+    finding = Finding(control, Effect.DENY, f"it cannot be judged: {why}")
     message, own = revive(state, opened, context)
     return refusing.refuse(state, message, own, Decision(Effect.DENY, (finding,), context.policy.digest))
 
