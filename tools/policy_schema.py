@@ -102,6 +102,8 @@ def _definitions() -> Schema:
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
         "secrets": {"type": "boolean"},
         "rate": {"$ref": "#/definitions/rate"},
+        "uris": _list({"type": "string", "pattern": r"^(?![Ff][Ii][Ll][Ee]:)[A-Za-z][A-Za-z0-9+.-]*:[^\s*{}\"<>\\]*$"}),
+        "below": _list({"type": "string", "pattern": r"^/[^\s]"}),
         "tools": {
             "type": "object",
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/tool"}},

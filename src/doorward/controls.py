@@ -243,6 +243,13 @@ _TABLE: Final = (
         "doorward.judge.checks.own_tasks",
     ),
     Control(
+        "known-resources",
+        "a resource is asked for that the server named or describes, or that the operator allows, and nothing climbs",
+        ("path-traversal",),
+        "check",
+        "doorward.judge.checks.known_resources",
+    ),
+    Control(
         "declared-inputs",
         "a server asks only for what the client declared",
         ("capability-forgery", "consent-bypass", "undeclared-capability"),

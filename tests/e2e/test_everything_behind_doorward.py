@@ -127,8 +127,9 @@ def test_every_answer_is_the_one_that_the_server_gives_directly(place: Place) ->
     (direct_declared, direct), (wrapped_declared, wrapped) = bounded(both())
     assert wrapped_declared == direct_declared
     # What the server does not list is refused before it is asked.
-    assert {name for name in direct if wrapped[name] != direct[name]} == {"a prompt that is not there"}
-    assert wrapped["a prompt that is not there"]["error"] == -31001
+    missing = {"a prompt that is not there", "a resource that is not there"}
+    assert {name for name in direct if wrapped[name] != direct[name]} == missing
+    assert [wrapped[name]["error"] for name in missing] == [-31001, -31001]
     assert "error" in direct["a resource that is not there"]
     assert "error" not in direct["subscribe"]
 

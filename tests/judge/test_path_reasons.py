@@ -9,6 +9,7 @@ from tests.relay.dialogue import Era, eras, ready
 def why(era: Era, uri: str, *folders: str) -> list[str]:
     talk = ready(era, folders=folders)
     turn = talk.client(talk.request(1, "resources/read", {"uri": uri}))
+    assert turn.told("server") == []
     return [f.reason for r in turn.written for f in r.entry.findings if f.control == "path-confinement"]
 
 

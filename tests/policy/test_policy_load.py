@@ -384,3 +384,24 @@ def test_any_text_gives_a_policy_or_a_refusal(tmp_path_factory: pytest.TempPathF
         outcome = [f"{problem.where}{problem.what}" for problem in refused.problems]
     assert outcome
     assert all(outcome)
+
+
+@pytest.mark.parametrize("uri", ["notes", "*://x", "notes://*", "file:///srv", "FILE:x", "notes:// a", "{x}:"])
+def test_a_beginning_of_resources_has_a_scheme_that_is_not_file_and_no_pattern(tmp_path: Path, uri: str) -> None:
+    problem = only(tmp_path, f'[servers.notes]\nuris = ["{uri}"]\n')
+    assert line(problem) == 2
+    assert problem.hint
+
+
+@pytest.mark.parametrize("folder", ["/", "srv", "~/notes", "/srv/../etc", "/srv/", "/srv//x"])
+def test_a_folder_elsewhere_is_absolute_and_written_plainly(tmp_path: Path, folder: str) -> None:
+    assert line(only(tmp_path, f'[servers.notes]\nbelow = ["{folder}"]\n')) == 2
+
+
+def test_resources_and_folders_elsewhere_add_up_with_those_of_every_server(tmp_path: Path) -> None:
+    policy = loaded(
+        tmp_path,
+        '[servers."*"]\nuris = ["a:"]\nbelow = ["/a"]\n[servers.notes]\nuris = ["notes://"]\nbelow = ["/srv/notes"]\n',
+    )
+    server = policy.for_server("notes")
+    assert (server.uris, server.below) == (("a:", "notes://"), ("/a", "/srv/notes"))

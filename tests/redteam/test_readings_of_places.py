@@ -37,7 +37,8 @@ def test_a_resource_in_disguise_is_judged_as_the_file_that_it_is(uri: str, folde
 )
 def test_other_schemes_still_pass(uri: str) -> None:
     talk = ready("legacy", folders=(FOLDER,))
-    assert talk.client(talk.request(1, "resources/read", {"uri": uri})).told("server")
+    talk.shows(uri)
+    assert talk.client(talk.request(1, "resources/read", {"uri": uri})).only("server")["method"] == "resources/read"
 
 
 # A server that takes quotes and brackets off what a model wrote (they are usual around paths) sees the path in them.

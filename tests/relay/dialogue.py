@@ -311,6 +311,14 @@ class Dialogue:
     def cancel(self, id: object) -> Tree:
         return notification("notifications/cancelled", requestId=id)
 
+    def shows(self, *uris: str, templates: Iterable[str] = ()) -> None:
+        """The client lists the server's resources and templates, so that Doorward knows them too."""
+        self.client(self.request("resources", "resources/list"))
+        self.server(self.result("resources", resources=[{"name": uri, "uri": uri} for uri in uris]))
+        self.client(self.request("templates", "resources/templates/list"))
+        listed = [{"name": one, "uriTemplate": one} for one in templates]
+        self.server(self.result("templates", resourceTemplates=listed))
+
     # -- where things stand -------------------------------------------------------------------------------------------
 
     def opened(self, side: Side, key: str) -> Open | None:

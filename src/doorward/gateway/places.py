@@ -35,6 +35,7 @@ from doorward.gateway.upstream.streamable import StreamableConnector
 from doorward.judge.vocabulary import Principal, VerifiedIdentity
 from doorward.policy import known_servers, lock
 from doorward.policy.model import Policy, ServerPolicy
+from doorward.protocol.shown import Shown
 from doorward.relay.state import Settings
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Server(abc.ABC):
         self.path = said.served_path
         self._house = house
         self._tasks: dict[str, dict[str, None]] = {}  # by principal: what belongs to none of its sessions alone
+        self._shown: dict[str, Shown] = {}
 
     @abc.abstractmethod
     async def settle(self) -> None:
@@ -111,6 +113,7 @@ class Server(abc.ABC):
             era="" if legacy else "modern",
             tasks=self._tasks.setdefault(principal.id, {}),
             known=known.said if known is not None else None,
+            shown=self._shown.setdefault(principal.id, Shown()),
         )
         return HttpLink(
             settings,

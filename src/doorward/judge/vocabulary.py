@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from doorward.protocol.actions import Action
     from doorward.protocol.definitions import Definitions
     from doorward.protocol.link import Link
+    from doorward.protocol.shown import Shown
     from doorward.wire.jsonrpc import Message
 
 __all__ = [
@@ -210,6 +211,7 @@ class Context(msgspec.Struct, frozen=True):
     owed: int = 0  # outcomes that could not be recorded yet
     cancelled: Collection[tuple[Side, str]] = ()  # ids whose late answers may still come
     tasks: Collection[str] = ()  # of this principal on this server
+    shown: Shown | None = None  # resources that this server named to this principal
     answers: Open | None = None  # for a response: the request that it answers
     seal: SealedState | str | None = None  # of a retried request's requestState: opened, or why it does not open
     masker: Masker | None = None

@@ -100,6 +100,8 @@ SERVER: Final[Keys] = {
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
     "secrets": "true: values that look like credentials may go to it without a question",
     "rate": "how often all principals together may send to it, at most",
+    "uris": "beginnings of resources (not file:) that may be asked for although the server did not name them",
+    "below": "folders on the server's own machine; every path and file: URI lies in one, by its text",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
     "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",

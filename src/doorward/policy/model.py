@@ -176,7 +176,9 @@ class ServerPolicy(msgspec.Struct, frozen=True):
 
     Folders it may read or write (absolute), variables it gets, its tools and prompts; ``grants`` names capabilities
     that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in
-    advance; ``rate`` is how often all principals together may send to it, beside what holds for every server.
+    advance; ``rate`` is how often all principals together may send to it, beside what holds for every server. ``uris``
+    are beginnings of resources that may be asked for although the server did not name or describe them; ``below`` the
+    folders, on the server's own machine, that every path must lie in as far as its text says.
 
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
@@ -193,6 +195,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     tools: dict[str, ToolPolicy] = {}
     prompts: dict[str, PromptPolicy] = {}
     grants: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
     standing: tuple[StandingApproval, ...] = ()
     rate: Rate | None = None
     url: str = ""
@@ -325,6 +329,8 @@ class Policy(msgspec.Struct, frozen=True):
             prompts=_prompts(every, exact),
             grants=_both(every.grants, exact.grants),
             secrets=every.secrets or exact.secrets,
+            uris=_both(every.uris, exact.uris),
+            below=_both(every.below, exact.below),
             standing=_both(_both(self.standing, every.standing), exact.standing),
             rate=exact.rate or every.rate,
             memory_bytes=exact.memory_bytes or every.memory_bytes,

@@ -63,7 +63,7 @@ class Origins:
 
     def _server(self, server: ServerPolicy) -> Iterator[Setting]:
         above = ("servers", server.name)
-        where = ("url", "command", "read", "write", "env", "grants")
+        where = ("url", "command", "read", "write", "env", "grants", "uris", "below")
         for name, value in ((name, getattr(server, name)) for name in where):
             yield from self._said((*above, name), list(value) if isinstance(value, tuple) else value)
         yield from self._rate(above, server.rate)

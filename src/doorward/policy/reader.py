@@ -17,6 +17,7 @@ import msgspec
 
 from doorward.content.arguments import Constraint
 from doorward.content.rates import Rate
+from doorward.content.uris import is_below
 from doorward.errors import PolicyError
 from doorward.policy import keys
 from doorward.policy.home import home
@@ -41,6 +42,7 @@ from doorward.policy.reader_caps import caps
 from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
+from doorward.protocol.shown import beginning_problem
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
 HOLD_SECONDS_RANGE: Final = range(1, 601)
@@ -179,6 +181,8 @@ class Reader:
             secrets=self._shapes.flag(raw, key, "secrets") is True,
             unsafe_no_profile=self._shapes.flag(raw, key, "unsafe_no_profile") is True,
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
+            uris=self._shapes.judged(raw, key, "uris", beginning_problem),
+            below=self._shapes.judged(raw, key, "below", _elsewhere_problem),
             standing=standing_approvals(self._shapes, key, raw),
             rate=self._rate(key, raw),
             **caps(self._shapes, key, raw, base.caps),
@@ -246,6 +250,13 @@ def _argument_problem(argument: str) -> tuple[str, str] | None:
     if argument and (not argument.startswith("/") or _POINTER.fullmatch(argument)):
         return None
     return f"{argument!r} is neither the name of an argument nor a JSON pointer", ""
+
+
+def _elsewhere_problem(folder: str) -> tuple[str, str] | None:
+    """A folder of another machine: nothing of it is looked up or expanded here."""
+    if is_below(folder, "/") and folder != "/":
+        return None
+    return f"{folder!r} is not an absolute path below /", "as the server's machine names it; no '..', no '/' at its end"
 
 
 def _grant_problem(grant: str) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 Two things must be known before some requests can be judged: whether the server speaks the modern era at all
 (``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call,
 ``prompts/list`` before the first prompt).
+For a resource that the server has not named, its resources and then its templates are listed, again after a minute.
 Lists are followed to their last page, within bounds. If an errand fails, what waited for it is refused.
 """
 
@@ -12,6 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from doorward.judge.checks.known_resources import CONTROL as KNOWN_RESOURCES
+from doorward.judge.checks.known_resources import may_be_listed
+from doorward.judge.checks.paths import confine_paths
 from doorward.judge.vocabulary import Context, Decision, Effect, Finding, Open
 from doorward.protocol import actions, definitions, stateless, versions
 from doorward.relay import context as contexts
@@ -23,6 +27,8 @@ from doorward.wire.jsonrpc import Decoded, Request, decode_value, encode, key_of
 CONTROL: Final = "definition-arguments"
 TIMEOUT_US: Final = 10_000_000
 MAX_PAGES: Final = 100
+RELIST_US: Final = 60_000_000
+"""How old the lists of resources may be when one is asked for that is not in them."""
 
 
 def needed(request: Request, context: Context) -> str | None:
@@ -35,15 +41,30 @@ def needed(request: Request, context: Context) -> str | None:
         return "tools/list"
     if request.method == "prompts/get" and not context.definitions.prompts_complete:
         return "prompts/list"
-    return None
+    return _of_resources(request, context) if request.method in _RESOURCES else None
 
 
-_ASKED_FOR: Final = {"tools/list": "tools/call", "prompts/list": "prompts/get"}
+def _of_resources(request: Request, context: Context) -> str | None:
+    """Which list may still name what nobody vouches for."""
+    shown = context.shown
+    if shown is None or (shown.listed and shown.described and context.now - shown.at < RELIST_US):
+        return None
+    asked = [act for act in actions.interpret(request, "legacy") if isinstance(act, actions.ReadResource)]
+    if not any(may_be_listed(act, context) for act in asked) or any(confine_paths(act, context) for act in asked):
+        return None  # no list changes what is decided
+    return "resources/templates/list" if shown.listed and not shown.described else "resources/list"
+
+
+_RESOURCES: Final = ("resources/read", "resources/subscribe", "subscriptions/listen")
+_LISTS_OF_RESOURCES: Final = ("resources/list", "resources/templates/list")
+_ASKED_FOR: Final = {"tools/list": ("tools/call",), "prompts/list": ("prompts/get",)} | dict.fromkeys(
+    _LISTS_OF_RESOURCES, _RESOURCES
+)
 
 
 def waits_for(opened: Open, method: str) -> bool:
     """Whether the request that waits cannot be judged without ``method``; others only came while it was under way."""
-    return _ASKED_FOR.get(method, opened.method) == opened.method
+    return opened.method in _ASKED_FOR.get(method, (opened.method,))
 
 
 def wait(state: State, method: str, message: Request, context: Context) -> list[Command]:
@@ -93,6 +114,8 @@ def answered(
     what = versions.LISTS.get(errand.method)
     if what is None:
         return _done(state)
+    if page is None and errand.method in _LISTS_OF_RESOURCES:
+        return _done(state)  # a server that has none may say so by an error
     if page is None:
         return _failed(state, f"the server does not list its {what}")
     errand.items += len(page.items)
@@ -123,7 +146,8 @@ def fail(state: State, why: str, context: Context) -> list[Command]:
 
 def refuse_waiting(state: State, opened: Open, why: str, context: Context) -> list[Command]:
     """Refuse one request that waited: it cannot be judged."""
-    finding = Finding(CONTROL, Effect.DENY, f"it cannot be judged: {why}")
+    control = KNOWN_RESOURCES if opened.method in _RESOURCES else CONTROL
+    finding = Finding(control, Effect.DENY, f"it cannot be judged: {why}")
     message, own = revive(state, opened, context)
     return refusing.refuse(state, message, own, Decision(Effect.DENY, (finding,), context.policy.digest))
 

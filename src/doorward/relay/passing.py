@@ -7,7 +7,7 @@ import msgspec
 from doorward.judge.vocabulary import Context, Decision, Open
 from doorward.protocol import actions, definitions, handshake, honouring, stateless
 from doorward.relay import context as contexts
-from doorward.relay import records, replies, routes
+from doorward.relay import records, replies, routes, showing
 from doorward.relay.commands import Command, End, Grade, Record, Send, Withdraw
 from doorward.relay.state import State
 from doorward.wire.jsonrpc import Notification, Request, Response, encode
@@ -53,6 +53,10 @@ def _heed(state: State, act: actions.Announce) -> None:
     elif act.what == "notifications/tools/list_changed":
         # The next call waits until the tools were listed anew.
         state.definitions = msgspec.structs.replace(state.definitions, complete=False, begun=False)
+    elif act.what == "notifications/resources/list_changed":
+        state.settings.shown.listed = state.settings.shown.described = False
+    elif act.what == "notifications/resources/updated":
+        state.settings.shown.add(act.uri)
     elif act.what == "notifications/prompts/list_changed":
         state.definitions = msgspec.structs.replace(state.definitions, prompts_complete=False, prompts_begun=False)
     elif act.what == "notifications/resources/list_changed":
@@ -166,6 +170,7 @@ def pass_response(
     _watch(state, acts, message)
     if answered.asker == "client":
         _begun(state, acts)
+        showing.learn(state.settings.shown, acts, answered, context.now)
     body = contexts.bytes_of(message, context)
     outcome = "error" if message.error is not None else "ok"
     grade: Grade = "durable" if answered.asker == "server" else "written"
@@ -197,7 +202,7 @@ def _begun(state: State, acts: Actions) -> None:
 
 
 def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:
-    """What an answer says of the server: its era, its declaration, its tools and prompts."""
+    """What an answer says of the server: its era, its declaration, its tools, prompts and how large resources are."""
     for act in acts:
         if isinstance(act, actions.DeclareServer) and answered.method == "initialize":
             state.link = handshake.answered(state.link, act.versions[0], act.capabilities, act.info)

@@ -19,6 +19,7 @@ from doorward.judge.checks.argument_schema import ValidateArguments
 from doorward.judge.checks.hold_secrets import hold_secrets
 from doorward.judge.checks.honoured import note_unhonoured
 from doorward.judge.checks.input_consent import require_declared_input, require_input_consent
+from doorward.judge.checks.known_resources import require_known_resources
 from doorward.judge.checks.log_floor import keep_log_floor
 from doorward.judge.checks.masked_arguments import refuse_masked_arguments
 from doorward.judge.checks.own_tasks import require_own_task
@@ -99,6 +100,7 @@ def build(masker: Masker) -> Pipeline:
             require_constraints,
             confine_paths,
             require_carriable_resource,
+            require_known_resources,
             require_own_task,
             require_declared_input,
             require_input_consent,
@@ -131,7 +133,8 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     ValidateArguments: (actions.CallTool,),
     require_listed_arguments: (actions.GetPrompt,),
     require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete),
-    confine_paths: (actions.CallTool, actions.ReadResource, actions.Complete),
+    confine_paths: (actions.CallTool, actions.GetPrompt, actions.ReadResource, actions.Complete),
+    require_known_resources: (actions.ReadResource, actions.Complete),
     require_carriable_resource: (actions.ReadResource,),
     require_own_task: (actions.HandleTask,),
     require_declared_input: (actions.RequestInput, actions.HandleTask),

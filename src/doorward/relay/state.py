@@ -13,6 +13,7 @@ from doorward.judge.vocabulary import Context, Decision, Open, Side, Ticket
 from doorward.policy.model import Policy, ServerPolicy
 from doorward.protocol import definitions, stateless, versions
 from doorward.protocol.link import Link
+from doorward.protocol.shown import Shown
 from doorward.relay import records, replies, routes, seal
 from doorward.relay.commands import Grade, Record, Send
 from doorward.relay.pipeline import Pipeline
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True):
     era: Literal["", "modern"] = ""
     tasks: dict[str, None] = msgspec.field(default_factory=dict)
     known: ServerPolicy | None = None
+    shown: Shown = msgspec.field(default_factory=Shown)
 
 
 class Held(msgspec.Struct):

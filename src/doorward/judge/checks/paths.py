@@ -1,12 +1,15 @@
 """Check: every path that a message names lies below a folder of its server (threat ``path-traversal``).
 
-Judged are ``file:`` URIs of resources, and, for a server with folders, strings among the arguments whose property
-name is path-like. Each is taken in every way that a server might read it (``content.uris``), the doors resolve each
-reading with symbolic links (``relay.foresee``), and all must come out below a folder. A reading that nobody
-resolved refuses. With no folder known, a ``file:`` URI that canonicalisation changes is refused.
+Judged are ``file:`` URIs of resources, and strings among the arguments of tools and prompts whose property name is
+path-like. For a server with folders each is taken in every way that a server might read it (``content.uris``), the
+doors resolve each reading with symbolic links (``relay.foresee``), and all must come out below a folder. A reading
+that nobody resolved refuses. Of a server elsewhere the operator may name the folders (``below``): then every reading
+must lie in one by its text. With no folder known, a path that climbs (``..`` in any spelling) is refused, and a
+``file:`` URI that canonicalisation changes.
 
-Does not protect against a link that is swapped after this judgment (the sandbox does), nor against a path in a property
-that is not named like one (a constraint ``path_below`` does).
+Does not protect against a link that is swapped after this judgment (the sandbox does), nor against links on another
+machine, nor, with no folder known, against a path that is written properly; nor against a path in a property that is
+not named like one (a constraint ``path_below`` does).
 """
 
 from __future__ import annotations
@@ -15,15 +18,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from doorward.content import uris
+from doorward.content.climbing import climbs
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
-from doorward.protocol.actions import Action, CallTool, Complete, ReadResource
+from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt, ReadResource
 
 CONTROL: Final = "path-confinement"
 
 
 def confine_paths(action: Action, context: Context) -> Finding | None:
-    if isinstance(action, CallTool) and not context.folders:
-        return None
     for where, text in named_paths(action):
         finding = _judge(where, text, context)
         if finding is not None:
@@ -40,13 +42,20 @@ def named_paths(action: Action) -> Iterator[tuple[str, str]]:
     elif isinstance(action, Complete) and uris.scheme_of(action.reference) == "file":
         yield action.argument, action.value  # whatever it is called, it becomes part of the path
         yield from ((name, text) for name, text in action.others.items() if isinstance(text, str))
-    elif isinstance(action, CallTool):
+    elif isinstance(action, Complete) and not uris.scheme_of(action.reference):
+        yield from uris.walk_path_arguments({**action.others, action.argument: action.value})
+    elif isinstance(action, CallTool | GetPrompt):
         yield from uris.walk_path_arguments(action.arguments)
 
 
 def _judge(where: str, text: str, context: Context) -> Finding | None:
+    below = context.server.below
+    if below:
+        finding = _by_text(where, text, below)
+        if finding is not None:
+            return finding
     if not context.folders:
-        return _without_folders(where, text)
+        return None if below else _without_folders(where, text)
     found = uris.readings(text, context.folders[0])
     if found.problem:
         return _deny(f"a path refused: {found.problem}", where, text)
@@ -59,9 +68,20 @@ def _judge(where: str, text: str, context: Context) -> Finding | None:
     return None
 
 
+def _by_text(where: str, text: str, below: tuple[str, ...]) -> Finding | None:
+    """What the text alone says. A reading that keeps a ``..`` is below nothing: a link may stand before it."""
+    found = uris.readings(text, below[0])
+    if found.problem:
+        return _deny(f"a path refused: {found.problem}", where, text)
+    if all(any(uris.is_below(path, folder) for folder in below) for path in found.paths):
+        return None
+    return _deny("a path outside the folders that policy names for this server", where, text)
+
+
 def _without_folders(where: str, text: str) -> Finding | None:
     if not uris.scheme_of(text) or not uris.may_open_a_file(text):
-        return None
+        why = climbs(text)
+        return _deny(f"a path that {why}", where, text) if why else None
     form = uris.canonical(text)
     if form.problems:
         return _deny(f"a file URI refused: {form.problems[0]}", where, text)

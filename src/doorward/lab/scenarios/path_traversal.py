@@ -166,7 +166,7 @@ class PathTraversal(Scenario):
     stride = "information disclosure"
     cwe = ("CWE-22", "CWE-59", "CWE-41")
     owasp = "MCP10:2025"
-    controls = ("path-confinement", "argument-constraints")
+    controls = ("path-confinement", "known-resources", "argument-constraints")
     examples = (
         Example(
             id=PUBLISHED,
@@ -220,7 +220,13 @@ class PathTraversal(Scenario):
                 _resource("symlink", "a link to a file", "file://{work}/latest.txt", BEHIND),
                 _resource("symlinked-folder", "a link to a folder", "file://{work}/shared/secret.txt", BEHIND),
                 _call("tool-dot-dot", "inside a tool argument", "open_note", "../outside/secret.txt"),
-                _call("tool-sibling", "a sibling inside a tool argument", "open_note", "{work}-evil/secret.txt"),
+                _call(
+                    "tool-sibling",
+                    "a sibling inside a tool argument",
+                    "open_note",
+                    "{work}-evil/secret.txt",
+                    (Protection.SHIPPED,),
+                ),
                 _call("tool-symlink", "a link inside a tool argument", "open_note", "latest.txt", BEHIND),
                 _resource("template", "what a template is filled with climbs out", "notes://..%2Foutside%2Fsecret.txt"),
                 _resource("template-root", "it begins at the root", "notes://{outside}/secret.txt"),

@@ -111,6 +111,8 @@ def result(asked: dict[str, Any], room: str) -> dict[str, Any]:
         found = {"supportedVersions": [MODERN], "capabilities": CAPABILITIES, "serverInfo": NAME, **listed}
     elif method == "tools/list":
         found = {"tools": TOOLS, **listed}
+    elif method == "resources/list":
+        found = {"resources": [{"name": "rooms", "uri": "file:///rooms/"}], **listed}
     elif method == "tasks/get":
         found = {**job(params["taskId"]), "status": "completed", "result": texts(read("salaries.txt"))}
     else:
