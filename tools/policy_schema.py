@@ -21,6 +21,7 @@ from doorward.policy import keys
 from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE
+from doorward.policy.reader_caps import CAPS, LEAST_BYTES
 from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
@@ -91,6 +92,11 @@ def _definitions() -> Schema:
         "read": _list({"type": "string", "pattern": _FOLDER}),
         "write": _list({"type": "string", "pattern": _FOLDER}),
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
+        **{
+            f"{unsafe}{name}": {"type": "integer", "minimum": LEAST_BYTES}
+            for name in CAPS
+            for unsafe in ("", "unsafe_")
+        },
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
         "tools": {
             "type": "object",

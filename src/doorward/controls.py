@@ -414,6 +414,13 @@ _TABLE: Final = (
         "doorward.confine.landlock",
     ),
     Control(
+        "child-caps",
+        "a server uses no more memory and writes no larger file than it may, and only it ends over that",
+        ("oversized-payload",),
+        "sandbox",
+        "doorward.confine.caps",
+    ),
+    Control(
         "no-orphans",
         "a server and all that it started end with its link",
         ("orphaned-process",),

@@ -29,6 +29,7 @@ from doorward.gateway.upstream import address as addresses
 from doorward.gateway.upstream.child import ChildConnector
 from doorward.gateway.upstream.connector import Connector
 from doorward.gateway.upstream.http_client import HttpClient
+from doorward.gateway.upstream.restarts import Restarts
 from doorward.gateway.upstream.sse_upstream import SseConnector
 from doorward.gateway.upstream.streamable import StreamableConnector
 from doorward.judge.vocabulary import Principal, VerifiedIdentity
@@ -168,6 +169,7 @@ class CommandServer(Server):
         self._options = options
         self._identity: CommandIdentity | None = None
         self._walls: SandboxProfile | None = None
+        self._restarts = Restarts()
 
     def _identify(self) -> CommandIdentity:
         path = os.environ.get("PATH", os.defpath)
@@ -210,6 +212,7 @@ class CommandServer(Server):
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._walls is None:
             raise IdentityError(f"{self.name} was not settled")
+        await self._pause(principal)
         most = self._house.policy.limits.children
         children = self._house.children
         if children[principal.id] >= most and not await self._house.make_room(principal):
@@ -235,6 +238,7 @@ class CommandServer(Server):
         try:
             await asyncio.to_thread(child.started, _STARTED_S)
         except BaseException:
+            self._died(principal)
             house.supervisors.discard(child.supervisor)
             await asyncio.to_thread(child.close)
             for descriptor in (child.stdin, child.stdout, child.stderr):
@@ -248,8 +252,19 @@ class CommandServer(Server):
 
         limits = limits_of(house.policy.sizes)["server"]
         ended = functools.partial(self._ended, principal, child.supervisor)
-        link.begin(ChildConnector(child, link, pass_on, limits=limits, on_closed=ended))
+        died = functools.partial(self._died, principal)
+        link.begin(ChildConnector(child, link, pass_on, limits=limits, on_closed=ended, on_ended=died))
         return link
+
+    async def _pause(self, principal: Principal) -> None:
+        """Wait, where children of ``principal`` ended again and again."""
+        pause = self._restarts.pause(principal.id, asyncio.get_running_loop().time())
+        if pause:
+            self._house.reporter.say(f"{self.name} ended again and again; it is started again in {pause:.1f} s")
+            await asyncio.sleep(pause)
+
+    def _died(self, principal: Principal) -> None:
+        self._restarts.ended(principal.id, asyncio.get_running_loop().time())
 
     def _ended(self, principal: Principal, supervisor: int) -> None:
         self._house.supervisors.discard(supervisor)

@@ -54,6 +54,16 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     in_flight_bytes: int
 
 
+class Caps(msgspec.Struct, frozen=True, gc=False):
+    """How much of the machine one server that Doorward starts may use up: memory of each of its processes, the size of
+    each file that it writes, open descriptors of each process.
+    """
+
+    memory_bytes: int
+    file_bytes: int
+    descriptors: int
+
+
 class ProfileValues(msgspec.Struct, frozen=True):
     """What a profile decides, as values that controls read. `doorward.policy.profiles` says why each is what it is.
 
@@ -69,6 +79,7 @@ class ProfileValues(msgspec.Struct, frozen=True):
 
     sizes: Sizes
     limits: Limits
+    caps: Caps
     log_floor: str
     oldest_revision: str
     ask_first_use: bool
@@ -129,6 +140,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
+    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing.
     """
 
     name: str
@@ -143,6 +155,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     command: tuple[str, ...] = ()
     path: str = ""
     transport: str = STREAMABLE
+    memory_bytes: int = 0
+    file_bytes: int = 0
 
     @property
     def served(self) -> bool:
@@ -218,6 +232,15 @@ class Policy(msgspec.Struct, frozen=True):
     def log_floor(self) -> str:
         return self.values.log_floor
 
+    def caps_of(self, name: str) -> Caps:
+        """What the server called ``name`` may use up, if Doorward starts it."""
+        said, usual = self.for_server(name), self.values.caps
+        return msgspec.structs.replace(
+            usual,
+            memory_bytes=said.memory_bytes or usual.memory_bytes,
+            file_bytes=said.file_bytes or usual.file_bytes,
+        )
+
     def for_server(self, name: str) -> ServerPolicy:
         """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds.
 
@@ -241,6 +264,8 @@ class Policy(msgspec.Struct, frozen=True):
             },
             grants=_both(every.grants, exact.grants),
             standing=_both(_both(self.standing, every.standing), exact.standing),
+            memory_bytes=exact.memory_bytes or every.memory_bytes,
+            file_bytes=exact.file_bytes or every.file_bytes,
         )
 
     @property

@@ -15,7 +15,16 @@ from typing import Final
 import msgspec
 
 from doorward.errors import UsageError
-from doorward.policy.model import EVERY_SERVER, Limits, Policy, ProfileValues, ServerPolicy, Sizes, StandingApproval
+from doorward.policy.model import (
+    EVERY_SERVER,
+    Caps,
+    Limits,
+    Policy,
+    ProfileValues,
+    ServerPolicy,
+    Sizes,
+    StandingApproval,
+)
 from doorward.protocol.versions import LOG_LEVELS
 
 STANDARD: Final = "standard"
@@ -53,10 +62,17 @@ _TENTH: Final = msgspec.structs.replace(
     **{name: getattr(_STANDARD_LIMITS, name) // 10 for name in ("sessions", "concurrent", "children")},
 )
 
+# Node with its workers, a JVM or a browser's process stay well below 2 GiB, and a machine of 8 GiB survives one server
+# that does not. 16 GiB is more than a server writes into one file unless something runs away; 65,536 descriptors are
+# what a server of thousands of connections is usually given.
+_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536)
+_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096)
+
 _VALUES: Final = {
     STANDARD: ProfileValues(
         sizes=_STANDARD_SIZES,
         limits=_STANDARD_LIMITS,
+        caps=_STANDARD_CAPS,
         log_floor="info",
         oldest_revision="2025-03-26",
         ask_first_use=False,
@@ -69,6 +85,7 @@ _VALUES: Final = {
     STRICT: ProfileValues(
         sizes=_QUARTER,
         limits=_TENTH,
+        caps=_STRICT_CAPS,
         log_floor="warning",
         oldest_revision="2025-06-18",
         ask_first_use=True,
@@ -106,6 +123,12 @@ def weakened(policy: Policy) -> tuple[str, ...]:
         words.append(f"clients may ask for revisions down to {policy.values.oldest_revision} (unsafe_oldest)")
     if policy.observe_until:
         words.append(f"controls that may soften only observe until {policy.observe_until} (unsafe_observe_until)")
+    for server in policy.servers.values():
+        words += [
+            f"{_called(server)} may use more (unsafe_{name}): {_size(getattr(server, name))}"
+            for name in ("memory_bytes", "file_bytes")
+            if getattr(server, name) > getattr(usual.caps, name)
+        ]
     words += [_standing(one, "any server") for one in policy.standing]
     words += [_standing(one, _called(server)) for server in policy.servers.values() for one in server.standing]
     return tuple(words)
@@ -163,8 +186,16 @@ def describe_limits(limits: Limits) -> str:
     )
 
 
+def describe_caps(caps: Caps) -> str:
+    """All caps of ``caps`` in one line."""
+    return (
+        f"memory {_size(caps.memory_bytes)} a process, {_size(caps.file_bytes)} a file, "
+        f"{caps.descriptors:,} descriptors, no core dumps"
+    )
+
+
 def _size(count: int) -> str:
-    for unit, name in ((_MIB, "MiB"), (_KIB, "KiB")):
+    for unit, name in ((1024 * _MIB, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
         if count >= unit and count % unit == 0:
             return f"{count // unit} {name}"
     return f"{count} B"
@@ -281,6 +312,13 @@ ROWS: Final[tuple[Row, ...]] = (
         "names are said once, with --env NAME",
         "the SDK's safe list plus --env",
         ("confine-environment",),
+    ),
+    Row(
+        "child-caps",
+        "child: memory, files it writes, descriptors",
+        describe_caps(_STANDARD_CAPS),
+        describe_caps(_STRICT_CAPS),
+        ("child-caps",),
     ),
     Row(
         "results",

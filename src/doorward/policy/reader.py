@@ -35,6 +35,7 @@ from doorward.policy.model import (
 from doorward.policy.positions import Positions
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader_approvals import standing_approvals
+from doorward.policy.reader_caps import caps
 from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
@@ -71,7 +72,7 @@ class Reader:
             profile,
             self._values(raw, values(profile)),
             hold_seconds=self._hold_seconds(raw),
-            servers=self._servers(raw),
+            servers=self._servers(raw, values(profile)),
             observe_until=until.isoformat() if until else "",
             serve=serve_settings(shapes, raw),
             standing=standing_approvals(shapes, (), raw),
@@ -134,16 +135,16 @@ class Reader:
 
     # Servers.
 
-    def _servers(self, raw: Raw) -> dict[str, ServerPolicy]:
+    def _servers(self, raw: Raw, base: ProfileValues) -> dict[str, ServerPolicy]:
         tables = self._shapes.table(raw, (), "servers")
         for name in tables:
             if name != EVERY_SERVER and (problem := name_problem(name)):
                 self._shapes.add(("servers", name), problem, 'names are exact; the one table for every server is "*"')
-        servers = {name: self._server(name, self._shapes.table(tables, ("servers",), name)) for name in tables}
+        servers = {name: self._server(name, self._shapes.table(tables, ("servers",), name), base) for name in tables}
         judge_paths(self._shapes, servers)
         return servers
 
-    def _server(self, name: str, raw: Raw) -> ServerPolicy:
+    def _server(self, name: str, raw: Raw, base: ProfileValues) -> ServerPolicy:
         key = ("servers", name)
         self._shapes.known(raw, key, keys.SERVER)
         env = self._shapes.strings(raw, key, "env")
@@ -165,6 +166,7 @@ class Reader:
             prompts=self._prompts((*key, "prompts"), self._shapes.table(raw, key, "prompts")),
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
             standing=standing_approvals(self._shapes, key, raw),
+            **caps(self._shapes, key, raw, base.caps),
             **where(self._shapes, key, raw),
         )
 

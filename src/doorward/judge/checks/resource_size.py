@@ -8,7 +8,7 @@ nobody found out refuses. Reading, subscribing and listening are judged alike: w
 
 Does not judge arguments of tools: a tool may count, hash or move a file that it never sends. Does not protect against a
 resource that is no file and whose size nobody announced, nor against one that grows after it was looked at: then the
-frame limit keeps it from us, and the memory cap (``confine-memory``) from the machine. A resource that a server sends
+frame limit keeps it from us, and the memory cap (``child-caps``) from the machine. A resource that a server sends
 in part, or in fewer bytes than it has (UTF-16 as UTF-8), is refused although it might fit.
 """
 

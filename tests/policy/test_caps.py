@@ -1,0 +1,56 @@
+"""What a server may use up: the profile's caps, lowered by its table, raised only under an ``unsafe_`` name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from doorward.errors import PolicyError
+from doorward.policy.load import load
+from doorward.policy.model import Policy
+from doorward.policy.profiles import values, weakened
+
+GIB = 1 << 30
+
+
+def policy(folder: Path, text: str) -> Policy:
+    file = folder / "doorward.toml"
+    file.write_text(text)
+    return load(file)
+
+
+@pytest.mark.parametrize("profile", ["standard", "strict"])
+def test_a_server_of_which_nothing_is_said_has_the_caps_of_the_profile(tmp_path: Path, profile: str) -> None:
+    assert policy(tmp_path, f'profile = "{profile}"').caps_of("notes") == values(profile).caps
+
+
+def test_its_own_table_counts_before_that_of_every_server(tmp_path: Path) -> None:
+    said = policy(
+        tmp_path, f'[servers."*"]\nmemory_bytes = {GIB}\nfile_bytes = {GIB}\n[servers.notes]\nmemory_bytes = {GIB // 4}'
+    )
+    assert (said.caps_of("notes").memory_bytes, said.caps_of("notes").file_bytes) == (GIB // 4, GIB)
+    assert said.caps_of("other").memory_bytes == GIB
+    assert weakened(said) == ()
+
+
+def test_what_is_raised_says_so_in_its_name_and_at_the_start(tmp_path: Path) -> None:
+    said = policy(tmp_path, f"[servers.notes]\nunsafe_memory_bytes = {8 * GIB}")
+    assert said.caps_of("notes").memory_bytes == 8 * GIB
+    assert weakened(said) == ("server notes may use more (unsafe_memory_bytes): 8 GiB",)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (f"memory_bytes = {4 * GIB}", "above the profile's"),
+        ("memory_bytes = 512", "is not a whole number"),
+        ("file_bytes = true", "is not a whole number"),
+        ('unsafe_file_bytes = "1 GiB"', "is not a whole number"),
+        (f"memory_bytes = {GIB}\nunsafe_memory_bytes = {GIB}", "stands beside"),
+    ],
+)
+def test_what_is_no_cap_is_a_problem(tmp_path: Path, line: str, what: str) -> None:
+    with pytest.raises(PolicyError, match=what) as refused:
+        policy(tmp_path, f"[servers.notes]\n{line}")
+    assert len(refused.value.problems) == 1
