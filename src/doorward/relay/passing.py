@@ -53,15 +53,13 @@ def _heed(state: State, act: actions.Announce) -> None:
     elif act.what == "notifications/tools/list_changed":
         # The next call waits until the tools were listed anew.
         state.definitions = msgspec.structs.replace(state.definitions, complete=False, begun=False)
-    elif act.what == "notifications/resources/list_changed":
-        state.settings.shown.listed = state.settings.shown.described = False
-    elif act.what == "notifications/resources/updated":
-        state.settings.shown.add(act.uri)
     elif act.what == "notifications/prompts/list_changed":
         state.definitions = msgspec.structs.replace(state.definitions, prompts_complete=False, prompts_begun=False)
     elif act.what == "notifications/resources/list_changed":
+        state.settings.shown.listed = state.settings.shown.described = False
         state.definitions = definitions.forget_sizes(state.definitions)
     elif act.what == "notifications/resources/updated":
+        state.settings.shown.add(act.uri)
         state.definitions = definitions.forget_sizes(state.definitions, act.uri)
 
 
