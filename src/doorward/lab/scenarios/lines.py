@@ -41,7 +41,7 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("a downgrade of the protocol\nversion", ("oldest",)),
         Line("a message that was never negotiated", ("not-negotiated",)),
         Line("no answers nobody asked for", ("in-first-request", "with-state")),
-        none("`FeatureGate`", Unplayed.NOT_BUILT, "it is the guard's, of which there is nothing yet", "D"),
+        Line("`FeatureGate`", ("experimental", "extension", "not-negotiated", "later", "oldest")),  # lab/guarded.py
     ),
     "message-tampering": (
         Line("`DROP TABLE …`", ("plain-http", "self-signed", "other-authority", "behind-tls")),

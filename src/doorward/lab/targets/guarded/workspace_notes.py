@@ -1,13 +1,16 @@
 """A server for the notes in one folder, whose author lets the kernel say what lies in it.
 
-What a client means by a URI or a name is not guessed: it is opened beneath the folder, or refused.
-Start: ``python workspace_notes.py FOLDER``.
+What a client means by a URI or a name is not guessed: it is opened beneath the folder, or refused. So is what a
+template is filled with, and each note of a bundle, in one step with looking at it. Start: ``python workspace_notes.py
+FOLDER``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
+from urllib.parse import unquote
 
 from mcp import types
 from mcp.server.lowlevel import Server
@@ -16,6 +19,7 @@ from mcp.server.stdio import stdio_server
 from doorward import guard
 
 NOTES = guard.Root(sys.argv[1])
+BY_NAME = "notes://"
 
 
 async def list_resources(_ctx: object, _params: object) -> types.ListResourcesResult:
@@ -33,21 +37,38 @@ def is_note(name: str) -> bool:
     return True
 
 
+async def list_resource_templates(_ctx: object, _params: object) -> types.ListResourceTemplatesResult:
+    template = types.ResourceTemplate(name="note", uri_template=BY_NAME + "{name}", description="A note by its name.")
+    return types.ListResourceTemplatesResult(resource_templates=[template])
+
+
 async def read_resource(_ctx: object, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-    text = NOTES.read_text(str(params.uri))
+    by_name = params.uri.startswith(BY_NAME)
+    text = NOTES.read_text(unquote(params.uri.removeprefix(BY_NAME)) if by_name else params.uri)
     return types.ReadResourceResult(contents=[types.TextResourceContents(uri=params.uri, text=text)])
 
 
 async def list_tools(_ctx: object, _params: object) -> types.ListToolsResult:
-    schema = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+    one = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+    names = {"type": "array", "items": {"type": "string"}}
+    several = {"type": "object", "properties": {"names": names}, "required": ["names"]}
     return types.ListToolsResult(
-        tools=[types.Tool(name="open_note", description="Read one note of the workspace.", input_schema=schema)]
+        tools=[
+            types.Tool(name="open_note", description="Read one note of the workspace.", input_schema=one),
+            types.Tool(name="bundle_notes", description="Read several notes as one text.", input_schema=several),
+        ]
     )
+
+
+def wanted(name: str, arguments: dict[str, Any]) -> str:
+    if name == "bundle_notes":
+        return "".join(NOTES.read_text(note) for note in arguments["names"])
+    return NOTES.read_text(arguments["path"])
 
 
 async def call_tool(_ctx: object, params: types.CallToolRequestParams) -> types.CallToolResult:
     try:
-        text, failed = NOTES.read_text((params.arguments or {})["path"]), False
+        text, failed = wanted(params.name, params.arguments or {}), False
     except OSError as problem:
         text, failed = str(problem), True
     return types.CallToolResult(content=[types.TextContent(text=text)], is_error=failed)
@@ -57,6 +78,7 @@ SERVER = guard.protect(
     Server(
         "workspace-notes",
         on_list_resources=list_resources,
+        on_list_resource_templates=list_resource_templates,
         on_read_resource=read_resource,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
