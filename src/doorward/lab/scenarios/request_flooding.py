@@ -46,8 +46,8 @@ FLOOD_SECONDS = 3.0
 HONEST_EVERY_SECONDS = 0.05
 PATIENCE_SECONDS = 5.0
 FLOOR_SECONDS = 0.25
-"""A wait that somebody notices. The promise of 20 ms is measured by ``bench/flood.py``, where the flood has a process of
-its own: here it is sent from the honest client's own, which waits for itself up to 0.2 s."""
+"""A wait that somebody notices. The promise of 20 ms is measured by ``bench/flood.py``, where the flood has a
+process of its own: here it is sent from the honest client's own, which waits for itself up to 0.2 s."""
 
 QUIET_CALLS = 20
 QUIET_SECONDS = 0.1
