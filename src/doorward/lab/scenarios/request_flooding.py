@@ -45,7 +45,10 @@ NEWS_EVERY_SECONDS = 0.5
 FLOOD_SECONDS = 3.0
 HONEST_EVERY_SECONDS = 0.05
 PATIENCE_SECONDS = 5.0
-FLOOR_SECONDS = 0.020
+FLOOR_SECONDS = 0.25
+"""A wait that somebody notices. The promise of 20 ms is measured by ``bench/flood.py``, where the flood has a
+process of its own: here it is sent from the honest client's own, which waits for itself up to 0.2 s."""
+
 QUIET_CALLS = 20
 QUIET_SECONDS = 0.1
 """A wait that says that what came before is over."""
@@ -104,7 +107,7 @@ class RequestFlooding(Scenario):
     stride = "denial of service"
     cwe = ("CWE-770", "CWE-799")
     owasp = "MCP05:2025"
-    controls = ("principal-limits", "http-limits", "in-flight")
+    controls = ("rates", "principal-limits", "http-limits", "in-flight")
     measures = True
     examples = (
         Example(
@@ -172,7 +175,7 @@ async def _timed(stage: Stage) -> float:
 
 async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
     """The honest client's day beside the attackers. All are in this process, so what it takes to send is part of the
-    wait: on two cores about 0.1 s where every request is refused at once, wherever the flood goes.
+    wait: on two cores 0.1 to 0.2 s where every request is refused at once, wherever the flood goes.
     """
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
