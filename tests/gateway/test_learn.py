@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.wrapping import World, Wrapped
+from tests.gateway.wrapping import DOORWARD, World, Wrapped
 
 AGREEING = Path(__file__).with_name("agreeing_server.py")
 
@@ -86,6 +86,28 @@ def test_each_line_says_from_how_many_calls_it_was_learnt_and_what_could_not_be(
     lines = [line for line in text.splitlines() if line.partition(" = ")[0] in rules]
     assert len(lines) == len(rules)
     assert all(line.endswith("# learnt from 7 calls") for line in lines)
+
+
+def test_with_a_command_it_wraps_that_and_learns_from_what_passed_meanwhile(world: World) -> None:
+    start(world).end()
+    file = world.top / "config" / "proposed.toml"
+    command = (sys.executable, "-I", "-S", str(AGREEING), str(world.folder))
+    words = ("learn", "--server", "agreeing", "--write", str(file), "--", *command)
+    wrapped = world.run((*DOORWARD, "--state", str(world.state), *words))
+    wrapped.initialize()
+    for given in calls(world):
+        assert wrapped.text("do", **given) == "yes"
+    assert wrapped.end() == 0
+    assert "# learnt from 7 calls" in file.read_text()
+    assert "read it, then doorward policy check" in wrapped.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--write", "there.toml"), ("--write", "new.toml", "--since", "1h")])
+def test_with_a_command_the_proposal_goes_to_a_new_file(world: World, words: tuple[str, ...]) -> None:
+    (world.cwd / "there.toml").write_text("mine")
+    done = world.doorward("learn", "--server", "agreeing", *words, "--", "true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a command needs --write FILE" in done.stderr
 
 
 def test_a_file_that_is_there_is_left_alone(world: World) -> None:

@@ -24,8 +24,12 @@ a policy refuses too much.
 """
 
 _EXAMPLE: Final = """\
-example:
+with a COMMAND it is `doorward wrap --name NAME -- COMMAND` first, under the policy in force, and learns at the end from
+what passed meanwhile; it exits with the server's code
+
+examples:
   doorward learn --server notes --since 7d --write notes.toml
+  doorward learn --server notes --write notes.toml -- npx -y @modelcontextprotocol/server-filesystem /home/me/notes
   doorward policy check notes.toml
 
 what the log masks (credentials), and bodies that it does not keep, cannot be learnt; the proposal says where
@@ -40,7 +44,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "learn",
         parents=[common],
         help="propose a policy from what the log has seen",
-        usage="doorward learn --server NAME [options]",
+        usage="doorward learn --server NAME [options]\n"
+        "       doorward learn --server NAME --write FILE -- COMMAND [ARGUMENT…]",
         description=_DESCRIPTION,
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -49,18 +54,41 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--server", required=True, metavar="NAME", help="the server, as policy, pins and log name it")
     add("--since", default="", metavar="WHEN", help="only what came after: 30m, 12h, 7d, or 2026-11-26[T08:00]")
     add("--write", default="", metavar="FILE", help="write the proposal to FILE, which is not there yet")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, takes_command=True)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the proposal, or write it; 0."""
-    from doorward.audit import reader
+    """Print the proposal, or write it; 0, or with a command the code of that."""
     from doorward.policy.identity import name_problem
-    from doorward.policy.learning import Lessons
 
     if problem := name_problem(args.server):
         raise UsageError(f"--server: {problem}")
-    since_us = _since(args.since)
+    if not args.command:
+        return _propose(args, _since(args.since))
+    if not args.write or args.since or os.path.lexists(args.write):
+        raise UsageError(
+            "a command needs --write FILE, which is not there yet, and no --since",
+            hint="its stdout is its client's, so the proposal goes to a file",
+        )
+    return _wrap_and_propose(args)
+
+
+def _wrap_and_propose(args: argparse.Namespace) -> int:
+    import time
+
+    from doorward.cli import wrap
+
+    began_us = time.time_ns() // 1000
+    plain = {"url": "", "read": [], "write": [], "env": [], "unsafe_no_sandbox": False}
+    code = wrap.run(argparse.Namespace(**{**vars(args), **plain, "name": args.server}))
+    _propose(args, began_us)
+    return code
+
+
+def _propose(args: argparse.Namespace, since_us: int) -> int:
+    from doorward.audit import reader
+    from doorward.policy.learning import Lessons
+
     state = kept_state(args)
     lessons = Lessons(args.server, folder_of)
     for found in reader.each(state, since_us):
@@ -74,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             hint="doorward audit show lists the last entries; give wrap the same --name",
         )
     text = lessons.proposal()
-    if args.json:
+    if args.json and not args.command:
         terminal.write_json({"server": args.server, "requests": lessons.total, "policy": text})
     elif not args.write:
         for line in text.splitlines():
