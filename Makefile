@@ -80,7 +80,7 @@ soak: setup ## Look for what `make test` does not: new examples, every cell of t
 	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' tests
 
 .PHONY: bench
-bench: bench-stdio bench-http bench-capacity ## Measure what Doorward costs, as users install it: the wheel, alone
+bench: bench-stdio bench-http bench-capacity bench-flood ## Measure what Doorward costs, as users install it: the wheel, alone
 
 .PHONY: bench-stdio
 bench-stdio: shipped ## ... `wrap`: start-up, one call, memory
@@ -91,6 +91,11 @@ bench-http: shipped ## ... `serve`: one core of it beside nginx and other gatewa
 	@sh tools/bench.sh --install
 	$(PUBLISHED) --locks bench/peers
 	$(BIN)/python bench/throughput.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
+
+.PHONY: bench-flood
+bench-flood: shipped ## ... `serve`: what an honest client has of a flood
+	@sh tools/bench.sh --install
+	$(BIN)/python bench/flood.py --doorward $(CACHE)/shipped/bin/doorward $(ARGS)
 
 .PHONY: bench-capacity
 bench-capacity: shipped ## ... `serve`: ten thousand idle sessions, a thousand open streams
@@ -106,6 +111,10 @@ shipped: setup $(STAMPS)/wheelhouse wheel
 	"$$python" -m venv --clear --without-pip $(CACHE)/shipped
 	$(BIN)/python -m pip --python $(CACHE)/shipped/bin/python install --quiet --no-index --no-deps \
 		$(CACHE)/wheelhouse/*.whl dist/*.whl
+
+.PHONY: bench-judge
+bench-judge: $(STAMPS)/dev ## Measure single judgments against what is promised of them, from the checkout
+	@$(BIN)/python bench/judge.py $(ARGS)
 
 .PHONY: bench-relay
 bench-relay: $(STAMPS)/dev ## Measure the CPU time of one call in the relay and the archive, from the checkout

@@ -129,10 +129,10 @@ class Link:
         self._principal = Principal("user:ada", "operating system user")
         self._random = random.Random(5)
         self._id = 0
-        self.relay.start(self._facts(), NOW_US)
+        self.relay.start(self.facts(), NOW_US)
         self._settle()
 
-    def _facts(self) -> Facts:
+    def facts(self) -> Facts:
         return Facts(principal=self._principal, server=self._server, fresh=self._random.randbytes(64))
 
     def frames(self, asked: str, answered: str) -> tuple[bytes, bytes, int]:
@@ -146,7 +146,7 @@ class Link:
         return call, _encoded(id=self._id, result={"resultType": "complete", "content": content}), self._id
 
     def arrive(self, frame: bytes, side: Side, exchange: int) -> list[Command]:
-        event = Arrived(decode(frame, LIMITS), side, exchange, self._facts())
+        event = Arrived(decode(frame, LIMITS), side, exchange, self.facts())
         return self.relay.handle(event, NOW_US)
 
     def _settle(self) -> None:

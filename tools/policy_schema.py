@@ -20,7 +20,8 @@ from doorward.content.sql import DIALECTS
 from doorward.policy import keys
 from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
-from doorward.policy.reader import HOLD_SECONDS_RANGE
+from doorward.policy.reader import HOLD_SECONDS_RANGE, RATE_RANGE
+from doorward.policy.reader_caps import CAPS, LEAST_BYTES
 from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
@@ -53,6 +54,8 @@ def schema() -> Schema:
         "unsafe_sizes": _raised(keys.SIZES),
         "limits": _lowered(keys.LIMITS, msgspec.structs.asdict(values(STANDARD).limits)),
         "unsafe_limits": _raised(keys.LIMITS),
+        "rates": _lowered(keys.RATES, msgspec.structs.asdict(values(STANDARD).rates)),
+        "unsafe_rates": _raised(keys.RATES),
         "serve": _table(keys.SERVE, _serve()),
         "servers": {
             "type": "object",
@@ -91,7 +94,14 @@ def _definitions() -> Schema:
         "read": _list({"type": "string", "pattern": _FOLDER}),
         "write": _list({"type": "string", "pattern": _FOLDER}),
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
+        **{
+            f"{unsafe}{name}": {"type": "integer", "minimum": LEAST_BYTES}
+            for name in CAPS
+            for unsafe in ("", "unsafe_")
+        },
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
+        "secrets": {"type": "boolean"},
+        "rate": {"$ref": "#/definitions/rate"},
         "uris": _list({"type": "string", "pattern": r"^(?![Ff][Ii][Ll][Ee]:)[A-Za-z][A-Za-z0-9+.-]*:[^\s*{}\"<>\\]*$"}),
         "below": _list({"type": "string", "pattern": r"^/[^\s]"}),
         "tools": {
@@ -118,8 +128,10 @@ def _definitions() -> Schema:
             "pattern": r"^(?!/(?:healthz|readyz)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
         },
         "transport": _choice(TRANSPORTS, STREAMABLE),
+        "unsafe_no_profile": {"type": "boolean"},
     }
     words = {name: word for name, word in keys.SERVER.items() if name not in keys.WHERE}
+    rate: Schema = {"$ref": "#/definitions/rate"}
     arguments = {"type": "object", "additionalProperties": {"$ref": "#/definitions/constraints"}}
     return {
         "every_server": _table(words, rules),
@@ -131,10 +143,19 @@ def _definitions() -> Schema:
                 "transport": ["url"],
             },
         },
-        "tool": _table(keys.TOOL, {"ask": {"type": "boolean"}, "arguments": arguments}),
+        "tool": _table(
+            keys.TOOL,
+            {
+                "ask": {"type": "boolean"},
+                "arguments": arguments,
+                "rate": rate,
+                "secrets": _list({"type": "string", "pattern": r"^(?:[^/]|(?:/(?:[^/~]|~[01])*)+$)"}),
+            },
+        ),
         "prompt": _table(keys.PROMPT, {"arguments": arguments}),
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
+        "rate": _rate(),
     }
 
 
@@ -156,6 +177,11 @@ def _constraints() -> Schema:
         "path_below": {"anyOf": [flag, {"type": "string", "pattern": _FOLDER}]},
         "read_only_sql": {"enum": [True, *DIALECTS]},
     }
+
+
+def _rate() -> Schema:
+    number = {"type": "integer", "minimum": RATE_RANGE[0], "maximum": RATE_RANGE[-1]}
+    return {**_table(keys.RATE, dict.fromkeys(keys.RATE, number)), "required": list(keys.RATE)}
 
 
 def _standing() -> Schema:

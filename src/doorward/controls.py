@@ -7,8 +7,8 @@ and the documentation.
 
 ``mechanism``: "limit" acts while bytes come in, before there is a message; "gate", "rewrite", "filter" and "check" act
 in the relay; "relay" is the relay's own order of steps; "pin" acts before there is a link; "sandbox" inside the
-server's process; "channel" guards a way in; "archive" acts around all of it. ``softens``: whether
-``unsafe_observe_until`` may turn its refusals into notes.
+server's process; "channel" guards a way in; "rate" counts how often; "archive" acts around all of it. ``softens``:
+whether ``unsafe_observe_until`` may turn its refusals into notes.
 """
 
 from __future__ import annotations
@@ -229,6 +229,13 @@ _TABLE: Final = (
         "doorward.judge.checks.paths",
     ),
     Control(
+        "resource-size",
+        "a resource that no message from its server could carry is not asked for",
+        ("oversized-payload",),
+        "check",
+        "doorward.judge.checks.resource_size",
+    ),
+    Control(
         "own-tasks",
         "a task belongs to the principal whose request began it",
         ("task-of-another",),
@@ -269,6 +276,13 @@ _TABLE: Final = (
         ("disputed-execution", "batch-in-its-revision"),
         "check",
         "doorward.judge.checks.tool_consent",
+    ),
+    Control(
+        "held-secrets",
+        "a credential goes to a server only after a person agreed, or where policy says so",
+        ("server-imitation", "log-leakage"),
+        "check",
+        "doorward.judge.checks.hold_secrets",
     ),
     Control(
         "log-floor",
@@ -330,8 +344,16 @@ _TABLE: Final = (
         "doorward.gateway.sessions",
     ),
     Control(
+        "rates",
+        "messages are counted by address, principal, session, server, method and tool; each session keeps a part",
+        ("request-flooding",),
+        "rate",
+        "doorward.gateway.metering",
+        softens=True,
+    ),
+    Control(
         "principal-limits",
-        "sessions, requests in flight and child processes are counted for each principal",
+        "sessions, requests in flight, subscriptions and child processes are counted for each principal",
         ("request-flooding",),
         "limit",
         "doorward.gateway.http.traffic",
@@ -412,6 +434,13 @@ _TABLE: Final = (
         ("message-tampering",),
         "sandbox",
         "doorward.confine.landlock",
+    ),
+    Control(
+        "child-caps",
+        "a server uses no more memory and writes no larger file than it may, and only it ends over that",
+        ("oversized-payload",),
+        "sandbox",
+        "doorward.confine.caps",
     ),
     Control(
         "no-orphans",

@@ -79,10 +79,11 @@ def test_the_written_file_has_every_key(tmp_path: Path) -> None:
     assert raw["consent"].keys() == keys.CONSENT.keys()
     assert raw["sizes"].keys() == keys.SIZES.keys()
     assert raw["limits"].keys() == keys.LIMITS.keys()
+    assert raw["rates"].keys() == keys.RATES.keys()
     assert raw["serve"].keys() == keys.SERVE.keys()
     assert {key for server in raw["servers"].values() for key in server} == keys.SERVER.keys()
     # What stands for something else that is there is named in the words.
-    instead = {"unsafe_sizes", "unsafe_limits", "unsafe_standing_approvals", "unsafe_floor", "for"}
+    instead = {"unsafe_sizes", "unsafe_limits", "unsafe_rates", "unsafe_standing_approvals", "unsafe_floor", "for"}
     said = raw.keys() | raw["log"].keys() | raw["servers"]["notes"]["unsafe_standing_approvals"].keys()
     assert said | instead == keys.TOP.keys() | keys.LOG.keys() | keys.STANDING.keys()
     assert [name for name in instead if name not in text] == []
@@ -284,7 +285,7 @@ def test_people_are_told_where_values_come_from_too(tmp_path: Path, capsys: Outp
     )
     assert main(["policy", "show", "-c", str(path)]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert "limits: 64 concurrent, 2 sessions, 16 child processes, 256 MiB in flight" in words
+    assert "limits: 64 concurrent, 2 sessions, 16 child processes, 128 subscriptions, 256 MiB in flight" in words
     assert "server a at /a/mcp: x y" in words
     assert f'servers.a.command = ["x", "y"] [{path}:4]' in words
     assert f'servers."*".env = ["LANG"] [{path}:2]' in words

@@ -80,6 +80,42 @@ def test_a_demand_is_shown_with_what_it_is_measured_by(capsys: pytest.CaptureFix
     assert '"enum": ["b", 1], "minimum": 0, "read_only_sql": "sqlite"' in text.replace("\n    ", " ")
 
 
+PINNED = """version = 1
+[pins.mine]
+kind = "command"
+argv = ["x"]
+arguments_sha256 = "00"
+executable = "/usr/bin/x"
+first_seen = "2026-11-22T00:00:00Z"
+accepted_by = "ada"
+package = "pypi:mcp-server-sqlite 2025.4.25"
+[pins.other]
+kind = "command"
+argv = ["y"]
+arguments_sha256 = "00"
+executable = "/usr/bin/y"
+first_seen = "2026-11-22T00:00:00Z"
+accepted_by = "ada"
+"""
+
+
+@pytest.mark.parametrize("text", ["", "[servers.mine]\nunsafe_no_profile = true\n"])
+def test_what_is_demanded_of_a_well_known_server_is_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    path, lock = tmp_path / "p.toml", tmp_path / "doorward.lock"
+    for file, content in ((path, text), (lock, PINNED)):
+        file.write_text(content)
+        file.chmod(0o600)
+    out = shown(capsys, "-c", str(path))
+    assert "\nserver mine is well known: profile sqlite\n    its pin names pypi:mcp-server-sqlite 2025.4.25\n" in out
+    assert ("    tool read_query, argument query: read_only_sql sqlite\n" in out) is not bool(text)
+    assert ("    not applied (unsafe_no_profile)\n" in out) is bool(text)
+    assert "other is well known" not in out
+    (told,) = json.loads(shown(capsys, "--json", "-c", str(path)))["known_servers"]
+    assert (told["server"], told["profile"], told["applies"]) == ("mine", "sqlite", not text)
+
+
 def test_a_policy_that_softens_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     import datetime
 

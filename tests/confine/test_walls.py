@@ -239,7 +239,7 @@ def test_git_works_although_it_may_not_see_the_settings_in_the_home(world: World
 def test_the_probe_finds_all_ways_out_closed_that_this_abi_closes() -> None:
     holds = probe()
     assert holds.abi == landlock_abi()
-    promised = {"read", "list", "write", "memory"}
+    promised = {"read", "list", "write", "memory", "arguments", "limits", "privileges"}
     promised |= {"truncate"} if holds.abi >= 3 else set()
     promised |= {"signal", "abstract-socket"} if holds.abi >= 6 else set()
     assert set(holds.closed) >= promised

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.content.rates import Rate, Rates, take
+from doorward.content.rates import Bucket, Rate, Rates, take
 
 RATES = st.builds(Rate, st.sampled_from([0.5, 1.0, 4.0, 64.0]), st.integers(1, 20).map(float))
 # Eighths of a second and powers of two for rates: exact in binary, so that both sides can be compared exactly.
@@ -62,6 +62,35 @@ def test_a_rate_that_cannot_be_is_found_at_once(rate: Rate) -> None:
 def test_a_negative_cost_would_fill_the_bucket_and_is_refused() -> None:
     with pytest.raises(ValueError, match="not negative"):
         take(0.0, 0.0, Rate(1.0, 1.0), -1.0)
+
+
+@given(RATES, st.lists(st.integers(0, 80).map(lambda n: n / 8), max_size=60))
+def test_a_bucket_that_is_asked_first_lets_through_the_same(rate: Rate, pauses: list[float]) -> None:
+    bucket, now, due = Bucket(rate), 0.0, 0.0
+    for pause in pauses:
+        now += pause
+        taken = take(due, now, rate)
+        due = taken.due
+        wait = bucket.wait(now)
+        assert (wait <= 0) == taken.allowed
+        if taken.allowed:
+            bucket.charge(now)
+        else:
+            assert wait == pytest.approx(taken.retry_after)
+
+
+def test_a_bucket_that_is_charged_beyond_its_end_owes_at_most_a_burst() -> None:
+    bucket = Bucket(Rate(2.0, 3.0))
+    for _ in range(100):
+        bucket.charge(0.0)
+    assert bucket.wait(0.0) == pytest.approx(0.5 + 1.5)
+
+
+def test_a_bucket_may_begin_empty() -> None:
+    bucket = Bucket(Rate(2.0, 3.0), empty_at=10.0)
+    assert bucket.wait(10.0) == pytest.approx(0.5)
+    assert bucket.wait(10.5) <= 0
+    assert bucket.wait(100.0) <= 0
 
 
 def test_keys_do_not_share_a_bucket() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -254,3 +256,67 @@ def test_the_parser_is_loaded_only_by_a_query_and_says_nothing_of_what_it_reads(
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert (done.stdout, done.stderr) == ("False True\n", "")
+
+
+def test_what_is_judged_by_name_has_these_names_in_the_parser_that_is_installed() -> None:
+    from sqlglot import exp
+
+    from doorward.content import sql
+
+    assert [name for name in sql._NEVER if not hasattr(exp, name)] == []  # noqa: SLF001 - its own table
+    for kind in (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.LoadData):
+        assert kind.__module__ in sql._WRITES  # noqa: SLF001 - as above
+    for other in (exp.Create, exp.Drop, exp.Alter, exp.Command, exp.Pragma, exp.Attach, exp.Set, exp.Transaction):
+        assert other.__module__ in sql._WRITES  # noqa: SLF001 - as above
+
+
+PIECES = (
+    "SELECT * FROM t", "SELECT a, count(*) FROM t GROUP BY a", "DELETE FROM t", "INSERT INTO t VALUES (1, 'x')",
+    "UPDATE t SET a = 2", "WITH x AS (SELECT 1)", "WITH x(a) AS (VALUES (1))", "DROP TABLE t", "PRAGMA x = 7",
+    "ATTACH ':memory:' AS y", "CREATE TABLE z (a)", "REPLACE INTO t VALUES (1, 2)", "VACUUM", "REINDEX", "BEGIN",
+    ";", "--", "-- x\n", "/*", "*/", "/* x */", "'", "''", "';'", '"', '""', "`", "[", "]", "[t]", "(", ")", "\\", "\n",
+    "EXPLAIN", "UNION ALL", "FROM t", "AS b", ", a", "WHERE a = 1", "RETURNING *", "INTO z", "load_extension('x')",
+    "randomblob(2)", "ORDER BY 1", "LIMIT 1", "#", "$$", "$a$", "SELECT 'a' || b FROM t", "pragma_table_info('t')", "x",
+)  # fmt: skip
+READS = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+}
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8), st.sampled_from(["", "sqlite"]))
+def test_whatever_passes_only_reads_to_a_real_database(pieces: list[str], dialect: str) -> None:
+    text = " ".join(pieces)
+    if read_only_sql(text, dialect) is not None:
+        return
+    done: list[tuple[int, str | None]] = []
+
+    def note(action: int, one: str | None, other: str | None, *_: object) -> int:
+        done.append((action, other if action == sqlite3.SQLITE_FUNCTION else one))
+        return sqlite3.SQLITE_OK
+
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript("CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'x')")
+        database.set_authorizer(note)
+        with contextlib.suppress(sqlite3.Error):  # not every text that may pass is one that this database knows
+            database.execute(text).fetchall()
+        database.set_authorizer(None)
+        assert database.execute("SELECT * FROM t").fetchall() == [(1, "x")]
+    assert {action for action, _ in done} <= READS
+    assert not {name for action, name in done if action == sqlite3.SQLITE_FUNCTION} & {"load_extension", "randomblob"}
+
+
+def test_the_database_would_tell_of_a_write() -> None:
+    seen: list[int] = []
+
+    def note(action: int, *_: object) -> int:
+        seen.append(action)
+        return sqlite3.SQLITE_OK
+
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE t (a)")
+        database.set_authorizer(note)
+        database.execute("DELETE FROM t")
+    assert sqlite3.SQLITE_DELETE in seen

@@ -9,7 +9,7 @@ from typing import Any
 META = "io.modelcontextprotocol/"
 ABLE = {"capabilities": {"tools": {}, "logging": {}}, "serverInfo": {"name": "both", "version": "1"}}
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "count": {"type": "integer"}}}
-NAMES = ("echo", "pair", "mute", "mutes", "cancels", "poke", "finish", "flood", "die")
+NAMES = ("echo", "pair", "mute", "mutes", "cancels", "poke", "finish", "flood", "die", "hoard")
 CACHED = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 Message = dict[str, Any]
@@ -68,6 +68,9 @@ class Server:
                 self.answer_pair()
         elif name == "mute":
             self.mutes += 1
+        elif name == "hoard":
+            bytearray(arguments["count"])  # its MemoryError ends us
+            self.say(message, "held")
         elif name == "die":
             sys.exit(7)
         elif name in ("poke", "finish", "flood"):

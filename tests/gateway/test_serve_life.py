@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,7 +286,7 @@ def test_a_child_that_cannot_start_or_dies_at_once_is_told_of_and_leaves_nothing
     serve = house.serve(
         by_command((sys.executable, "-I", "-S", str(script))) + "[limits]\nchildren = 2\nsessions = 2\n"
     )
-    for _ in range(4):  # more than there may be
+    for _ in range(3):  # more than there may be
         dead = serve.ask("POST", {}, initialize(id=1), CHILD)
         assert "error" in dead.message, dead
         assert "mcp-session-id" not in dead.headers
@@ -297,6 +298,27 @@ def test_a_child_that_cannot_start_or_dies_at_once_is_told_of_and_leaves_nothing
     assert gone.message["id"] == 1
     assert serve.findings()[-1][0] == "first-use"  # its pinned file is not there
     assert "unexpected" not in serve.stderr
+
+
+def test_a_child_over_its_memory_ends_alone_and_the_next_call_is_answered_in_time(house: Place) -> None:
+    serve = house.serve(
+        by_command(
+            (sys.executable, "-I", "-S", str(Path(__file__).with_name("both_eras_child.py"))),
+            more=f"memory_bytes = {256 << 20}",
+        )
+    )
+    other = serve.session(CHILD)
+    mine = set(serve.children())
+    for number in range(4):
+        dead = serve.modern(1, "tools/call", CHILD, name="hoard", arguments={"count": 1 << 30})
+        assert dead.message["error"]["data"]["outcome"] == "unknown"
+        since = time.monotonic()
+        again = serve.modern(2, "tools/call", CHILD, name="echo", arguments={"text": "again"})
+        assert again.message["result"]["content"][0]["text"] == "again"
+        assert time.monotonic() - since < 5
+        assert other.call(number, "echo", text="on").message["result"]["content"][0]["text"] == "on"
+    assert mine <= set(serve.children()), "the child of the other session never ended"
+    serve.wait_said("it is started again in")
 
 
 def test_a_child_that_cannot_be_started_for_want_of_descriptors_is_refused_and_starts_once_there_are_some(

@@ -26,6 +26,7 @@ from tests.relay.dialogue import (
 
 from doorward.content.arguments import Constraint
 from doorward.controls import CONTROLS
+from doorward.judge.vocabulary import FileSize
 from doorward.policy.load import load
 from doorward.policy.model import Policy, ToolPolicy, sealed
 from doorward.policy.profiles import values
@@ -278,7 +279,7 @@ def test_a_path_that_nobody_resolved_refuses(era: Era) -> None:
     frame = decode(msgspec.json.encode(talk.request(1, "resources/read", {"uri": "file:///work/space/a"})), LIMITS)
     assert talk.relay.foresee(frame, "client")
     turn = talk.event(Arrived(frame, "client", 0, talk.facts()))
-    assert (turn.told("server"), denied_by(turn)) == ([], {"path-confinement"})
+    assert (turn.told("server"), denied_by(turn)) == ([], {"path-confinement", "resource-size"})
 
 
 @eras()
@@ -290,7 +291,8 @@ def test_a_link_out_of_the_folder_is_seen_where_it_leads(era: Era) -> None:
 
     talk = ready(era, folders=("/work/space",))
     frame = decode(msgspec.json.encode(talk.request(1, "resources/read", {"uri": "file:///work/space/link"})), LIMITS)
-    answers = dict.fromkeys(talk.relay.foresee(frame, "client"), "/etc/passwd")
+    questions = talk.relay.foresee(frame, "client")
+    answers = {asked: 0 if isinstance(asked, FileSize) else "/etc/passwd" for asked in questions}
     turn = talk.event(Arrived(frame, "client", 0, talk.facts(answers)))
     assert (turn.told("server"), denied_by(turn)) == ([], {"path-confinement"})
 

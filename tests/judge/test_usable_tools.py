@@ -109,6 +109,17 @@ def test_a_list_of_many_such_tools_does_not_become_many_findings(era: Era) -> No
     assert len(talk.relay.state.removed) <= 1024
 
 
+def test_what_is_beyond_the_budget_of_a_page_is_shown_and_judged_when_it_is_called() -> None:
+    many = [{"name": f"t{n}", "inputSchema": {"properties": {f"p{n}": {"type": "string"}}}} for n in range(5_000)]
+    bad = {"name": "bad", "inputSchema": {"$ref": "#/nowhere"}}
+    talk, turn = listing("legacy", *many, bad)
+    assert turn.only("client")["result"]["tools"] == [*many, bad]
+    assert not talk.client(talk.call(1, "bad", {})).told("server")
+    assert talk.client(talk.call(2, "t4999", {"p4999": "x"})).told("server")
+    _, again = listing("legacy", bad, id="again", talk=talk)
+    assert again.only("client")["result"]["tools"] == []
+
+
 @eras()
 def test_a_filter_that_crashes_refuses_the_list(era: Era) -> None:
     def crash(_listed: Any, _context: Any) -> dict[int, Any]:

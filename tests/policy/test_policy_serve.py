@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from doorward.content.rates import Rate
 from doorward.errors import PolicyError, Problem
 from doorward.policy.addresses import split_listen
 from doorward.policy.load import load
@@ -272,8 +273,66 @@ for = "1d"
 
 def test_limits_of_a_principal_are_a_tenth_under_strict_and_those_of_the_process_the_same() -> None:
     standard, strict = (msgspec.structs.asdict(values(profile).limits) for profile in PROFILES)
-    assert standard == {"sessions": 32, "concurrent": 64, "children": 16, "in_flight_bytes": 256 * 1024 * 1024}
-    assert strict == {"sessions": 3, "concurrent": 6, "children": 1, "in_flight_bytes": 256 * 1024 * 1024}
+    assert standard == {
+        "sessions": 32,
+        "concurrent": 64,
+        "children": 16,
+        "subscriptions": 128,
+        "in_flight_bytes": 256 * 1024 * 1024,
+    }
+    assert strict == {
+        "sessions": 3,
+        "concurrent": 6,
+        "children": 1,
+        "subscriptions": 12,
+        "in_flight_bytes": 256 * 1024 * 1024,
+    }
+
+
+def test_rates_are_a_tenth_under_strict() -> None:
+    standard, strict = (msgspec.structs.asdict(values(profile).rates) for profile in PROFILES)
+    assert {name: 10 * number for name, number in strict.items()} == standard
+
+
+def test_rates_are_raised_only_under_an_unsafe_name_and_then_named(tmp_path: Path) -> None:
+    policy = loaded(tmp_path, "[rates]\ntool_burst = 2\n[unsafe_rates]\nask_burst = 101\n")
+    assert (policy.rates.tool_burst, policy.rates.ask_burst) == (2, 101)
+    assert weakened(policy) == ("rates are raised (unsafe_rates): ask burst",)
+    problem = only(tmp_path, "[rates]\nask_burst = 101\n")
+    assert (problem.what, problem.hint) == (
+        "rates.ask_burst: 101 is above the profile's 100",
+        "write it under [unsafe_rates]",
+    )
+
+
+def test_a_server_and_a_tool_have_a_rate_of_their_own_and_the_exact_table_decides(tmp_path: Path) -> None:
+    policy = loaded(
+        tmp_path,
+        """[servers."*"]
+rate = { per_second = 20, burst = 40 }
+[servers."*".tools.send]
+rate = { per_second = 5, burst = 10 }
+[servers.mail]
+rate = { per_second = 2, burst = 4 }
+[servers.mail.tools.send]
+ask = true
+""",
+    )
+    mail, other = policy.for_server("mail"), policy.for_server("other")
+    assert (mail.rate, other.rate) == (Rate(2, 4), Rate(20, 40))
+    assert (mail.tool("send").rate, mail.tool("read").rate) == (Rate(5, 10), None)
+
+
+@pytest.mark.parametrize(
+    ("rate", "what"),
+    [
+        ("{ per_second = 0, burst = 1 }", "servers.a.rate.per_second: is not a whole number from 1 to 1000000"),
+        ("{ per_second = 1 }", "servers.a.rate.burst: is not a whole number from 1 to 1000000"),
+        ("{ per_second = 1, burst = 1, per_hour = 1 }", "servers.a.rate.per_hour: is not a known key"),
+    ],
+)
+def test_a_rate_that_cannot_be_is_a_problem(tmp_path: Path, rate: str, what: str) -> None:
+    assert only(tmp_path, f"[servers.a]\nrate = {rate}\n").what == what
 
 
 def test_limits_of_a_principal_are_raised_only_under_an_unsafe_name_and_then_named(tmp_path: Path) -> None:

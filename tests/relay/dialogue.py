@@ -18,10 +18,21 @@ import pytest
 
 from doorward.content.redaction import Masker
 from doorward.errors import MalformedMessageError
-from doorward.judge.vocabulary import Answer, Facts, Open, Principal, Side, Ticket, VerifiedIdentity
+from doorward.judge.vocabulary import (
+    Answer,
+    Answers,
+    Facts,
+    FileSize,
+    Open,
+    Principal,
+    Question,
+    Side,
+    Ticket,
+    VerifiedIdentity,
+)
 from doorward.policy.identity import verified
 from doorward.policy.load import load
-from doorward.policy.model import Policy, ToolPolicy
+from doorward.policy.model import Policy, ServerPolicy, ToolPolicy
 from doorward.protocol import versions
 from doorward.relay import pipeline
 from doorward.relay.commands import (
@@ -145,6 +156,7 @@ class Dialogue:
         folders: tuple[str, ...] = (),
         pipe: pipeline.Pipeline | None = None,
         attached: bool = False,
+        known: ServerPolicy | None = None,
     ) -> None:
         self.era: Era = era
         self.policy = policy or load(None)
@@ -155,6 +167,7 @@ class Dialogue:
         self.disk = True
         self.archive: list[Record] = []
         self.events = 0
+        self.files: dict[str, int] = {}
         self.answered: dict[tuple[Side, str], int] = {}
         self.relay = Relay(
             Settings(
@@ -165,6 +178,7 @@ class Dialogue:
                 session="session",
                 seal_key=b"s" * 32,
                 folders=folders,
+                known=known,
             )
         )
         self.perform(self.relay.start(self.facts(), self.now))
@@ -228,10 +242,14 @@ class Dialogue:
     def _arrives(self, message: Tree | bytes, sender: Side, exchange: int) -> Turn:
         body = message if isinstance(message, bytes) else msgspec.json.encode(message)
         frame = decode(body, LIMITS)
-        facts = self.facts({question: question.path for question in self.relay.foresee(frame, sender)})
+        facts = self.facts({question: self.found(question) for question in self.relay.foresee(frame, sender)})
         return self.event(Arrived(frame, sender, exchange, facts))
 
-    def facts(self, answers: Mapping[Any, str | None] | None = None) -> Facts:
+    def found(self, question: Question) -> str | int | None:
+        """What a door finds: every path leads where it says, every file holds what ``files`` says."""
+        return self.files.get(question.path, 0) if isinstance(question, FileSize) else question.path
+
+    def facts(self, answers: Answers | None = None) -> Facts:
         """What is true right now; the randomness is new for each event and the same in each run."""
         fresh = hashlib.sha512(f"event {self.events}".encode()).digest()
         return Facts(self.principal, self.server_identity, fresh, consent=self.attached, answers=answers or {})
@@ -427,7 +445,7 @@ def requires(id: object, *, state: object = "server-state", **asked: str) -> Tre
 
 def with_tool(policy: Policy, name: str, tool: ToolPolicy) -> Policy:
     """``policy`` with one thing said of one tool, for every server."""
-    from doorward.policy.model import ServerPolicy, sealed
+    from doorward.policy.model import sealed
 
     return sealed(msgspec.structs.replace(policy, servers={"*": ServerPolicy("*", tools={name: tool})}))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
-from tests.relay.dialogue import Dialogue, Era, asks, eras, notification, only_legacy, ready
+from tests.relay.dialogue import Dialogue, Era, asks, eras, notification, only_legacy, ready, with_tool
 
 from doorward.audit.entry import INLINE_BODY_BYTES, open_commitment
+from doorward.policy.load import load
+from doorward.policy.model import ToolPolicy
 from doorward.relay import runs
 from doorward.wire.jsonrpc import encode_value
 
@@ -202,7 +204,7 @@ def test_a_body_of_64_kib_stands_in_its_entry_and_a_longer_one_beside_it(era: Er
 
 @eras()
 def test_the_archive_holds_the_masked_body_and_a_commitment_to_the_original(era: Era) -> None:
-    talk = ready(era)
+    talk = ready(era, policy=with_tool(load(None), "read", ToolPolicy(secrets=("text",))))
     secret = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
     turn = talk.client(talk.call(1, arguments={"text": secret}))
     (body,) = turn.bytes_to("server")

@@ -52,6 +52,8 @@ VERBS: Final[dict[str, Verb]] = {
     "pin": Verb("doorward.cli.pin", "list, accept and remove what each server is known as"),
     "policy": Verb("doorward.cli.policy", "write and check a policy; show what is enforced, and what is not yet"),
     "learn": Verb("doorward.cli.learn", "propose a policy from what passed, for you to read and keep"),
+    "sandbox": Verb("doorward.cli.sandbox", "show what the server of a command could touch"),
+    "doctor": Verb("doorward.cli.doctor", "try whether the walls around servers hold on this machine"),
     "demo": Verb("doorward.cli.demo", "attack servers without Doorward and behind it, on this machine", json_file=True),
     "attack": Verb("doorward.cli.attack", "attack a server that you own, bare or behind Doorward", json_file=True),
 }

@@ -77,6 +77,14 @@ def policy_folders() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(folder / "doorward" for folder in settings if folder))
 
 
+def kept_lock(args: argparse.Namespace) -> Path:
+    """As `lock_path`, for a verb that only reads: nothing is made; where nothing was ever started, it is not there."""
+    if given := getattr(args, "config", None):
+        return Path(given).absolute().parent / "doorward.lock"
+    directory = _state_path(args)
+    return (state_directory(args) if directory.exists() else directory) / "doorward.lock"
+
+
 def lock_path(args: argparse.Namespace) -> Path:
     """``doorward.lock``: beside the file that ``-c`` names, so that the two travel together, else in the state."""
     if given := getattr(args, "config", None):

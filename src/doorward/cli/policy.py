@@ -8,10 +8,12 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import policy_file, terminal
-from doorward.cli.places import policy_path
+from doorward.cli.places import kept_lock, policy_path
 
 if TYPE_CHECKING:
     from doorward.content.arguments import Constraint
+    from doorward.policy.known_servers import KnownServer
+    from doorward.policy.lock import Pin
     from doorward.policy.model import Policy, ServerPolicy
     from doorward.policy.origins import Setting
     from doorward.policy.profiles import Row
@@ -56,13 +58,24 @@ def _show(args: argparse.Namespace) -> int:
 
     as_shipped = args.profile is not None
     policy, settings = _shipped(args.profile) if as_shipped else explained(policy_path(args))
+    known = [] if as_shipped else _known(args)
     if args.json:
-        terminal.write_json(_as_json(policy, settings))
+        terminal.write_json(_as_json(policy, settings, known))
     else:
         _print(policy)
         if not as_shipped:  # there each value is the profile's, and the rows have said so
+            _print_known(policy, known)
             _print_settings(settings)
     return 0
+
+
+def _known(args: argparse.Namespace) -> list[tuple[Pin, KnownServer]]:
+    """The pinned servers that are well-known ones, and what Doorward itself demands of them."""
+    from doorward.policy import known_servers, lock
+
+    pins = lock.read(kept_lock(args))
+    found = [(pins[name], known_servers.of_package(pins[name].package)) for name in sorted(pins)]
+    return [(pin, known) for pin, known in found if known is not None]
 
 
 def _shipped(profile: str) -> tuple[Policy, tuple[Setting, ...]]:
@@ -75,7 +88,7 @@ def _shipped(profile: str) -> tuple[Policy, tuple[Setting, ...]]:
     return policy, (named._replace(origin="--profile"), *rest)
 
 
-def _as_json(policy: Policy, settings: tuple[Setting, ...]) -> dict[str, Any]:
+def _as_json(policy: Policy, settings: tuple[Setting, ...], known: list[tuple[Pin, KnownServer]]) -> dict[str, Any]:
     import msgspec
 
     from doorward.policy.profiles import ROWS
@@ -91,6 +104,17 @@ def _as_json(policy: Policy, settings: tuple[Setting, ...]) -> dict[str, Any]:
             "not_yet": row.not_yet,
         }
         for row in ROWS
+    ]
+    effective["known_servers"] = [
+        {
+            "server": pin.name,
+            "package": pin.package,
+            "profile": profile.name,
+            "applies": not policy.for_server(pin.name).unsafe_no_profile,
+            "tools": msgspec.to_builtins(profile.said.tools),
+            "prompts": msgspec.to_builtins(profile.said.prompts),
+        }
+        for pin, profile in known
     ]
     effective["settings"] = [{"key": list(one.key), "value": one.value, "from": one.origin} for one in settings]
     return effective
@@ -125,7 +149,7 @@ def _print_row(row: Row, profile: str) -> None:
 def _overrides(policy: Policy) -> list[str]:
     """What the file says beside its servers, where that is not the profile's own value."""
     from doorward.policy.model import HOLD_SECONDS
-    from doorward.policy.profiles import describe_limits, describe_sizes, values, weakened
+    from doorward.policy.profiles import describe_limits, describe_rates, describe_sizes, values, weakened
 
     usual = values(policy.profile)
     lines = []
@@ -133,6 +157,8 @@ def _overrides(policy: Policy) -> list[str]:
         lines.append(f"sizes: {describe_sizes(policy.sizes)}")
     if policy.limits != usual.limits:
         lines.append(f"limits: {describe_limits(policy.limits)}")
+    if policy.rates != usual.rates:
+        lines.append(f"rates: {describe_rates(policy.rates)}")
     if policy.log_floor != usual.log_floor:
         lines.append(f"log floor: {policy.log_floor}")
     if policy.values.oldest_revision != usual.oldest_revision:
@@ -152,14 +178,45 @@ def _print_server(server: ServerPolicy) -> None:
     for title, entries in lists:
         if entries:
             _print_wrapped(f"{title}: {', '.join(entries)}")
+    if server.secrets:
+        _print_wrapped("credentials may go to it without a question")
+    for line in _rates(server):
+        _print_wrapped(line)
+    _print_offered(server)
+
+
+def _print_offered(server: ServerPolicy) -> None:
     for name, tool in server.tools.items():
         if tool.ask is not None:
             _print_wrapped(f"tool {name}: {'ask before each call' if tool.ask else 'need not ask for every call'}")
         for argument, constraints in tool.arguments.items():
             _print_wrapped(f"tool {name}, argument {argument}: {_rules(constraints)}")
+        if tool.secrets:
+            _print_wrapped(f"tool {name}: credentials may go in {', '.join(tool.secrets)}")
     for name, prompt in server.prompts.items():
         for argument, constraints in prompt.arguments.items():
             _print_wrapped(f"prompt {name}, argument {argument}: {_rules(constraints)}")
+
+
+def _print_known(policy: Policy, known: list[tuple[Pin, KnownServer]]) -> None:
+    for pin, profile in known:
+        terminal.write()
+        terminal.write(f"server {pin.name} is well known: profile {profile.name}", style=terminal.BOLD)
+        _print_wrapped(f"its pin names {pin.package}")
+        if policy.for_server(pin.name).unsafe_no_profile:
+            _print_wrapped("not applied (unsafe_no_profile)")
+        else:
+            _print_offered(profile.said)
+
+
+def _rates(server: ServerPolicy) -> list[str]:
+    said = [("", "", server.rate)]
+    said += [(f"tool {name}: ", " for one principal", tool.rate) for name, tool in server.tools.items()]
+    return [
+        f"{who}at most {rate.per_second:g} a second, {rate.burst:g} at once{whose}"
+        for who, whose, rate in said
+        if rate is not None
+    ]
 
 
 def _rules(constraints: tuple[Constraint, ...]) -> str:

@@ -7,7 +7,8 @@ and the arguments of the server come with the plan: its own command line, which 
 ``no_new_privs`` comes first of the walls: from then on no program gives the server more than it was started with, by
 a set-user-ID bit or by capabilities of its file (``sudo`` gains nothing), and Landlock and seccomp may be armed by
 whoever has it. It alone stands before what root may do beyond opening files, since Landlock sees no ``chmod`` and no
-``chown``. Does not protect: what the server was started with. One that root starts is root, with all capabilities.
+``chown``. Does not protect: what the server was started with. One that root starts is root, with all
+capabilities but the one that lifts its caps (``caps``).
 
 Descriptors: 0, 1, 2 are the server's; 3 brings the plan, then orders, and its end means that the gateway is gone;
 4 takes reports. Everything else that was inherited is closed.
@@ -25,9 +26,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from doorward.confine import landlock, seccomp
+    from doorward.confine import caps, landlock, seccomp
 else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out; last, so it can shadow nothing
+    import caps
     import landlock
     import seccomp
 
@@ -82,6 +84,8 @@ def _become_server(plan: Plan, outcome: int, supervisor: int) -> NoReturn:
         stage = "folder"
         os.chdir(plan[b"cwd"][0])
         os.umask(int(plan[b"umask"][0], 8))
+        stage = "caps"
+        caps.restrict(*(int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors")))
         stage = "landlock"
         if plan[b"confined"] == [b"1"]:
             landlock.prctl(landlock.PR_SET_NO_NEW_PRIVS, 1)

@@ -1,4 +1,4 @@
-"""Where a path really leads, for the judge, who may not look: one question of the relay, answered with a bound.
+"""Where a path really leads and how much lies there, for the judge, who may not look: the questions of the relay.
 
 The answer is about now. Between it and the server's own opening of the path a link can be swapped: what holds at that
 moment is the wall (``landlock``), not this.
@@ -35,6 +35,20 @@ def real_path(path: str) -> str | None:
         return _follow(path)
     except OSError:
         return None
+
+
+def file_size(path: str) -> int | None:
+    """How many bytes the regular file at ``path`` holds, links followed, holes counted; 0 where none is.
+
+    What is no regular file (a folder, a pipe, a device) has no size of its own. None where it may not be examined.
+    """
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except (OSError, ValueError):  # ValueError: NUL, or a lone surrogate that stands for no byte
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def links_on_the_way(path: str) -> tuple[str, ...]:

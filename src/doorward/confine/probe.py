@@ -1,7 +1,10 @@
 """What the walls hold on this machine: found out by trying them, with a canary that wants out.
 
 A version number says what a kernel promises. A container's seccomp filter, an odd file system or a patched kernel may
-hold less, so the canary is started exactly as a server is, and tells what it got at.
+hold less, so the canary is started exactly as a server is, and tells what it got at. The same canary is played without
+walls too: a way that is not open there was not closed by us, and says nothing of them.
+
+Does not try what would harm the machine if it worked: modules, the clock, another kernel.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ import os
 import select
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,33 +24,116 @@ from doorward.confine.process import start
 from doorward.confine.profile import SandboxProfile, derive
 from doorward.errors import ConfinementError
 
+if TYPE_CHECKING:
+    import socket
+
 _CANARY = """
-import os, signal, socket, sys
+import ctypes, os, socket, sys
 def tried(name, attempt):
     try:
         attempt()
     except OSError:
         return
     print(name)
-outside, abstract, pid = sys.argv[1], "\\0" + sys.argv[2], int(sys.argv[3])
+libc = ctypes.CDLL(None, use_errno=True)
+def call(x86, arm, *arguments):
+    number = x86 if os.uname().machine == "x86_64" else arm
+    result = libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    return result
+def in_child(attempt):
+    def inside():
+        child = os.fork()
+        if child == 0:
+            try:
+                attempt()
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            raise OSError(1, "refused")
+    return inside
+def ring():
+    parameters = ctypes.create_string_buffer(256)
+    os.close(call(425, 425, 4, ctypes.addressof(parameters)))
+def limited(pid):
+    limits = ctypes.create_string_buffer(16)
+    call(302, 261, pid, 7, 0, ctypes.addressof(limits))
+def said(family, kind, address):
+    with socket.socket(family, kind) as one:
+        one.settimeout(2)
+        one.connect(address)
+        one.send(b"canary")
+outside, name, pid, tcp, udp = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
+folder = os.path.dirname(outside)
 tried("read", lambda: open(outside).close())
-tried("list", lambda: os.listdir(os.path.dirname(outside)))
+tried("list", lambda: os.listdir(folder))
 tried("write", lambda: open(outside + ".new", "w").close())
-tried("truncate", lambda: os.truncate(outside, 0))
+tried("truncate", lambda: os.truncate(outside + ".victim", 0))
 tried("signal", lambda: os.kill(pid, 0))
 tried("memory", lambda: open(f"/proc/{pid}/mem", "rb").close())
-tried("abstract-socket", lambda: socket.socket(socket.AF_UNIX).connect(abstract))
+tried("arguments", lambda: open(f"/proc/{pid}/cmdline").close())
+tried("limits", lambda: limited(pid))
+tried("abstract-socket", lambda: socket.socket(socket.AF_UNIX).connect("\\0" + name))
+if libc.prctl(39, 0, 0, 0, 0) == 0:
+    print("privileges")
+tried("keyring", lambda: call(250, 219, 0, -3, 1))
+tried("user-namespace", in_child(lambda: call(272, 97, 0x10000000)))
+tried("io-uring", ring)
+tried("packets", lambda: socket.socket(17, socket.SOCK_RAW).close())
+tried("netlink", lambda: socket.socket(16, socket.SOCK_RAW, 15).close())
+tried("path-socket", lambda: socket.socket(socket.AF_UNIX).connect(folder + "/socket"))
+tried("tcp", lambda: said(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", tcp)))
+tried("udp", lambda: said(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", udp)))
 print("done")
 """
-_WAYS_OUT = ("read", "list", "write", "truncate", "signal", "memory", "abstract-socket")
+
+
+class Way(msgspec.Struct, frozen=True, gc=False):
+    """A way out: its id, what takes it, and the control that closes it; none where nothing does yet."""
+
+    id: str
+    what: str
+    control: str = ""
+
+
+WAYS: Final = (
+    Way("read", "reads a file outside its folders", "confine-files"),
+    Way("list", "lists a folder that is not its own", "confine-files"),
+    Way("write", "makes a file outside its folders", "confine-files"),
+    Way("truncate", "empties a file outside its folders", "confine-files"),
+    Way("signal", "signals a process of the same user", "confine-processes"),
+    Way("memory", "opens the memory of another process", "confine-processes"),
+    Way("arguments", "reads the command line of another process", "confine-files"),
+    Way("limits", "asks for the limits of another process", "confine-calls"),
+    Way("abstract-socket", "reaches an abstract socket", "confine-processes"),
+    Way("privileges", "may gain privileges (no no_new_privs)", "confine-privileges"),
+    Way("keyring", "opens the session's keyring", "confine-calls"),
+    Way("user-namespace", "makes a user namespace, in which it is root", "confine-calls"),
+    Way("io-uring", "makes an io_uring, whose operations no filter sees", "confine-calls"),
+    Way("packets", "opens a socket for raw packets", "confine-calls"),
+    Way("netlink", "listens to the kernel by netlink", "confine-calls"),
+    Way("path-socket", "reaches a socket that has a path, of another program"),
+    Way("tcp", "reaches a service on this machine by TCP"),
+    Way("udp", "sends datagrams on this machine (UDP)"),
+)
 
 
 class Holds(msgspec.Struct, frozen=True, gc=False):
-    """``abi`` is Landlock's; ``closed`` and ``open`` are the ways out that the canary failed and managed to take."""
+    """``abi`` is Landlock's. ``closed`` and ``open`` are the ways out that the canary failed and managed to take, by
+    id; ``untried`` those that are not open on this machine without any walls, so that nothing was proven by failing.
+    """
 
     abi: int
     closed: tuple[str, ...]
     open: tuple[str, ...]
+    untried: tuple[str, ...] = ()
+
+    @property
+    def as_promised(self) -> bool:
+        """Whether every way that a control closes is closed."""
+        return not any(way.control for way in WAYS if way.id in self.open)
 
 
 def landlock_abi() -> int:
@@ -56,27 +145,47 @@ def landlock_abi() -> int:
 
 
 def probe(timeout_seconds: float = 10.0) -> Holds:
-    """Start the canary as a server would be, and report; leaves nothing behind.
+    """Start the canary as a server would be, and once without walls, and report; leaves nothing behind.
 
     Raises ConfinementError when it cannot be confined at all, or does not come to its end in time.
     """
-    import socket  # only here: the canary's way out by an abstract socket needs someone to listen
-
-    with tempfile.TemporaryDirectory(prefix="doorward-probe-") as place, socket.socket(socket.AF_UNIX) as listener:
-        secret = os.path.join(place, "outside", "secret")
-        os.mkdir(os.path.dirname(secret), 0o755)
-        with open(secret, "w", encoding="ascii") as planted:
-            planted.write("canary")
-        name = os.path.basename(place)
-        listener.bind("\0" + name)
-        listener.listen()
-        argv = (sys.executable, "-I", "-S", "-c", _CANARY, secret, name, str(os.getpid()))
-        taken = _run(argv, _profile(argv, place), timeout_seconds)
+    with tempfile.TemporaryDirectory(prefix="doorward-probe-") as place, _outside(place) as words:
+        argv = (sys.executable, "-I", "-S", "-c", _CANARY, *words)
+        profile = _profile(argv, place)
+        taken = _run(argv, profile, timeout_seconds, walls=True)
+        bare = _run(argv, profile, timeout_seconds, walls=False)
+    shut = tuple(way.id for way in WAYS if way.id not in taken)
     return Holds(
         landlock_abi(),
-        closed=tuple(way for way in _WAYS_OUT if way not in taken),
-        open=tuple(way for way in _WAYS_OUT if way in taken),
+        closed=tuple(id for id in shut if id in bare),
+        open=tuple(way.id for way in WAYS if way.id in taken),
+        untried=tuple(id for id in shut if id not in bare),
     )
+
+
+@contextmanager
+def _outside(place: str) -> Iterator[tuple[str, ...]]:
+    """What the canary wants to get at, and the words that name it."""
+    import socket  # only here: somebody must listen where the canary knocks
+
+    secret = os.path.join(place, "outside", "secret")
+    os.mkdir(os.path.dirname(secret), 0o755)
+    for planted in (secret, f"{secret}.victim"):
+        with open(planted, "w", encoding="ascii") as file:
+            file.write("canary")
+    name = os.path.basename(place)
+    with socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as path:
+        abstract.bind("\0" + name)
+        path.bind(os.path.join(place, "outside", "socket"))
+        for listener in (abstract, path):
+            listener.listen()
+        with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", 0))
+            yield secret, name, str(os.getpid()), _port(tcp), _port(udp)
+
+
+def _port(listener: socket.socket) -> str:
+    return str(listener.getsockname()[1])
 
 
 def _profile(argv: tuple[str, ...], place: str) -> SandboxProfile:
@@ -85,8 +194,8 @@ def _profile(argv: tuple[str, ...], place: str) -> SandboxProfile:
     return derive(argv, environ={}, cwd=place, home=home, state=state, config=config, server="probe", profile="strict")
 
 
-def _run(argv: tuple[str, ...], profile: SandboxProfile, timeout_seconds: float) -> list[str]:
-    with start(argv, profile) as child:
+def _run(argv: tuple[str, ...], profile: SandboxProfile, timeout_seconds: float, *, walls: bool) -> list[str]:
+    with start(argv, profile, unsafe_no_sandbox=not walls) as child:
         os.close(child.stdin)
         with open(child.stdout, "rb", buffering=0) as said, open(child.stderr, "rb", buffering=0):
             child.started(timeout_seconds)

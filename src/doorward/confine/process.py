@@ -215,8 +215,8 @@ def start(
 
     Makes the server's cache folder and a fresh temporary one (both 0700; the latter goes when the server does), points
     TMPDIR, TMP and TEMP at it. ``umask`` is the server's; None keeps this process's. ``unsafe_no_sandbox`` leaves out
-    the walls and ``no_new_privs``, never the supervision, the environment's rules or the closing of descriptors.
-    ``launcher`` is one that was booted before; it is used up in any case.
+    the walls and ``no_new_privs``, never the caps, the supervision, the environment's rules or the closing of
+    descriptors. ``launcher`` is one that was booted before; it is used up in any case.
 
     Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
     folder cannot be made, and when there is no launcher to start.
@@ -309,6 +309,9 @@ def _encode_plan(
         ("cwd", [profile.cwd]),
         ("temp", [temp]),
         ("umask", [f"{umask:o}"]),
+        ("memory", [str(profile.memory_bytes)]),
+        ("file", [str(profile.file_bytes)]),
+        ("descriptors", [str(profile.descriptors)]),
     ]
     encoded = [f"{kind}:{value}" for kind, values in records for value in values]
     if any("\0" in record for record in encoded):
@@ -385,6 +388,8 @@ def _explain(failure: str) -> ConfinementError:
             f"seccomp could not confine the server: {reason}",
             hint="--unsafe-no-sandbox starts the server without walls",
         )
+    if stage == "caps":
+        return ConfinementError(f"the server's memory and files could not be capped: {reason}")
     if stage == "folder":
         return ConfinementError(f"the server's working directory cannot be entered: {reason}")
     if stage == "program":

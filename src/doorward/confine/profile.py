@@ -82,7 +82,8 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     ``program`` is the file to execute (links kept) for the command line; ``read`` and ``write`` are the system, the
     devices and the installation; ``folders`` the operator's, directories first, in the order they were named; ``env``
     what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the folder in which
-    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers.
+    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. The numbers at the
+    end are what it may use up (``caps``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -94,6 +95,9 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     cwd: str
     temp: str
     cache: str
+    memory_bytes: int = 0
+    file_bytes: int = 0
+    descriptors: int = 0
 
     def readable(self) -> tuple[str, ...]:
         """All that may be read and not written."""

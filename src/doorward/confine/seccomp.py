@@ -3,13 +3,22 @@
 *prlimit on other processes.* The kernel lets every process of one user set the limits of the others: with
 ``RLIMIT_CPU`` that is a kill, with ``RLIMIT_NOFILE`` it makes the supervisor unable to find what it must end. On itself
 (process 0) a server may use it. *Keyrings*, where sessions keep tickets and disk keys. *What a server that runs as root
-could still do to the machine*: modules, another kernel, the clock (our entries carry its time), swap, ports, bpf.
+could still do to the machine*: modules, another kernel, the clock (our entries carry its time), swap, ports, bpf, the
+names of the host, the kernel's log. *What leads around walls or deep into the kernel, and that servers do without*:
+user namespaces (in them whoever likes is root, for a kernel that was never asked to expect it), io_uring (its
+operations are no calls, so no filter sees them), ``userfaultfd``, ``perf_event_open``, files by handle. *Sockets of
+families* other than Unix, IPv4, IPv6 and the netlink that answers how the network is set up: raw packets, a virtual
+machine's host (vsock), the kernel's ciphers, Bluetooth.
 
 A filter is inherited and cannot be taken off. A call by another architecture's table (32-bit programs, x32) is refused
-whole, as its numbers mean other calls. Refused calls return EPERM.
+whole, as its numbers mean other calls. Refused calls return EPERM; io_uring and ``clone3`` return ENOSYS and families
+EAFNOSUPPORT, as where there are none: libraries then take the older way. ``clone3`` keeps its flags in memory, where a
+filter cannot look.
 
-Does not protect: sockets that have a path, netlink, niceness, affinity and attributes of other processes or files. Nor
-does it replace dropping capabilities.
+A browser that a server starts must do without its own sandbox of namespaces (``--no-sandbox``): it stands in ours.
+
+Does not protect: sockets that have a path, netlink's questions, the network, niceness, affinity and attributes of other
+processes or files. Nor does it replace dropping capabilities.
 
 Numbers: the kernel's ``syscall_64.tbl`` and ``asm-generic/unistd.h``; instructions: seccomp(2), linux/bpf_common.h.
 """
@@ -31,37 +40,48 @@ else:
     except ImportError:
         from doorward.confine import landlock
 
-# machine: (audit architecture, prlimit64, calls that are never allowed)
-_CALLS = {
-    "x86_64": (
-        0xC000003E,
-        302,
-        (
-            *(248, 249, 250),  # add_key, request_key, keyctl
-            *(175, 313, 176, 246, 320),  # init_module, finit_module, delete_module, kexec_load, kexec_file_load
-            *(164, 227, 159, 305),  # settimeofday, clock_settime, adjtimex, clock_adjtime
-            *(169, 167, 168, 172, 173, 321, 163),  # reboot, swapon, swapoff, iopl, ioperm, bpf, acct
-        ),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        261,
-        (
-            *(217, 218, 219),
-            *(105, 273, 106, 104, 294),
-            *(170, 112, 171, 266),
-            *(142, 224, 225, 280, 89),
-        ),
-    ),
-}
+
+class _Numbers:
+    """One machine's numbers: its audit architecture, the calls that are looked at, those that are never allowed."""
+
+    def __init__(self, architecture: int, *, prlimit: int, clone: int, unshare: int, socket: int, pair: int) -> None:
+        self.architecture = architecture
+        self.prlimit, self.clone, self.unshare, self.socket, self.pair = prlimit, clone, unshare, socket, pair
+        self.never: tuple[int, ...] = ()
+
+
+_X86_64 = _Numbers(0xC000003E, prlimit=302, clone=56, unshare=272, socket=41, pair=53)
+_X86_64.never = (
+    *(248, 249, 250),  # add_key, request_key, keyctl
+    *(175, 313, 176, 246, 320),  # init_module, finit_module, delete_module, kexec_load, kexec_file_load
+    *(164, 227, 159, 305),  # settimeofday, clock_settime, adjtimex, clock_adjtime
+    *(169, 167, 168, 172, 173, 321, 163),  # reboot, swapon, swapoff, iopl, ioperm, bpf, acct
+    *(308, 323, 298, 304),  # setns, userfaultfd, perf_event_open, open_by_handle_at
+    *(170, 171, 103, 153, 179, 212),  # sethostname, setdomainname, syslog, vhangup, quotactl, lookup_dcookie
+)
+_AARCH64 = _Numbers(0xC00000B7, prlimit=261, clone=220, unshare=97, socket=198, pair=199)
+_AARCH64.never = (
+    *(217, 218, 219),
+    *(105, 273, 106, 104, 294),
+    *(170, 112, 171, 266),
+    *(142, 224, 225, 280, 89),
+    *(268, 282, 241, 265),
+    *(161, 162, 116, 58, 60, 18),
+)
+_MACHINES = {"x86_64": _X86_64, "aarch64": _AARCH64}
+_ABSENT = (425, 426, 427, 435)  # io_uring_setup, io_uring_enter, io_uring_register, clone3: the same everywhere
+_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
+_NETLINK, _NETLINK_ROUTE = 16, 0
+_NEW_USER_NAMESPACE = 0x10000000
 _X32_BIT = 0x40000000
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_SIZE = 8  # bytes of one instruction
 _ALLOW = 0x7FFF0000
-_REFUSE = 0x00050000 | errno.EPERM
+_ERRNO = 0x00050000
 # Where the kernel's description of a call keeps what is looked at (struct seccomp_data).
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
+_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 
 
 def restrict() -> None:
@@ -69,28 +89,62 @@ def restrict() -> None:
 
     Raises OSError: ENOSYS for a machine whose numbers are not known here, else as the kernel gave it.
     """
-    program = _program(os.uname().machine)
-    code = ctypes.create_string_buffer(program, len(program))
+    instructions = program(os.uname().machine)
+    code = ctypes.create_string_buffer(instructions, len(instructions))
     # struct sock_fprog: how many instructions, and where they are
-    told = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
+    told = struct.pack("HP", len(instructions) // _SIZE, ctypes.addressof(code))
     landlock.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, told)
 
 
-def _program(machine: str) -> bytes:
-    if machine not in _CALLS or sys.maxsize <= 1 << 32:
+def program(machine: str) -> bytes:
+    """The filter for a machine, as the kernel reads it. Raises OSError (ENOSYS) where its numbers are not known."""
+    if machine not in _MACHINES or sys.maxsize <= 1 << 32:
         raise OSError(errno.ENOSYS, f"no seccomp numbers for {machine}")
-    architecture, prlimit, never = _CALLS[machine]
-    refuse = _instruction(_RETURN, _REFUSE)
-    allow = _instruction(_RETURN, _ALLOW)
-    # Each question jumps over the refusal that follows it where the answer is harmless.
-    code = _instruction(_LOAD, _ARCHITECTURE) + _instruction(_IF_EQUAL, architecture, 1, 0) + refuse
-    code += _instruction(_LOAD, _NUMBER) + _instruction(_IF_AT_LEAST, _X32_BIT, 0, 1) + refuse
-    for number in never:
-        code += _instruction(_IF_EQUAL, number, 0, 1) + refuse
-    # The argument is an int: the kernel looks at its lower half only.
-    lower = _FIRST_ARGUMENT if sys.byteorder == "little" else _FIRST_ARGUMENT + 4
-    code += _instruction(_IF_EQUAL, prlimit, 0, 3) + _instruction(_LOAD, lower)
-    return code + _instruction(_IF_EQUAL, 0, 1, 0) + refuse + allow
+    numbers = _MACHINES[machine]
+    code = _instruction(_LOAD, _ARCHITECTURE) + _instruction(_IF_EQUAL, numbers.architecture, 1, 0)
+    code += _refuse() + _instruction(_LOAD, _NUMBER) + _instruction(_IF_AT_LEAST, _X32_BIT, 0, 1) + _refuse()
+    for number in numbers.never:
+        code += _when(_IF_EQUAL, number, _refuse())
+    for number in _ABSENT:
+        code += _when(_IF_EQUAL, number, _refuse(errno.ENOSYS))
+    # Each of these loads an argument, so it ends with its own answer.
+    first, third = _lower_half(_FIRST_ARGUMENT), _lower_half(_THIRD_ARGUMENT)
+    code += _when(_IF_EQUAL, numbers.prlimit, first + _unless(_IF_EQUAL, (0,), _refuse()) + _allow())
+    namespaces = first + _when(_IF_ANY, _NEW_USER_NAMESPACE, _refuse()) + _allow()
+    for number in (numbers.clone, numbers.unshare):
+        code += _when(_IF_EQUAL, number, namespaces)
+    no_family = _refuse(errno.EAFNOSUPPORT)
+    asks_route = third + _unless(_IF_EQUAL, (_NETLINK_ROUTE,), no_family) + _allow()
+    sockets = first + _unless(_IF_EQUAL, _FAMILIES, no_family) + _when(_IF_EQUAL, _NETLINK, asks_route) + _allow()
+    for number in (numbers.socket, numbers.pair):
+        code += _when(_IF_EQUAL, number, sockets)
+    return code + _allow()
+
+
+def _lower_half(argument: int) -> bytes:
+    """Load what is an int or flags: the kernel looks at the lower half only."""
+    return _instruction(_LOAD, argument if sys.byteorder == "little" else argument + 4)
+
+
+def _when(question: int, value: int, then: bytes) -> bytes:
+    """``then`` where the answer is yes; it stands behind the question, which jumps over it where not."""
+    return _instruction(question, value, 0, len(then) // _SIZE) + then
+
+
+def _unless(question: int, values: tuple[int, ...], then: bytes) -> bytes:
+    """``then`` where the answer is no for all ``values``."""
+    asked = b""
+    for value in reversed(values):
+        asked = _instruction(question, value, (len(asked) + len(then)) // _SIZE, 0) + asked
+    return asked + then
+
+
+def _refuse(error: int = errno.EPERM) -> bytes:
+    return _instruction(_RETURN, _ERRNO | error)
+
+
+def _allow() -> bytes:
+    return _instruction(_RETURN, _ALLOW)
 
 
 def _instruction(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

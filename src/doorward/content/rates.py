@@ -58,6 +58,34 @@ def take(due: float, now: float, rate: Rate, cost: float = 1.0) -> Taken:
     return Taken(False, due, wait) if wait > 1e-9 else Taken(True, after, 0.0)  # noqa: PLR2004 - said in the line above
 
 
+class Bucket:
+    """One bucket, for whoever keeps his buckets himself, and asks several of them before he takes from any.
+
+    Raises ValueError for a rate that cannot be, as :func:`take`. With ``empty_at`` it holds nothing at that
+    time, and fills from then on.
+    """
+
+    __slots__ = ("_interval", "_tolerance", "due")
+
+    def __init__(self, rate: Rate, *, empty_at: float | None = None) -> None:
+        take(0.0, 0.0, rate)
+        self._interval = 1 / rate.per_second
+        self._tolerance = rate.burst / rate.per_second
+        self.due = 0.0 if empty_at is None else empty_at + self._tolerance
+
+    def wait(self, now: float) -> float:
+        """The seconds until one may be taken; at most 0 when it may be now. Nothing is taken."""
+        due = self.due
+        return (max(now, due)) + self._interval - now - self._tolerance - 1e-9
+
+    def charge(self, now: float) -> None:
+        """Take one, also where there is none left: it owes that, but never more than a burst."""
+        due = self.due
+        due = (max(now, due)) + self._interval
+        most = now + 2 * self._tolerance
+        self.due = min(most, due)
+
+
 class Rates:
     """One bucket for each key, at most ``max_keys``. A full table refuses who is new, and forgets nobody early."""
 

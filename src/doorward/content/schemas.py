@@ -19,10 +19,14 @@ from urllib.parse import unquote
 
 import msgspec
 
-MAX_WORK: Final = 10_000_000
-"""Evaluations of one subschema at one place: about half a second."""
-MAX_BACKTRACKS: Final = 10_000
+MAX_WORK: Final = 2_000_000
+"""Evaluations of one subschema at one place: about forty milliseconds."""
+MAX_EXPLAINED: Final = 50_000
+"""What may be evaluated once more to say where a value does not fit: each branch that failed is remembered then."""
+MAX_BACKTRACKS: Final = 2_000
 """Steps of one search; the addresses and dates of the usual schema libraries need less than a hundred."""
+MAX_BACKTRACKED: Final = 2_000
+"""Characters that a pattern which backtracks is tried on: one of its steps may read all of them."""
 MAX_PATTERN_BYTES: Final = 1 << 20
 """What one compiled pattern may take."""
 
@@ -40,10 +44,12 @@ _DEEPEST: Final = 64  # no message is deeper
 _ENOUGH: Final = 10**15  # counts are not added up further
 _BACKTRACKS: Final = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9kK]|[*+?}]\+")
 _BYTES_PER_STEP: Final = 10  # a pattern reads ten bytes in the time of one evaluation
+_PER_BACKTRACKED: Final = 35  # evaluations in the time of all steps of one search, for each character that a step reads
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ONE: Final = ("not", "if", "then", "else")
 _SEVERAL: Final = ("allOf", "anyOf", "oneOf")
 _NAMED: Final = ("dependentSchemas", "dependencies")
+_DATA: Final = frozenset(("const", "enum", "default", "examples"))
 _MATCHES: Final = frozenset(("pattern", "patternProperties", "enum"))
 _ANY_CHILD: Final = (
     "additionalProperties", "unevaluatedProperties", "propertyNames", "additionalItems", "unevaluatedItems", "contains",
@@ -59,28 +65,52 @@ Schema = dict[str, Any]
 
 class Work(msgspec.Struct, frozen=True):
     """What one schema may cost: for each depth of a value, how often subschemas are evaluated on one value there
-    (patterns weighed in), and how many patterns are searched for in it; and about how many microseconds its patterns
-    take to compile.
+    (patterns weighed in), and how many patterns are searched for in it; about how many microseconds its patterns take
+    to compile; ``hard`` are, for each depth, the searches among them that backtrack; how many such patterns there are
+    for values, and whether there is one for names.
     """
 
     steps: tuple[int, ...]
     searches: tuple[int, ...]
+    hard: tuple[int, ...] = ()
     compiling: int = 0
+    backtracking: int = 0
+    names_backtracked: bool = False
 
     def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
         """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
+        if self.names_backtracked and _has_long_name(value):
+            return True
         # A value takes a byte at least, so nearly all calls are small enough whatever stands where.
-        if max(self.steps) * size_bytes + sum(self.searches) * (size_bytes // _BYTES_PER_STEP) <= limit:
+        per_byte = max(self.steps) + sum(self.hard) * _PER_BACKTRACKED
+        if per_byte * size_bytes + sum(self.searches) * (size_bytes // _BYTES_PER_STEP) <= limit:
             return False
         total, level = 0, [value]
-        for steps, searches in zip(self.steps, self.searches, strict=True):
+        for steps, searches, hard in zip(self.steps, self.searches, self.hard, strict=True):
             total += steps * len(level) + searches * (size_bytes // _BYTES_PER_STEP)
+            total += hard * _PER_BACKTRACKED * _searched(level) if hard else 0
             if total > limit:
                 return True
             level = _inside(level)
             if not level:
                 break
         return False
+
+
+def _searched(level: list[object]) -> int:
+    """The characters in ``level`` that a pattern which backtracks may be tried on."""
+    texts = [len(one) for one in level if isinstance(one, str)]
+    texts += [len(name) for one in level if isinstance(one, dict) for name in one]
+    return sum(length for length in texts if length <= MAX_BACKTRACKED)
+
+
+def _has_long_name(value: object) -> bool:
+    level = [value]
+    while level:
+        if any(len(name) > MAX_BACKTRACKED for one in level if isinstance(one, dict) for name in one):
+            return True
+        level = _inside(level)
+    return False
 
 
 def _inside(level: list[object]) -> list[object]:
@@ -103,14 +133,18 @@ def measure(schema: Schema) -> Work:
     counts: dict[int, int] = {id(schema): 1}
     steps: list[int] = []
     searches: list[int] = []
+    hard: list[int] = []
     while counts and len(steps) < _DEEPEST:
         counts = graph.spread(counts)
         steps.append(min(_ENOUGH, sum(count * graph.weight[node] for node, count in counts.items())))
         searches.append(min(_ENOUGH, sum(count * graph.patterns[node] for node, count in counts.items())))
+        hard.append(min(_ENOUGH, sum(count * graph.hard[node] for node, count in counts.items())))
         if steps[-1] > MAX_WORK:
             break  # one value at this depth is too much
         counts = graph.descend(counts)
-    return Work(tuple(steps), tuple(searches), graph.compiling)
+    return Work(
+        tuple(steps), tuple(searches), tuple(hard), graph.compiling, graph.backtracking, graph.names_backtracked
+    )
 
 
 class _Graph:
@@ -124,7 +158,10 @@ class _Graph:
         self._anchors: dict[str, list[Schema]] = {}
         self.weight: dict[int, int] = {}
         self.patterns: dict[int, int] = {}
+        self.hard: dict[int, int] = {}
         self.compiling = 0
+        self.backtracking = 0
+        self.names_backtracked = False
         self._here: dict[int, list[tuple[int, int]]] = {}
         self._below: dict[int, list[tuple[str | None, int]]] = {}
         self._find(root)
@@ -158,15 +195,18 @@ class _Graph:
     def _weigh(self) -> None:
         for key, node in self._nodes.items():
             if node.keys().isdisjoint(_MATCHES):
-                self.weight[key], self.patterns[key] = 1, 0
+                self.weight[key], self.patterns[key], self.hard[key] = 1, 0, 0
                 continue
-            named = node.get("patternProperties")
-            found = [node.get("pattern"), *(named if isinstance(named, dict) else ())]
-            patterns = [pattern for pattern in found if isinstance(pattern, str)]
-            hard = sum(_BACKTRACKS.search(pattern) is not None for pattern in patterns)
+            own, named = node.get("pattern"), node.get("patternProperties")
+            patterns = [pattern for pattern in (own,) if isinstance(pattern, str)]
+            self.backtracking += sum(map(_backtracks, patterns))
+            names = [name for name in named if isinstance(name, str)] if isinstance(named, dict) else []
+            self.names_backtracked = self.names_backtracked or any(map(_backtracks, names))
+            patterns += names
+            hard = sum(map(_backtracks, patterns))
             listed = node.get("enum")
             size = len(listed) if isinstance(listed, list) else 0
-            self.patterns[key] = len(patterns)
+            self.patterns[key], self.hard[key] = len(patterns), hard
             self.weight[key] = 1 + size + 10 * len(patterns) + MAX_BACKTRACKS * hard
             self.compiling += _BACKTRACKING * hard + sum(map(_compiling, patterns))
             if self.compiling > _MAX_COMPILING:
@@ -262,6 +302,44 @@ class _Graph:
         for (_, target), count in named.items():
             most[target] = max(most.get(target, 0), count)
         return {target: always.get(target, 0) + most.get(target, 0) for target in always.keys() | most.keys()}
+
+
+def bounded(schema: Schema, work: Work) -> Schema:
+    """``schema`` with each pattern that backtracks tried on ``MAX_BACKTRACKED`` characters at most: longer text does
+    not fit.
+
+    Raises ValueError where such a pattern stands in what is no schema, but may be referred to as one.
+    """
+    if not work.backtracking:
+        return schema
+    found: list[None] = []
+    made: Schema = _bounded(schema, found)
+    if len(found) != work.backtracking:
+        raise ValueError("a pattern stands where no schema does")
+    return made
+
+
+def _bounded(value: Any, found: list[None]) -> Any:
+    if isinstance(value, list):
+        return [_bounded(item, found) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {name: item if name in _DATA else _bounded(item, found) for name, item in value.items()}
+    pattern = made.get("pattern")
+    if isinstance(pattern, str) and _backtracks(pattern):
+        found.append(None)
+        del made["pattern"]
+        others = made.get("allOf")
+        first = [
+            {"maxLength": MAX_BACKTRACKED},
+            {"pattern": pattern},
+        ]  # in this order, and the first that fails ends it
+        made["allOf"] = first + (others if isinstance(others, list) else [])
+    return made
+
+
+def _backtracks(pattern: str) -> bool:
+    return _BACKTRACKS.search(pattern) is not None
 
 
 def _compiling(pattern: str) -> int:

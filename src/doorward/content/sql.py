@@ -93,6 +93,12 @@ class _Beyond(Exception):  # noqa: N818 - not an error of the text: the parser i
     """The parser took more steps than the text is worth, or would have guessed."""
 
 
+def load() -> None:
+    """Load the parser, which takes a quarter of a second at the first query otherwise."""
+    for dialect in ("", *DIALECTS):
+        why_not_read_only("SELECT 1", dialect)
+
+
 def why_not_read_only(text: str, dialect: str = "") -> str | None:
     """Why ``text`` is not one query that only reads, or None. ``dialect`` is one of ``DIALECTS``, or empty: then only
     what all three read alike passes.

@@ -174,11 +174,13 @@ class _Session:
         from doorward.gateway.consent.channel import ConsentChannel
         from doorward.gateway.perform import Performer
         from doorward.gateway.stdio import StdioDoor
+        from doorward.policy import known_servers
         from doorward.relay.relay import Relay
         from doorward.relay.state import Settings
 
         pipeline = self._armed.pipeline(os.urandom(32))
         reporter.mask_with(pipeline.masker)
+        known = known_servers.of_identity(self._server)
         settings = Settings(
             policy=self._policy,
             server=self._identity.name,
@@ -187,6 +189,7 @@ class _Session:
             session=os.urandom(16).hex(),
             seal_key=os.urandom(32),
             folders=tuple(folder.path for folder in self._walls.folders),
+            known=known.said if known is not None else None,
         )
         door = StdioDoor(child=child, policy=self._policy, reporter=reporter, clock=self._clock.now)
         performers: list[Performer] = []
@@ -219,7 +222,8 @@ class _Session:
             )
             performers.append(performer)
             loop = asyncio.get_running_loop()
-            loop.call_later(_WARM_AFTER_S, loop.run_in_executor, None, self._armed.warm)
+            demanded = self._policy.for_server(settings.server, settings.known)
+            loop.call_later(_WARM_AFTER_S, loop.run_in_executor, None, self._armed.warm, demanded)
             try:
                 return await door.run(performer)
             finally:

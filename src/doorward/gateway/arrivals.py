@@ -4,13 +4,15 @@ hears of it (architecture §4: bytes → ``wire.decode`` → ``foresee`` → ``r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from doorward.errors import MalformedMessageError
 from doorward.gateway.foresight import Foresight
 from doorward.gateway.perform import Performer
-from doorward.judge.vocabulary import RealPath, Side
+from doorward.gateway.pipe import Counting
+from doorward.judge.vocabulary import Finding, Question, Side
 from doorward.policy.model import Sizes
 from doorward.relay.commands import Arrived, Unreadable
 from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
@@ -19,6 +21,8 @@ from doorward.wire.lines import Overlong
 Headers = Mapping[str, tuple[str, ...]]
 
 _SAMPLE_BYTES: Final = 512
+_REST_S: Final = 0.01  # before more is read of a server of whose messages some came too early
+_AT_ONCE: Final = 16  # messages of one server, of which a single read may bring hundreds
 
 
 def limits_of(sizes: Sizes) -> dict[Side, FrameLimits]:
@@ -31,14 +35,16 @@ def limits_of(sizes: Sizes) -> dict[Side, FrameLimits]:
 
 class Arrivals:
     """What arrives on one link. Each method returns what must be awaited before the same source is read any further:
-    what the message made us look up, or room for what it caused; or None. ``decoded`` asks for no room: that is for
-    whoever reads a stream.
+    what the message made us look up, or room for what it caused; or None. ``decoded`` asks for no room, and counts
+    nothing: that is for whoever reads a stream.
     """
 
     def __init__(self, performer: Performer, sizes: Sizes) -> None:
         self._performer = performer
         self._limits = limits_of(sizes)
         self._foresight = Foresight()
+        self._taken = self._refused = 0  # of the server's messages; the latter since others came between
+        self._counting = Counting(performer.relay, performer.facts().principal.id)
 
     def take(self, frame: bytes | Overlong, sender: Side, exchange: int = 0) -> Awaitable[None] | None:
         """One frame, as its transport delimits it."""
@@ -52,17 +58,30 @@ class Arrivals:
             decoded = decode(frame, limits)
         except MalformedMessageError as problem:
             return self.unreadable(problem, frame, sender, exchange)
-        return self.decoded(decoded, sender, exchange) or self._performer.full()
+        too_much = self._counting.too_much(decoded.message, sender)
+        waiting = self.decoded(decoded, sender, exchange, too_much=too_much) or self._performer.full()
+        if waiting is None and sender == "server":
+            self._taken += 1
+            self._refused += too_much is not None
+            if self._taken % _AT_ONCE == 0:  # a server that says much does not keep everybody else waiting
+                rest, self._refused = _REST_S if self._refused else 0.0, 0
+                return asyncio.sleep(rest)
+        return waiting
 
     def decoded(
-        self, frame: Decoded, sender: Side, exchange: int, headers: Headers | None = None
+        self,
+        frame: Decoded,
+        sender: Side,
+        exchange: int,
+        headers: Headers | None = None,
+        too_much: Finding | None = None,
     ) -> Awaitable[None] | None:
         """One message that was decoded within its limits."""
         performer = self._performer
         questions = performer.relay.foresee(frame, sender)
         if questions:
-            return self._informed(frame, questions, sender, exchange, headers)
-        performer.feed(Arrived(frame, sender, exchange, performer.facts(headers=headers)))
+            return self._informed(frame, questions, sender, exchange, headers, too_much)
+        performer.feed(Arrived(frame, sender, exchange, performer.facts(headers=headers, too_much=too_much)))
         return None
 
     def unreadable(
@@ -75,11 +94,17 @@ class Arrivals:
         return performer.full()
 
     async def _informed(
-        self, frame: Decoded, questions: tuple[RealPath, ...], sender: Side, exchange: int, headers: Headers | None
+        self,
+        frame: Decoded,
+        questions: tuple[Question, ...],
+        sender: Side,
+        exchange: int,
+        headers: Headers | None,
+        too_much: Finding | None,
     ) -> None:
         performer = self._performer
         answers = await self._foresight.answer(questions)
-        performer.feed(Arrived(frame, sender, exchange, performer.facts(answers, headers)))
+        performer.feed(Arrived(frame, sender, exchange, performer.facts(answers, headers, too_much)))
         waiting = performer.full()
         if waiting is not None:
             await waiting

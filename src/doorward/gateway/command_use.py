@@ -47,8 +47,8 @@ def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pl
 
     Raises UsageError where it names a folder that no server may have.
     """
-    said = policy.for_server(identity.name)
-    return profile.derive(
+    said, caps = policy.for_server(identity.name), policy.caps_of(identity.name)
+    walls = profile.derive(
         # What was identified is what is executed, not what a second search would find.
         (identity.invoked, *options.command[1:]),
         environ=own_environment(),
@@ -63,6 +63,7 @@ def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pl
         profile=_profile_name(policy),
         also_own=(str(places.runtime), *map(str, places.policies)),
     )
+    return msgspec.structs.replace(walls, **msgspec.structs.asdict(caps))
 
 
 def _profile_name(policy: Policy) -> Literal["standard", "strict"]:

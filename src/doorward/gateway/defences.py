@@ -18,7 +18,7 @@ import msgspec
 from doorward.confine import process
 
 if TYPE_CHECKING:
-    from doorward.policy.model import Policy
+    from doorward.policy.model import Policy, ServerPolicy
     from doorward.relay.pipeline import Pipeline
 
 
@@ -29,36 +29,29 @@ def _pipeline(masking_key: bytes) -> Pipeline:
     return pipeline.build(Masker(masking_key))
 
 
-def _warm() -> None:
-    """Load what judgment needs at the first call, while nobody waits for it."""
+def _warm(server: ServerPolicy) -> None:
+    """Load what judgment needs at the first call of ``server``, while nobody waits for it."""
     import jsonschema_rs
     import rfc8785
 
     _ = (jsonschema_rs, rfc8785)
+    if server.reads_sql:
+        from doorward.content import sql
+
+        sql.load()
 
 
 class Defences(msgspec.Struct, frozen=True):
     """``confine`` starts a server inside its walls (as ``confine.process.start``); ``pipeline`` builds the controls
     of the relay, given 32 random bytes that key the fingerprints of masks; ``warm`` loads, in a thread, what they
-    need later.
+    need later for a server of which so much is demanded.
     """
 
     confine: Callable[..., process.Child] = process.start
     pipeline: Callable[[bytes], Pipeline] = _pipeline
-    warm: Callable[[], None] = _warm
+    warm: Callable[[ServerPolicy], None] = _warm
 
 
-def _warm_with_sql() -> None:
-    """The same, and the parser of SQL, which takes a quarter of a second to load."""
-    from doorward.content.constraints import read_only_sql
-
-    _warm()
-    for dialect in ("", "sqlite", "postgres", "mysql"):
-        read_only_sql("SELECT 1", dialect)
-
-
-def arm(policy: Policy) -> Defences:
-    """The walls and the pipeline, whole. ``policy`` says how strict they judge, never whether they stand: what it says
-    reaches the controls with each message.
-    """
-    return Defences(warm=_warm_with_sql) if policy.reads_sql else Defences()
+def arm(policy: Policy) -> Defences:  # noqa: ARG001 - what it says reaches the controls with each message
+    """The walls and the pipeline, whole. ``policy`` says how strict they judge, never whether they stand."""
+    return Defences()

@@ -12,23 +12,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from doorward.confine.paths import real_path
-from doorward.judge.vocabulary import RealPath
+from doorward.confine.paths import file_size, real_path
+from doorward.judge.vocabulary import FileSize, Question
 
 FORESIGHT_S: Final = 0.05
 MAX_HANGING: Final = 8
 
-Answers = dict[RealPath, str | None]
+Answers = dict[Question, str | int | None]
 
 
 class Foresight:
-    """Answers the questions of one link. ``look`` finds the real path of a path."""
+    """Answers the questions of one link. ``look`` finds the real path of a path, ``measure`` the size of its file."""
 
-    def __init__(self, look: Callable[[str], str | None] = real_path) -> None:
+    def __init__(
+        self, look: Callable[[str], str | None] = real_path, measure: Callable[[str], int | None] = file_size
+    ) -> None:
         self._look = look
+        self._measure = measure
         self._looking = 0
 
-    async def answer(self, questions: tuple[RealPath, ...]) -> Answers:
+    async def answer(self, questions: tuple[Question, ...]) -> Answers:
         """The answers, or none of them: a message is judged by all that it names."""
         if self._looking >= MAX_HANGING:
             return {}
@@ -38,7 +41,7 @@ class Foresight:
 
         def look() -> None:
             try:
-                answers = {question: self._look(question.path) for question in questions}
+                answers = {question: self._find(question) for question in questions}
             except Exception:  # noqa: BLE001 - whatever it was, the answer is unknown, and that refuses
                 answers = {}
             with suppress(RuntimeError):  # the loop is gone, and nobody asks any more
@@ -50,6 +53,9 @@ class Foresight:
                 return await asyncio.shield(found)
         except TimeoutError:
             return {}
+
+    def _find(self, question: Question) -> str | int | None:
+        return self._measure(question.path) if isinstance(question, FileSize) else self._look(question.path)
 
     def _found(self, found: asyncio.Future[Answers], answers: Answers) -> None:
         self._looking -= 1

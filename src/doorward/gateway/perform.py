@@ -20,7 +20,7 @@ from doorward.gateway.archive import Archive
 from doorward.gateway.consent.desk import Asks
 from doorward.gateway.ports import Port
 from doorward.judge.filters.usable_tools import CONTROL as USABLE
-from doorward.judge.vocabulary import Answer, Facts, Principal, RealPath, Side, VerifiedIdentity
+from doorward.judge.vocabulary import Answer, Answers, Facts, Finding, Principal, Side, VerifiedIdentity
 from doorward.relay.commands import (
     Answered,
     AskConsent,
@@ -86,7 +86,10 @@ class Performer:
         return self._relay
 
     def facts(
-        self, answers: Mapping[RealPath, str | None] | None = None, headers: Mapping[str, tuple[str, ...]] | None = None
+        self,
+        answers: Answers | None = None,
+        headers: Mapping[str, tuple[str, ...]] | None = None,
+        too_much: Finding | None = None,
     ) -> Facts:
         """What is true right now, gathered for one event."""
         return Facts(
@@ -96,6 +99,7 @@ class Performer:
             consent=self._consent.attached,
             answers=answers or {},
             headers=headers,
+            too_much=too_much,
         )
 
     def feed(self, event: Event) -> None:

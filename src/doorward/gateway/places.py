@@ -29,10 +29,11 @@ from doorward.gateway.upstream import address as addresses
 from doorward.gateway.upstream.child import ChildConnector
 from doorward.gateway.upstream.connector import Connector
 from doorward.gateway.upstream.http_client import HttpClient
+from doorward.gateway.upstream.restarts import Restarts
 from doorward.gateway.upstream.sse_upstream import SseConnector
 from doorward.gateway.upstream.streamable import StreamableConnector
 from doorward.judge.vocabulary import Principal, VerifiedIdentity
-from doorward.policy import lock
+from doorward.policy import known_servers, lock
 from doorward.policy.model import Policy, ServerPolicy
 from doorward.protocol.shown import Shown
 from doorward.relay.state import Settings
@@ -84,6 +85,12 @@ class Server(abc.ABC):
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         """A link of ``principal`` to this server. Raises DoorwardError where there can be none."""
 
+    async def _warm(self, server: VerifiedIdentity) -> None:
+        """Load what the first call will need, before anybody waits for it."""
+        known = known_servers.of_identity(server)
+        demanded = self._house.policy.for_server(self.name, known.said if known is not None else None)
+        await asyncio.to_thread(self._house.armed.warm, demanded)
+
     def _link(
         self,
         principal: Principal,
@@ -94,6 +101,7 @@ class Server(abc.ABC):
         folders: tuple[str, ...] = (),
     ) -> HttpLink:
         house = self._house
+        known = known_servers.of_identity(server)
         settings = Settings(
             policy=house.policy,
             server=self.name,
@@ -104,6 +112,7 @@ class Server(abc.ABC):
             folders=folders,
             era="" if legacy else "modern",
             tasks=self._tasks.setdefault(principal.id, {}),
+            known=known.said if known is not None else None,
             shown=self._shown.setdefault(principal.id, Shown()),
         )
         return HttpLink(
@@ -140,6 +149,7 @@ class UrlServer(Server):
             reporter=house.reporter,
         )
         self._verified = self._identity.verified()
+        await self._warm(self._verified)
 
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._verified is None:
@@ -171,6 +181,7 @@ class CommandServer(Server):
         self._options = options
         self._identity: CommandIdentity | None = None
         self._walls: SandboxProfile | None = None
+        self._restarts = Restarts()
 
     def _identify(self) -> CommandIdentity:
         path = os.environ.get("PATH", os.defpath)
@@ -209,10 +220,12 @@ class CommandServer(Server):
         if self._options.unsafe_no_sandbox:
             house.reporter.say(f"unsafe: {self.name} runs without a sandbox (--unsafe-no-sandbox)")
         self._identity, self._walls = identity, walls
+        await self._warm(identity.verified())
 
     async def open_link(self, principal: Principal, legacy: bool) -> HttpLink:
         if self._identity is None or self._walls is None:
             raise IdentityError(f"{self.name} was not settled")
+        await self._pause(principal)
         most = self._house.policy.limits.children
         children = self._house.children
         if children[principal.id] >= most and not await self._house.make_room(principal):
@@ -238,6 +251,7 @@ class CommandServer(Server):
         try:
             await asyncio.to_thread(child.started, _STARTED_S)
         except BaseException:
+            self._died(principal)
             house.supervisors.discard(child.supervisor)
             await asyncio.to_thread(child.close)
             for descriptor in (child.stdin, child.stdout, child.stderr):
@@ -251,8 +265,19 @@ class CommandServer(Server):
 
         limits = limits_of(house.policy.sizes)["server"]
         ended = functools.partial(self._ended, principal, child.supervisor)
-        link.begin(ChildConnector(child, link, pass_on, limits=limits, on_closed=ended))
+        died = functools.partial(self._died, principal)
+        link.begin(ChildConnector(child, link, pass_on, limits=limits, on_closed=ended, on_ended=died))
         return link
+
+    async def _pause(self, principal: Principal) -> None:
+        """Wait, where children of ``principal`` ended again and again."""
+        pause = self._restarts.pause(principal.id, asyncio.get_running_loop().time())
+        if pause:
+            self._house.reporter.say(f"{self.name} ended again and again; it is started again in {pause:.1f} s")
+            await asyncio.sleep(pause)
+
+    def _died(self, principal: Principal) -> None:
+        self._restarts.ended(principal.id, asyncio.get_running_loop().time())
 
     def _ended(self, principal: Principal, supervisor: int) -> None:
         self._house.supervisors.discard(supervisor)

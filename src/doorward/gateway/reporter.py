@@ -66,7 +66,8 @@ class Reporter:
         if entry.decision == "ALLOW":
             self._shortened(entry)
             return
-        findings = [f for f in entry.findings if f.effect == "DENY"] or list(entry.findings)
+        # What should have been asked explains why it could not be.
+        findings = [f for f in entry.findings if f.effect != "NOTE"] or list(entry.findings)
         if self._as_json:
             told = {
                 "event": "refused",

@@ -333,7 +333,7 @@ def _needs_restart(old: Policy, new: Policy) -> list[str]:
     found += [f"sizes.{key}" for key in carried if getattr(old.sizes, key) != getattr(new.sizes, key)]
     for name in sorted(old.servers.keys() | new.servers.keys()):
         one, other = (policy.servers.get(name, ServerPolicy(name)) for policy in (old, new))
-        keys = ("url", "command", "path", "transport", "read", "write", "env")
+        keys = ("url", "command", "path", "transport", "read", "write", "env", "memory_bytes", "file_bytes")
         if (one.served or other.served) and any(getattr(one, key) != getattr(other, key) for key in keys):
             found.append(f"servers.{name}")
     return found

@@ -29,7 +29,7 @@ Open = Callable[[], Awaitable[HttpLink]]
 class Session:
     """One legacy session."""
 
-    __slots__ = ("id", "initialized", "link", "opened_at", "server", "used_at")
+    __slots__ = ("id", "initialized", "link", "on_end", "opened_at", "server", "subscribed", "used_at")
 
     def __init__(self, link: HttpLink, server: str, now: float) -> None:
         self.id = secrets.token_hex(32)
@@ -37,6 +37,8 @@ class Session:
         self.server = server
         self.opened_at = self.used_at = now
         self.initialized = False
+        self.subscribed: Counter[str] = Counter()
+        self.on_end: Callable[[], None] = lambda: None
 
 
 class Sessions:
@@ -125,6 +127,7 @@ class Sessions:
         """It is over: unknown from now on, and closed in its own time."""
         if self._sessions.pop(session.id, None) is not None:
             self.release(session.link.principal)
+            session.on_end()
             self._close(session.link, why)
 
     # -- modern -------------------------------------------------------------------------------------------------------

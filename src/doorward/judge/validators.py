@@ -9,10 +9,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from doorward.content.schemas import MAX_BACKTRACKS, MAX_PATTERN_BYTES, MAX_SCHEMA_BYTES, Work, measure
+from doorward.content.schemas import (
+    MAX_BACKTRACKS,
+    MAX_EXPLAINED,
+    MAX_PATTERN_BYTES,
+    MAX_SCHEMA_BYTES,
+    Work,
+    bounded,
+    measure,
+)
 from doorward.wire.jsonrpc import decode_value
 
-_MAX_COMPILED: Final = 2048  # schemas kept; far above any server's list, and a bound on what one can make us keep
+_MAX_KEPT_BYTES: Final = 64 << 20  # as estimated: three thousand ordinary schemas; one can make us keep no more
+_KEPT_BYTES: Final = 12 << 10  # of the smallest
+_BYTES_PER_BYTE: Final = 8
+_BYTES_PER_COMPILED_US: Final = 300
 _MAX_MEASURED: Final = 16
 _MODERN_DRAFTS: Final = ("2019-09", "2020-12")
 _APPLICATORS: Final = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "patternProperties")
@@ -30,6 +41,7 @@ class Validators:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, str], tuple[Any, Work] | str] = {}
+        self._kept_bytes = 0
         self._measured: dict[tuple[bytes, str], tuple[dict[str, Any], Work]] = {}  # and not compiled yet
 
     def of(self, schema: bytes, manner: str) -> tuple[Any, Work]:
@@ -44,6 +56,10 @@ class Validators:
         if isinstance(found, str):
             raise ValueError(found)  # noqa: TRY004 - it is the schema that is wrong, not a type
         return found
+
+    def know(self, schema: bytes, manner: str) -> bool:
+        """Whether ``of`` answers at once."""
+        return (schema, manner) in self._kept
 
     def to_compile(self, schema: bytes, manner: str) -> int:
         """About how many microseconds ``of`` will take, besides what this takes: nothing, if it was asked before.
@@ -78,9 +94,13 @@ class Validators:
             self._measured.pop((schema, manner), None)
 
     def _keep(self, schema: bytes, manner: str, found: tuple[Any, Work] | str) -> tuple[Any, Work] | str:
-        if len(self._kept) >= _MAX_COMPILED:
+        compiling = 0 if isinstance(found, str) else found[1].compiling
+        size = _KEPT_BYTES + _BYTES_PER_BYTE * len(schema) + _BYTES_PER_COMPILED_US * compiling
+        if self._kept_bytes + size > _MAX_KEPT_BYTES:
             self._kept.clear()
+            self._kept_bytes = 0
         self._kept[(schema, manner)] = found
+        self._kept_bytes += size
         return found
 
 
@@ -91,7 +111,8 @@ def _measured(schema: bytes, manner: str) -> tuple[dict[str, Any], Work]:
     if not isinstance(decoded, dict):
         raise ValueError("the schema is no object")  # noqa: TRY004 - as above
     tightened = _tightened(decoded, manner)
-    return tightened, measure(tightened)
+    work = measure(tightened)
+    return bounded(tightened, work), work
 
 
 def _tightened(schema: dict[str, Any], manner: str) -> dict[str, Any]:
@@ -119,9 +140,20 @@ def _refuse_to_fetch(uri: str) -> Any:
     raise ValueError(f"a schema may not fetch {uri[:200]}")
 
 
-def misfit(validator: Any, value: Any) -> tuple[str, str]:
-    """Where ``value`` does not fit, as a JSON pointer, and the rule that it breaks: of the first error."""
-    error = next(iter(validator.iter_errors(value)))
+def misfit(validator: Any, work: Work, value: Any, size_bytes: int) -> tuple[str, str]:
+    """Where ``value`` does not fit, as a JSON pointer, and the rule that it breaks: of the first error. All others are
+    not looked for, since there may be thousands; nor is the first where that would take long.
+    """
+    from jsonschema_rs import ValidationError
+
+    if work.exceeds(value, size_bytes, MAX_EXPLAINED):
+        return "/", "schema"
+    try:
+        validator.validate(value)
+    except ValidationError as found:
+        error = found
+    else:
+        return "/", "schema"
     pointer = "".join(f"/{_escape(str(step))}" for step in error.instance_path) or "/"
     rule = next((str(step) for step in reversed(list(error.schema_path)) if isinstance(step, str)), "schema")
     return pointer[:200], rule

@@ -6,6 +6,7 @@ the words follows Cedar (principal, action, resource, context, decision, policy)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ import msgspec
 from doorward.policy.identity import Principal, VerifiedIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from doorward.content.redaction import Masker
     from doorward.policy.model import Policy, ServerPolicy
@@ -27,14 +28,17 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_EVIDENCE",
     "Answer",
+    "Answers",
     "Context",
     "Decision",
     "Effect",
     "Facts",
+    "FileSize",
     "Finding",
     "Open",
     "Peer",
     "Principal",
+    "Question",
     "RealPath",
     "SealedState",
     "Side",
@@ -106,20 +110,43 @@ class RealPath(msgspec.Struct, frozen=True):
     path: str
 
 
+class FileSize(msgspec.Struct, frozen=True):
+    """The second: how many bytes would be read from this path, links followed? No regular file there: none."""
+
+    path: str
+
+
+Question = RealPath | FileSize
+Answers = Mapping[Question, str | int | None]
+"""The answers of the doors; None, or no answer, is a missing fact."""
+
+
 class Facts(msgspec.Struct, frozen=True):
     """Everything a judgment may rest on besides the message, gathered by the doors before ``handle``.
 
     ``fresh`` is 64 bytes of the operating system's randomness, new for each event: nonces, salts and references are
     derived from it. ``answers`` holds the answers to what ``foresee`` asked; a question without an answer is a missing
-    fact, and a missing fact refuses. ``consent`` says whether a person can be asked right now.
+    fact, and a missing fact refuses. ``too_much`` is what the doors found who count what comes.
+    ``consent`` says whether a person can be asked right now.
     """
 
     principal: Principal
     server: VerifiedIdentity
     fresh: bytes
     consent: bool = False
-    answers: Mapping[RealPath, str | None] = {}
+    answers: Answers = {}
     headers: Mapping[str, tuple[str, ...]] | None = None  # of the HTTP request, names in lower case; None: no HTTP
+    too_much: Finding | None = None
+
+    def real_path(self, path: str) -> str | None:
+        """Where ``path`` leads; None where nobody found out."""
+        real = self.answers.get(RealPath(path))
+        return real if isinstance(real, str) else None
+
+    def file_size(self, path: str) -> int | None:
+        """How much is to be read at ``path``; None where nobody found out."""
+        size = self.answers.get(FileSize(path))
+        return size if isinstance(size, int) else None
 
 
 class SealedState(msgspec.Struct, frozen=True):

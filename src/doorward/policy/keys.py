@@ -19,6 +19,8 @@ TOP: Final[Keys] = {
     "unsafe_sizes": "limits on messages and their parts that are raised",
     "limits": "what one principal may have at once; can only be lowered here",
     "unsafe_limits": "what one principal may have at once, raised",
+    "rates": "how often messages may come; can only be lowered here",
+    "unsafe_rates": "how often messages may come, raised",
     "serve": "how `doorward serve` is reached",
     "servers": 'what holds for one server, by its exact name; "*" is every server',
     "unsafe_standing_approvals": "what any server may ask of a client without a question to a person, for a while",
@@ -51,7 +53,26 @@ LIMITS: Final[Keys] = {
     "sessions": "open legacy sessions of one principal",
     "concurrent": "requests in flight of one principal",
     "children": "child processes of one principal",
+    "subscriptions": "resources that one principal has subscribed to",
     "in_flight_bytes": "bytes of messages in flight in the whole process",
+}
+RATES: Final[Keys] = {
+    f"{what}_{unit}": words.format(of)
+    for what, of in {
+        "address": "from one source address",
+        "principal": "of one principal",
+        "server": "to one server",
+        "session": "of one session",
+        "method": "of one method of one session, for lists and whatever does no work",
+        "tool": "of calls of one tool of one session, and of each other method that does work",
+        "notice": "of one kind of notification of one server",
+        "ask": "of one kind of request of one server",
+    }.items()
+    for unit, words in {"per_second": "messages a second {}", "burst": "messages at once {}"}.items()
+}
+RATE: Final[Keys] = {
+    "per_second": "so many a second in the long run",
+    "burst": "so many at once after a pause",
 }
 SERVE: Final[Keys] = {
     "listen": "HOST:PORT to listen on; loopback only",
@@ -72,19 +93,28 @@ SERVER: Final[Keys] = {
     "read": "folders it may read",
     "write": "folders it may read and write",
     "env": "variables it gets although they look like credentials",
+    "memory_bytes": "memory that each process of it may use; can only be lowered here",
+    "unsafe_memory_bytes": "memory that each process of it may use, raised",
+    "file_bytes": "how large a file may be that it writes; can only be lowered here",
+    "unsafe_file_bytes": "how large a file may be that it writes, raised",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
+    "secrets": "true: values that look like credentials may go to it without a question",
+    "rate": "how often all principals together may send to it, at most",
     "uris": "beginnings of resources (not file:) that may be asked for although the server did not name them",
     "below": "folders on the server's own machine; every path and file: URI lies in one, by its text",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
+    "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }
-WHERE: Final = ("url", "command", "path", "transport")
-"""Keys of a server that say where it is: not for the table of every server."""
+WHERE: Final = ("url", "command", "path", "transport", "unsafe_no_profile")
+"""Keys of one server, as of where it is: not for the table of every server."""
 
 TOOL: Final[Keys] = {
     "ask": "true: ask before each call; false: do not ask only because the profile asks for every call",
     "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
+    "secrets": "arguments, written likewise, in which a value that looks like a credential may go without a question",
+    "rate": "how often one principal may call it, at most",
 }
 PROMPT: Final[Keys] = {
     "arguments": "what must hold for an argument, by its name, as for a tool",

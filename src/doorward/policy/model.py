@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from doorward.content.rates import Rate
+
 if TYPE_CHECKING:  # a policy is built, never decoded: without a file, start-up does without the constraints
     from doorward.content.arguments import Constraint
 
@@ -42,7 +44,9 @@ class Sizes(msgspec.Struct, frozen=True, gc=False):
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
-    """How much one principal may have at once: open legacy sessions, requests in flight, child processes.
+    """How much one principal may have at once: open legacy sessions, requests in flight, child processes,
+    subscriptions. Of requests and subscriptions each session has its own part, one in ``sessions`` (at least one), also
+    where others of the same principal have used up all.
 
     ``in_flight_bytes`` is of the whole process, not of one principal: bytes of messages that were read and not yet
     passed on or answered.
@@ -51,7 +55,49 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     sessions: int
     concurrent: int
     children: int
+    subscriptions: int
     in_flight_bytes: int
+
+
+class RateLimits(msgspec.Struct, frozen=True, gc=False):
+    """How often messages may come, in the long run (``per_second``) and at once after a pause (``burst``).
+
+    From clients: of one source address, of one principal, to one server, and of one session (a connection, where there
+    is no session) all kinds together; ``method`` is each method of one session that lists or manages, ``tool`` each
+    tool of one session, and each other method that does work. From servers: ``notice`` is each kind of notification of
+    one link, ``ask`` each kind of request.
+    """
+
+    address_per_second: int
+    address_burst: int
+    principal_per_second: int
+    principal_burst: int
+    server_per_second: int
+    server_burst: int
+    session_per_second: int
+    session_burst: int
+    method_per_second: int
+    method_burst: int
+    tool_per_second: int
+    tool_burst: int
+    notice_per_second: int
+    notice_burst: int
+    ask_per_second: int
+    ask_burst: int
+
+    def of(self, what: str) -> Rate:
+        """The rate called ``what``, as ``principal``."""
+        return Rate(getattr(self, f"{what}_per_second"), getattr(self, f"{what}_burst"))
+
+
+class Caps(msgspec.Struct, frozen=True, gc=False):
+    """How much of the machine one server that Doorward starts may use up: memory of each of its processes, the size of
+    each file that it writes, open descriptors of each process.
+    """
+
+    memory_bytes: int
+    file_bytes: int
+    descriptors: int
 
 
 class ProfileValues(msgspec.Struct, frozen=True):
@@ -69,6 +115,8 @@ class ProfileValues(msgspec.Struct, frozen=True):
 
     sizes: Sizes
     limits: Limits
+    rates: RateLimits
+    caps: Caps
     log_floor: str
     oldest_revision: str
     ask_first_use: bool
@@ -84,11 +132,15 @@ class ToolPolicy(msgspec.Struct, frozen=True):
 
     ``ask`` true asks before each call. False lifts only a profile's rule to ask for every call, never the question for
     a tool whose definition says that it destroys. None says nothing. ``arguments`` maps an argument (its name, or a
-    JSON pointer in which ``*`` stands for any one step) to what must hold for its value.
+    JSON pointer in which ``*`` stands for any one step) to what must hold for its value; ``secrets`` are those, written
+    likewise, in which a credential may go to the server. ``rate`` is how often one principal may call it, beside what
+    holds for every tool.
     """
 
     ask: bool | None = None
     arguments: dict[str, tuple[Constraint, ...]] = {}
+    secrets: tuple[str, ...] = ()
+    rate: Rate | None = None
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
@@ -124,12 +176,16 @@ class ServerPolicy(msgspec.Struct, frozen=True):
 
     Folders it may read or write (absolute), variables it gets, its tools and prompts; ``grants`` names capabilities
     that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in
-    advance. ``uris`` are beginnings of resources that may be asked for although the server did not name or describe
-    them; ``below`` the folders, on the server's own machine, that every path must lie in as far as its text says.
+    advance; ``rate`` is how often all principals together may send to it, beside what holds for every server. ``uris``
+    are beginnings of resources that may be asked for although the server did not name or describe them; ``below`` the
+    folders, on the server's own machine, that every path must lie in as far as its text says.
 
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
+    ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
+    go to it unasked.
+    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing.
     """
 
     name: str
@@ -142,10 +198,15 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     uris: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
     standing: tuple[StandingApproval, ...] = ()
+    rate: Rate | None = None
     url: str = ""
     command: tuple[str, ...] = ()
     path: str = ""
     transport: str = STREAMABLE
+    unsafe_no_profile: bool = False
+    secrets: bool = False
+    memory_bytes: int = 0
+    file_bytes: int = 0
 
     @property
     def served(self) -> bool:
@@ -156,6 +217,13 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     def served_path(self) -> str:
         """The path of the endpoint that clients use."""
         return self.path or f"/{self.name}/mcp"
+
+    @property
+    def reads_sql(self) -> bool:
+        """Whether some argument is held to ``read_only_sql``."""
+        tables = [tool.arguments for tool in self.tools.values()]
+        tables += [prompt.arguments for prompt in self.prompts.values()]
+        return any(one.kind == "read_only_sql" for table in tables for demands in table.values() for one in demands)
 
     def tool(self, name: str) -> ToolPolicy:
         """What is said of the tool ``name``, exactly; nothing, if nothing is."""
@@ -218,44 +286,56 @@ class Policy(msgspec.Struct, frozen=True):
         return self.values.limits
 
     @property
+    def rates(self) -> RateLimits:
+        return self.values.rates
+
+    @property
     def log_floor(self) -> str:
         return self.values.log_floor
 
-    def for_server(self, name: str) -> ServerPolicy:
-        """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds.
+    def caps_of(self, name: str) -> Caps:
+        """What the server called ``name`` may use up, if Doorward starts it."""
+        said, usual = self.for_server(name), self.values.caps
+        return msgspec.structs.replace(
+            usual,
+            memory_bytes=said.memory_bytes or usual.memory_bytes,
+            file_bytes=said.file_bytes or usual.file_bytes,
+        )
+
+    def for_server(self, name: str, known: ServerPolicy | None = None) -> ServerPolicy:
+        """What holds for the server called ``name``: the table ``"*"``, to which the table of exactly that name adds,
+        both beside what is ``known`` of such servers (`doorward.policy.known_servers`).
 
         There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
-        tool, the exact table decides; constraints of both must hold; grants and standing approvals of both count, and
-        so do standing approvals of the whole policy. Where a server is, only its own table says.
+        tool, or of a rate, the exact table decides; constraints of both must hold; grants and standing approvals of
+        both count, and so do standing approvals of the whole policy. Where a server is, only its own table says.
         """
         every = self.servers.get(EVERY_SERVER, ServerPolicy(EVERY_SERVER))
         exact = self.servers.get(name, ServerPolicy(name))
         if name == EVERY_SERVER:
             exact = ServerPolicy(name)
+        if known is not None and not exact.unsafe_no_profile:
+            every = msgspec.structs.replace(
+                every,
+                tools=_tools(known, every),
+                prompts=_prompts(known, every),
+            )
         return msgspec.structs.replace(
             exact,
             read=_both(every.read, exact.read),
             write=_both(every.write, exact.write),
             env=_both(every.env, exact.env),
-            tools={tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools},
-            prompts={
-                prompt: PromptPolicy(_demands(every.prompt(prompt).arguments, exact.prompt(prompt).arguments))
-                for prompt in every.prompts | exact.prompts
-            },
+            tools=_tools(every, exact),
+            prompts=_prompts(every, exact),
             grants=_both(every.grants, exact.grants),
+            secrets=every.secrets or exact.secrets,
             uris=_both(every.uris, exact.uris),
             below=_both(every.below, exact.below),
             standing=_both(_both(self.standing, every.standing), exact.standing),
+            rate=exact.rate or every.rate,
+            memory_bytes=exact.memory_bytes or every.memory_bytes,
+            file_bytes=exact.file_bytes or every.file_bytes,
         )
-
-    @property
-    def reads_sql(self) -> bool:
-        """Whether some argument is held to ``read_only_sql``."""
-        servers = self.servers.values()
-        tables = [tool.arguments for server in servers for tool in server.tools.values()]
-        tables += [prompt.arguments for server in servers for prompt in server.prompts.values()]
-        demands = (demand for table in tables for constraints in table.values() for demand in constraints)
-        return any(demand.kind == "read_only_sql" for demand in demands)
 
     def observes(self, today: str) -> bool:
         """Whether on ``today`` (an ISO date) controls that may soften only report. The date named is the last day."""
@@ -282,10 +362,23 @@ def _as_written(standing: tuple[StandingApproval, ...]) -> tuple[StandingApprova
     return tuple(msgspec.structs.replace(one, until_us=0) for one in standing)
 
 
+def _tools(every: ServerPolicy, exact: ServerPolicy) -> dict[str, ToolPolicy]:
+    return {tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools}
+
+
+def _prompts(every: ServerPolicy, exact: ServerPolicy) -> dict[str, PromptPolicy]:
+    return {
+        prompt: PromptPolicy(_demands(every.prompt(prompt).arguments, exact.prompt(prompt).arguments))
+        for prompt in every.prompts | exact.prompts
+    }
+
+
 def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
     return ToolPolicy(
         ask=every.ask if exact.ask is None else exact.ask,
         arguments=_demands(every.arguments, exact.arguments),
+        secrets=_both(every.secrets, exact.secrets),
+        rate=exact.rate or every.rate,
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from doorward.content.arguments import Constraint
+    from doorward.content.rates import Rate
     from doorward.policy.model import Policy
     from doorward.policy.positions import Positions
     from doorward.policy.shapes import Key, Raw
@@ -50,7 +51,7 @@ class Origins:
         yield self._setting(("log", "floor"), policy.log_floor, profile, ("log", "unsafe_floor"))
         oldest = policy.values.oldest_revision
         yield self._setting(("protocol", "oldest"), oldest, profile, ("protocol", "unsafe_oldest"))
-        for table, values in (("sizes", policy.sizes), ("limits", policy.limits)):
+        for table, values in (("sizes", policy.sizes), ("limits", policy.limits), ("rates", policy.rates)):
             for name, number in msgspec.structs.asdict(values).items():
                 yield self._setting((table, name), number, profile, (f"unsafe_{table}", name))
         for name, value in msgspec.structs.asdict(policy.serve).items():
@@ -65,16 +66,25 @@ class Origins:
         where = ("url", "command", "read", "write", "env", "grants", "uris", "below")
         for name, value in ((name, getattr(server, name)) for name in where):
             yield from self._said((*above, name), list(value) if isinstance(value, tuple) else value)
+        yield from self._rate(above, server.rate)
         if server.served:
             yield self._setting((*above, "path"), server.served_path)
         if server.url:
             yield self._setting((*above, "transport"), server.transport)
+        yield from self._said((*above, "secrets"), server.secrets)
+        yield from self._said((*above, "unsafe_no_profile"), server.unsafe_no_profile)
         for tool, said in server.tools.items():
             yield from self._said((*above, "tools", tool, "ask"), said.ask)
+            yield from self._said((*above, "tools", tool, "secrets"), list(said.secrets))
+            yield from self._rate((*above, "tools", tool), said.rate)
             yield from self._demands((*above, "tools", tool), said.arguments)
         for prompt, demanded in server.prompts.items():
             yield from self._demands((*above, "prompts", prompt), demanded.arguments)
         yield from self._approvals(above)
+
+    def _rate(self, above: Key, rate: Rate | None) -> Iterator[Setting]:
+        if rate is not None:
+            yield from self._said((*above, "rate"), rate._asdict())
 
     def _demands(self, above: Key, arguments: dict[str, tuple[Constraint, ...]]) -> Iterator[Setting]:
         for argument, constraints in arguments.items():

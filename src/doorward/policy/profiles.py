@@ -15,7 +15,17 @@ from typing import Final
 import msgspec
 
 from doorward.errors import UsageError
-from doorward.policy.model import EVERY_SERVER, Limits, Policy, ProfileValues, ServerPolicy, Sizes, StandingApproval
+from doorward.policy.model import (
+    EVERY_SERVER,
+    Caps,
+    Limits,
+    Policy,
+    ProfileValues,
+    RateLimits,
+    ServerPolicy,
+    Sizes,
+    StandingApproval,
+)
 from doorward.protocol.versions import LOG_LEVELS
 
 STANDARD: Final = "standard"
@@ -47,16 +57,49 @@ _QUARTER: Final = Sizes(**{name: size // 4 for name, size in msgspec.structs.asd
 
 # One client keeps a session or two open and a handful of calls in flight; what runs away reaches these soon, a person
 # never. In-flight bytes are of the whole process: sixteen of the largest answers at once.
-_STANDARD_LIMITS: Final = Limits(sessions=32, concurrent=64, children=16, in_flight_bytes=256 * _MIB)
+_STANDARD_LIMITS: Final = Limits(sessions=32, concurrent=64, children=16, subscriptions=128, in_flight_bytes=256 * _MIB)
 _TENTH: Final = msgspec.structs.replace(
     _STANDARD_LIMITS,
-    **{name: getattr(_STANDARD_LIMITS, name) // 10 for name in ("sessions", "concurrent", "children")},
+    **{name: getattr(_STANDARD_LIMITS, name) // 10 for name in ("sessions", "concurrent", "children", "subscriptions")},
 )
+
+# A client that works through a list makes some hundred calls a second, and one that runs away thousands. An address may
+# stand for several principals, a server serves several. Lists are asked for at the start and once in a while, by page.
+# A server that reports its progress or its log line by line reaches some hundred a second; a person is asked rarely.
+_STANDARD_RATES: Final = RateLimits(
+    address_per_second=2_000,
+    address_burst=4_000,
+    principal_per_second=1_000,
+    principal_burst=2_000,
+    server_per_second=2_000,
+    server_burst=4_000,
+    session_per_second=500,
+    session_burst=1_000,
+    method_per_second=50,
+    method_burst=200,
+    tool_per_second=300,
+    tool_burst=600,
+    notice_per_second=200,
+    notice_burst=1_000,
+    ask_per_second=10,
+    ask_burst=100,
+)
+_TENTH_OF_RATES: Final = RateLimits(
+    **{name: number // 10 for name, number in msgspec.structs.asdict(_STANDARD_RATES).items()}
+)
+
+# Node with its workers, a JVM or a browser's process stay well below 2 GiB, and a machine of 8 GiB survives one server
+# that does not. 16 GiB is more than a server writes into one file unless something runs away; 65,536 descriptors are
+# what a server of thousands of connections is usually given.
+_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536)
+_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096)
 
 _VALUES: Final = {
     STANDARD: ProfileValues(
         sizes=_STANDARD_SIZES,
         limits=_STANDARD_LIMITS,
+        rates=_STANDARD_RATES,
+        caps=_STANDARD_CAPS,
         log_floor="info",
         oldest_revision="2025-03-26",
         ask_first_use=False,
@@ -69,6 +112,8 @@ _VALUES: Final = {
     STRICT: ProfileValues(
         sizes=_QUARTER,
         limits=_TENTH,
+        rates=_TENTH_OF_RATES,
+        caps=_STRICT_CAPS,
         log_floor="warning",
         oldest_revision="2025-06-18",
         ask_first_use=True,
@@ -100,18 +145,31 @@ def weakened(policy: Policy) -> tuple[str, ...]:
         words.append(f"limits are raised (unsafe_sizes): {raised}")
     if raised := _raised(policy.limits, usual.limits):
         words.append(f"limits are raised (unsafe_limits): {raised}")
+    if raised := _raised(policy.rates, usual.rates):
+        words.append(f"rates are raised (unsafe_rates): {raised}")
     if LOG_LEVELS.index(policy.log_floor) < LOG_LEVELS.index(usual.log_floor):
         words.append(f"log messages down to {policy.log_floor} reach the client (unsafe_floor)")
     if policy.values.oldest_revision < usual.oldest_revision:
         words.append(f"clients may ask for revisions down to {policy.values.oldest_revision} (unsafe_oldest)")
     if policy.observe_until:
         words.append(f"controls that may soften only observe until {policy.observe_until} (unsafe_observe_until)")
+    words += [
+        f"what is demanded of well-known servers is not of {server.name} (unsafe_no_profile)"
+        for server in policy.servers.values()
+        if server.unsafe_no_profile
+    ]
+    for server in policy.servers.values():
+        words += [
+            f"{_called(server)} may use more (unsafe_{name}): {_size(getattr(server, name))}"
+            for name in ("memory_bytes", "file_bytes")
+            if getattr(server, name) > getattr(usual.caps, name)
+        ]
     words += [_standing(one, "any server") for one in policy.standing]
     words += [_standing(one, _called(server)) for server in policy.servers.values() for one in server.standing]
     return tuple(words)
 
 
-def _raised(present: Sizes | Limits, usual: Sizes | Limits) -> str:
+def _raised(present: Sizes | Limits | RateLimits, usual: Sizes | Limits | RateLimits) -> str:
     numbers: dict[str, int] = msgspec.structs.asdict(present)
     return ", ".join(name.replace("_", " ") for name, number in numbers.items() if number > getattr(usual, name))
 
@@ -159,12 +217,27 @@ def describe_limits(limits: Limits) -> str:
     """All limits of ``limits`` in one line."""
     return (
         f"{limits.concurrent} concurrent, {limits.sessions} sessions, {limits.children} child processes, "
-        f"{_size(limits.in_flight_bytes)} in flight"
+        f"{limits.subscriptions} subscriptions, {_size(limits.in_flight_bytes)} in flight"
+    )
+
+
+def describe_rates(rates: RateLimits) -> str:
+    """All rates of ``rates`` in one line."""
+    whats = (name.removesuffix("_burst") for name in msgspec.structs.asdict(rates) if name.endswith("_burst"))
+    told = ((what, rates.of(what)) for what in whats)
+    return "; ".join(f"{what} {rate.per_second:,}/s burst {rate.burst:,}" for what, rate in told)
+
+
+def describe_caps(caps: Caps) -> str:
+    """All caps of ``caps`` in one line."""
+    return (
+        f"memory {_size(caps.memory_bytes)} a process, {_size(caps.file_bytes)} a file, "
+        f"{caps.descriptors:,} descriptors, no core dumps"
     )
 
 
 def _size(count: int) -> str:
-    for unit, name in ((_MIB, "MiB"), (_KIB, "KiB")):
+    for unit, name in ((1024 * _MIB, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
         if count >= unit and count % unit == 0:
             return f"{count // unit} {name}"
     return f"{count} B"
@@ -173,7 +246,11 @@ def _size(count: int) -> str:
 _SAME: Final = "same"
 _ASK_OR_REFUSE: Final = "ask; no channel: refuse (elicitation: decline)"
 _IN_FLIGHT: Final = "256 MiB, then 503 + Retry-After"
-_RATES: Final = "1,000/s burst 2,000, 64 concurrent, 32 sessions, 16 child processes"
+_SECRETS: Final = (
+    "what has the shape of a credential, or Doorward knows as a secret, asks, naming the verified server, unless "
+    "policy says secrets; no channel, or in a legacy answer: refuse"
+)
+_RATES: Final = "1,000/s burst 2,000, 64 concurrent, 32 sessions, 16 child processes, 128 subscriptions"
 _MASKED: Final = "credential shapes and Doorward's own secrets masked, visibly; an argument carrying a mask is refused"
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -221,6 +298,14 @@ ROWS: Final[tuple[Row, ...]] = (
         ("destructive-consent",),
     ),
     Row(
+        "secrets-to-servers",
+        "credentials in arguments and answers to a server",
+        _SECRETS,
+        _SAME,
+        ("held-secrets",),
+        strict_in_full=_SECRETS,
+    ),
+    Row(
         "unknown",
         "unknown method; extension, experimental capability",
         "refuse; official extensions listed in versions.py pass when both sides declared them, others need a grant",
@@ -248,9 +333,8 @@ ROWS: Final[tuple[Row, ...]] = (
         "per principal",
         _RATES,
         "a tenth",
-        ("principal-limits",),
+        ("rates", "principal-limits"),
         strict_in_full=f"a tenth of: {_RATES}",
-        not_yet="calls per second",
     ),
     Row(
         "child-files",
@@ -281,6 +365,13 @@ ROWS: Final[tuple[Row, ...]] = (
         "names are said once, with --env NAME",
         "the SDK's safe list plus --env",
         ("confine-environment",),
+    ),
+    Row(
+        "child-caps",
+        "child: memory, files it writes, descriptors",
+        describe_caps(_STANDARD_CAPS),
+        describe_caps(_STRICT_CAPS),
+        ("child-caps",),
     ),
     Row(
         "results",

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from doorward.content.arguments import Constraint
+from doorward.content.rates import Rate
 from doorward.content.uris import is_below
 from doorward.errors import PolicyError
 from doorward.policy import keys
@@ -28,6 +29,7 @@ from doorward.policy.model import (
     Policy,
     ProfileValues,
     PromptPolicy,
+    RateLimits,
     ServerPolicy,
     Sizes,
     ToolPolicy,
@@ -36,6 +38,7 @@ from doorward.policy.model import (
 from doorward.policy.positions import Positions
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader_approvals import standing_approvals
+from doorward.policy.reader_caps import caps
 from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
@@ -43,12 +46,13 @@ from doorward.protocol.shown import beginning_problem
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
 HOLD_SECONDS_RANGE: Final = range(1, 601)
+RATE_RANGE: Final = range(1, 1_000_001)
 
 _TOOL_NAME: Final = re.compile(r"[^\s*?\[\]]{1,256}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _GRANT: Final = re.compile(r"(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}")
-_Numbers = TypeVar("_Numbers", Sizes, Limits)
+_Numbers = TypeVar("_Numbers", Sizes, Limits, RateLimits)
 
 
 class Reader:
@@ -73,7 +77,7 @@ class Reader:
             profile,
             self._values(raw, values(profile)),
             hold_seconds=self._hold_seconds(raw),
-            servers=self._servers(raw),
+            servers=self._servers(raw, values(profile)),
             observe_until=until.isoformat() if until else "",
             serve=serve_settings(shapes, raw),
             standing=standing_approvals(shapes, (), raw),
@@ -82,6 +86,18 @@ class Reader:
         if shapes.problems:
             raise PolicyError(shapes.problems)
         return sealed(policy)
+
+    def offered(self, name: str, raw: Raw) -> ServerPolicy:
+        """What ``raw`` says of the tools and prompts of the servers called ``name``, and nothing else.
+
+        Raises:
+            PolicyError: with all problems.
+        """
+        self._shapes.known(raw, (), ("tools", "prompts"))
+        server = ServerPolicy(name, tools=self._tools((), raw), prompts=self._prompts((), raw))
+        if self._shapes.problems:
+            raise PolicyError(self._shapes.problems)
+        return server
 
     # Defaults of the profile, overridden.
 
@@ -93,6 +109,7 @@ class Reader:
             base,
             sizes=self._numbers(raw, "sizes", base.sizes),
             limits=self._numbers(raw, "limits", base.limits),
+            rates=self._numbers(raw, "rates", base.rates),
             log_floor=self._raised(raw, "log", "floor", LOG_LEVELS, base.log_floor),
             oldest_revision=self._raised(raw, "protocol", "oldest", KNOWN_VERSIONS, base.oldest_revision),
         )
@@ -136,16 +153,16 @@ class Reader:
 
     # Servers.
 
-    def _servers(self, raw: Raw) -> dict[str, ServerPolicy]:
+    def _servers(self, raw: Raw, base: ProfileValues) -> dict[str, ServerPolicy]:
         tables = self._shapes.table(raw, (), "servers")
         for name in tables:
             if name != EVERY_SERVER and (problem := name_problem(name)):
                 self._shapes.add(("servers", name), problem, 'names are exact; the one table for every server is "*"')
-        servers = {name: self._server(name, self._shapes.table(tables, ("servers",), name)) for name in tables}
+        servers = {name: self._server(name, self._shapes.table(tables, ("servers",), name), base) for name in tables}
         judge_paths(self._shapes, servers)
         return servers
 
-    def _server(self, name: str, raw: Raw) -> ServerPolicy:
+    def _server(self, name: str, raw: Raw, base: ProfileValues) -> ServerPolicy:
         key = ("servers", name)
         self._shapes.known(raw, key, keys.SERVER)
         env = self._shapes.strings(raw, key, "env")
@@ -154,21 +171,21 @@ class Reader:
                 self._shapes.add(
                     (*key, "env"), f"{variable!r} is not the name of a variable", "write the name only, no value"
                 )
-        tools = self._shapes.table(raw, key, "tools")
         return ServerPolicy(
             name,
             read=self._folders(raw, key, "read"),
             write=self._folders(raw, key, "write"),
             env=env,
-            tools={
-                tool: self._tool((*key, "tools", tool), self._shapes.table(tools, (*key, "tools"), tool))
-                for tool in tools
-            },
-            prompts=self._prompts((*key, "prompts"), self._shapes.table(raw, key, "prompts")),
+            tools=self._tools(key, raw),
+            prompts=self._prompts(key, raw),
+            secrets=self._shapes.flag(raw, key, "secrets") is True,
+            unsafe_no_profile=self._shapes.flag(raw, key, "unsafe_no_profile") is True,
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
             uris=self._shapes.judged(raw, key, "uris", beginning_problem),
             below=self._shapes.judged(raw, key, "below", _elsewhere_problem),
             standing=standing_approvals(self._shapes, key, raw),
+            rate=self._rate(key, raw),
+            **caps(self._shapes, key, raw, base.caps),
             **where(self._shapes, key, raw),
         )
 
@@ -188,12 +205,29 @@ class Reader:
         self._shapes.known(raw, key, keys.TOOL)
         if not _TOOL_NAME.fullmatch(key[-1]):
             self._shapes.add(key, f"{key[-1]!r} is not the name of a tool", "names are exact, there are no patterns")
-        return ToolPolicy(ask=self._shapes.flag(raw, key, "ask"), arguments=self._arguments(key, raw))
+        return ToolPolicy(
+            ask=self._shapes.flag(raw, key, "ask"),
+            arguments=self._arguments(key, raw),
+            secrets=self._shapes.judged(raw, key, "secrets", _argument_problem),
+            rate=self._rate(key, raw),
+        )
+
+    def _tools(self, key: Key, raw: Raw) -> dict[str, ToolPolicy]:
+        key, tools = (*key, "tools"), self._shapes.table(raw, key, "tools")
+        return {name: self._tool((*key, name), self._shapes.table(tools, key, name)) for name in tools}
+
+    def _rate(self, key: Key, raw: Raw) -> Rate | None:
+        if "rate" not in raw:
+            return None
+        here, given = (*key, "rate"), self._shapes.table(raw, key, "rate")
+        self._shapes.known(given, here, keys.RATE)
+        numbers = [self._shapes.whole(given, here, name, RATE_RANGE, 0) for name in keys.RATE]
+        return Rate(*numbers) if all(numbers) else None
 
     def _prompts(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
-        found = {}
-        for name in raw:
-            here, table = (*key, name), self._shapes.table(raw, key, name)
+        key, prompts, found = (*key, "prompts"), self._shapes.table(raw, key, "prompts"), {}
+        for name in prompts:
+            here, table = (*key, name), self._shapes.table(prompts, key, name)
             self._shapes.known(table, here, keys.PROMPT)
             if not _TOOL_NAME.fullmatch(name):
                 self._shapes.add(
@@ -207,10 +241,15 @@ class Reader:
         return {name: self._constraints((*key, name), self._shapes.table(given, key, name)) for name in given}
 
     def _constraints(self, key: Key, raw: Raw) -> tuple[Constraint, ...]:
-        argument = key[-1]
-        if not argument or (argument.startswith("/") and not _POINTER.fullmatch(argument)):
-            self._shapes.add(key, f"{argument!r} is neither the name of an argument nor a JSON pointer")
+        if problem := _argument_problem(key[-1]):
+            self._shapes.add(key, *problem)
         return read_constraints(self._shapes, key, raw, self._absolute)
+
+
+def _argument_problem(argument: str) -> tuple[str, str] | None:
+    if argument and (not argument.startswith("/") or _POINTER.fullmatch(argument)):
+        return None
+    return f"{argument!r} is neither the name of an argument nor a JSON pointer", ""
 
 
 def _elsewhere_problem(folder: str) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ import msgspec
 
 MAX_TOOLS: Final = 10_000  # kept of one list; whatever has more cannot be judged
 MAX_PROMPTS: Final = 10_000
+MAX_SIZES: Final = 10_000  # of resources; of what is listed beyond them no size is known
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
 _TAG: Final = "doorward:"
 
@@ -41,7 +42,8 @@ class Definitions(msgspec.Struct, frozen=True):
     """The tools and prompts that a server has listed. ``complete`` once a whole list was seen, from its start
     (``begun``) to its last page, and no more tools than are kept; of prompts likewise.
 
-    A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it.
+    A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it. ``sizes`` holds
+    what was announced of resources, by a digest of their URIs, which may be long and many.
     """
 
     tools: dict[str, Tool] = {}
@@ -51,6 +53,11 @@ class Definitions(msgspec.Struct, frozen=True):
     prompts: dict[str, Prompt] = {}
     prompts_complete: bool = False
     prompts_begun: bool = False
+    sizes: dict[bytes, int] = {}
+
+    def announced_size(self, uri: str) -> int:
+        """How many bytes the server said that the resource ``uri`` holds, exactly as it wrote it; 0: it did not."""
+        return self.sizes.get(_digest(uri), 0) if self.sizes else 0
 
     def fingerprint_of(self, name: str) -> str:
         tool = self.tools.get(name)
@@ -94,6 +101,30 @@ def record_prompts(known: Definitions, items: tuple[dict[str, Any], ...], *, fir
     if not begun:
         return msgspec.structs.replace(known, prompts_complete=False, prompts_begun=False)
     return msgspec.structs.replace(known, prompts=prompts, prompts_complete=last, prompts_begun=True)
+
+
+def record_sizes(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool) -> Definitions:
+    """The same with one more page of resources, of which only the sizes are kept. Of two under one URI the larger."""
+    sizes = {} if first else dict(known.sizes)
+    for item in items:
+        uri, size = item.get("uri"), item.get("size")
+        if isinstance(uri, str) and type(size) is int and size > 0:
+            key = _digest(uri)
+            if key in sizes or len(sizes) < MAX_SIZES:
+                sizes[key] = max(size, sizes.get(key, 0))
+    return msgspec.structs.replace(known, sizes=sizes)
+
+
+def forget_sizes(known: Definitions, uri: str = "") -> Definitions:
+    """Without what was announced of ``uri``, or of all resources: the server says that they changed."""
+    gone = set(known.sizes) if not uri else {_digest(uri)} & known.sizes.keys()
+    if not gone:
+        return known
+    return msgspec.structs.replace(known, sizes={key: size for key, size in known.sizes.items() if key not in gone})
+
+
+def _digest(uri: str) -> bytes:
+    return hashlib.sha256(uri.encode("utf-8", "surrogatepass")).digest()
 
 
 def _prompt_arguments(listed: object) -> dict[str, bool] | None:

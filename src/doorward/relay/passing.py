@@ -59,6 +59,10 @@ def _heed(state: State, act: actions.Announce) -> None:
         state.settings.shown.add(act.uri)
     elif act.what == "notifications/prompts/list_changed":
         state.definitions = msgspec.structs.replace(state.definitions, prompts_complete=False, prompts_begun=False)
+    elif act.what == "notifications/resources/list_changed":
+        state.definitions = definitions.forget_sizes(state.definitions)
+    elif act.what == "notifications/resources/updated":
+        state.definitions = definitions.forget_sizes(state.definitions, act.uri)
 
 
 def _cancel(
@@ -162,10 +166,11 @@ def pass_response(
 ) -> list[Command]:
     """An answer goes back to whoever asked. Doorward's own questions are answered to nobody else."""
     state.close(answered)
-    _learn(state, acts, message, answered, context.now)
+    _learn(state, acts, message, answered)
     _watch(state, acts, message)
     if answered.asker == "client":
         _begun(state, acts)
+        showing.learn(state.settings.shown, acts, answered, context.now)
     body = contexts.bytes_of(message, context)
     outcome = "error" if message.error is not None else "ok"
     grade: Grade = "durable" if answered.asker == "server" else "written"
@@ -196,10 +201,8 @@ def _begun(state: State, acts: Actions) -> None:
                 state.began(task["taskId"])
 
 
-def _learn(state: State, acts: Actions, message: Response, answered: Open, now: int) -> None:
-    """What an answer says of the server: its era, its declaration, its tools and prompts, resources that it names."""
-    if answered.asker == "client":
-        showing.learn(state.settings.shown, acts, answered, now)
+def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:
+    """What an answer says of the server: its era, its declaration, its tools, prompts and how large resources are."""
     for act in acts:
         if isinstance(act, actions.DeclareServer) and answered.method == "initialize":
             state.link = handshake.answered(state.link, act.versions[0], act.capabilities, act.info)
@@ -211,6 +214,8 @@ def _learn(state: State, acts: Actions, message: Response, answered: Open, now: 
         elif isinstance(act, actions.Advertise) and act.what == "prompts/list":
             first, last = not answered.subject, not act.cursor
             state.definitions = definitions.record_prompts(state.definitions, act.items, first=first, last=last)
+        elif isinstance(act, actions.Advertise) and act.what == "resources/list":
+            state.definitions = definitions.record_sizes(state.definitions, act.items, first=not answered.subject)
     if message.error is None:
         return
     if answered.method == "initialize":

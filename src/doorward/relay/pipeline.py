@@ -16,6 +16,7 @@ import msgspec
 from doorward.content.redaction import Masker
 from doorward.judge.checks.argument_constraints import require_constraints
 from doorward.judge.checks.argument_schema import ValidateArguments
+from doorward.judge.checks.hold_secrets import hold_secrets
 from doorward.judge.checks.honoured import note_unhonoured
 from doorward.judge.checks.input_consent import require_declared_input, require_input_consent
 from doorward.judge.checks.known_resources import require_known_resources
@@ -25,6 +26,7 @@ from doorward.judge.checks.own_tasks import require_own_task
 from doorward.judge.checks.paths import confine_paths
 from doorward.judge.checks.prompt_arguments import require_listed_arguments
 from doorward.judge.checks.recognised import require_recognised
+from doorward.judge.checks.resource_size import require_carriable_resource
 from doorward.judge.checks.result_schema import ValidateResults
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import refuse_older_revision, require_known_version
@@ -97,11 +99,13 @@ def build(masker: Masker) -> Pipeline:
             require_listed_arguments,
             require_constraints,
             confine_paths,
+            require_carriable_resource,
             require_known_resources,
             require_own_task,
             require_declared_input,
             require_input_consent,
             require_tool_consent,
+            hold_secrets,
             note_unhonoured,
             keep_log_floor,
             ValidateResults(validators),
@@ -131,10 +135,12 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete),
     confine_paths: (actions.CallTool, actions.GetPrompt, actions.ReadResource, actions.Complete),
     require_known_resources: (actions.ReadResource, actions.Complete),
+    require_carriable_resource: (actions.ReadResource,),
     require_own_task: (actions.HandleTask,),
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),
     require_tool_consent: (actions.CallTool,),
+    hold_secrets: (actions.CallTool, actions.GetPrompt, actions.Complete, actions.AnswerInput),
     note_unhonoured: (actions.AnswerInput, actions.ReturnError),
     keep_log_floor: (actions.EmitLog,),
     ValidateResults: (actions.ReturnResult,),

@@ -1,12 +1,15 @@
-"""What the doors must find out about a body before it is judged: the real paths of everything it names."""
+"""What the doors must find out about a body before it is judged: where its paths lead, and how much is to be read."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from doorward.content import uris
 from doorward.content.arguments import path_readings, text_of
 from doorward.judge.checks.argument_constraints import constrained
 from doorward.judge.checks.paths import named_paths
-from doorward.judge.vocabulary import RealPath
+from doorward.judge.checks.resource_size import measured
+from doorward.judge.vocabulary import FileSize, Question, RealPath
 from doorward.policy.model import ServerPolicy
 from doorward.protocol.actions import interpret
 from doorward.wire.jsonrpc import Message, Request
@@ -15,22 +18,26 @@ MAX_QUESTIONS = 256
 """A message that names more paths than this is refused by the check, since the rest stays unanswered."""
 
 
-def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) -> tuple[RealPath, ...]:
-    """Each path once, at most ``MAX_QUESTIONS``. Only requests of a client name paths."""
+def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) -> tuple[Question, ...]:
+    """Each path once, at most ``MAX_QUESTIONS``, and as many sizes. Only requests of a client name paths."""
     if not isinstance(message, Request) or not (folders or server.tools or server.prompts):
         return ()
-    asked: dict[RealPath, None] = {}
+    asked: dict[Question, None] = {}
+    sizes: dict[Question, None] = {}
     for action in interpret(message, "legacy"):
         if folders:
             for _, text in named_paths(action):
-                _add(asked, uris.readings(text, folders[0]).paths)
+                _add(asked, map(RealPath, uris.readings(text, folders[0]).paths))
+            for path in measured(action, folders):
+                _add(sizes, (FileSize(path),))
         for demanded in constrained(action, server):
             if demanded.constraint.kind == "path_below":
-                _add(asked, path_readings(demanded.constraint, text_of(demanded.leaf), folders).paths)
-    return tuple(asked)
+                paths = path_readings(demanded.constraint, text_of(demanded.leaf), folders).paths
+                _add(asked, map(RealPath, paths))
+    return (*asked, *sizes)
 
 
-def _add(asked: dict[RealPath, None], paths: tuple[str, ...]) -> None:
-    for path in paths:
+def _add(asked: dict[Question, None], questions: Iterable[Question]) -> None:
+    for question in questions:
         if len(asked) < MAX_QUESTIONS:
-            asked[RealPath(path)] = None
+            asked[question] = None

@@ -10,6 +10,7 @@ crashes has refused.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from doorward.controls import CONTROLS
@@ -20,7 +21,7 @@ from doorward.judge.vocabulary import (
     Facts,
     Finding,
     Open,
-    RealPath,
+    Question,
     SealedState,
     Side,
     decide,
@@ -84,7 +85,7 @@ class Relay:
             case Undelivered():
                 return ends.undelivered(self.state, event, now)
 
-    def foresee(self, frame: Decoded, sender: Side) -> tuple[RealPath, ...]:
+    def foresee(self, frame: Decoded, sender: Side) -> tuple[Question, ...]:
         """What the doors must find out before ``handle``, because it depends on the body."""
         if sender != "client":
             return ()
@@ -122,10 +123,12 @@ class Relay:
         context = contexts.around(  # 1 context
             self.state, event.frame, event.sender, event.exchange, event.facts, now
         )
-        return self._travel(event.frame.message, context)
+        found = event.facts.too_much
+        return self._travel(event.frame.message, context, _softened([found], context) if found else [])
 
-    def _travel(self, message: Message, context: Context) -> list[Command]:
-        finding = self._admit(message, context)  # 2 admit
+    def _travel(self, message: Message, context: Context, counted: Sequence[Finding] = ()) -> list[Command]:
+        finding = next((found for found in counted if found.effect is Effect.DENY), None)
+        finding = finding or self._admit(message, context)  # 2 admit
         if finding is not None:
             commands = refusing.turn_away(self.state, message, context, finding)
             return commands + self._errand_lost(context)
@@ -136,7 +139,7 @@ class Relay:
         rewritten, notes = self._rewrite(message, context)  # 3 rewrite
         acts = self._interpret(rewritten, context)  # 4 interpret
         offered, removed = offering.narrow(self.state, rewritten, acts, context, _crashed)
-        findings = (*notes, *removed, *_softened(self._check(acts, context), context))  # 5 judge
+        findings = (*counted, *notes, *removed, *_softened(self._check(acts, context), context))  # 5 judge
         decision = decide(findings, context.policy.digest)  # 6 decide
         return self._enact(offered, acts, context, decision)  # 7 enact
 

@@ -10,7 +10,7 @@ import msgspec
 
 from doorward.audit.entry import Kind
 from doorward.judge.vocabulary import Context, Decision, Open, Side, Ticket
-from doorward.policy.model import Policy
+from doorward.policy.model import Policy, ServerPolicy
 from doorward.protocol import definitions, stateless, versions
 from doorward.protocol.link import Link
 from doorward.protocol.shown import Shown
@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True):
     ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may
     touch. ``tasks`` are those that the link's principal began on this server, the newest last: the one table that links
     of one principal share. ``era`` is "modern" where the door knows that nothing else can come (HTTP requests without a
-    session).
+    session). ``known`` is what is demanded of a well-known server, whatever the policy says.
     """
 
     policy: Policy
@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     folders: tuple[str, ...] = ()
     era: Literal["", "modern"] = ""
     tasks: dict[str, None] = msgspec.field(default_factory=dict)
+    known: ServerPolicy | None = None
     shown: Shown = msgspec.field(default_factory=Shown)
 
 
@@ -73,7 +74,7 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.server_policy = settings.policy.for_server(settings.server)
+        self.server_policy = settings.policy.for_server(settings.server, settings.known)
         self.link = Link(id=settings.link, session=settings.session, era=settings.era)
         self.definitions = definitions.NOTHING
         self.opened: dict[tuple[Side, str], Open] = {}
@@ -89,7 +90,7 @@ class State:
     def adopt(self, policy: Policy) -> None:
         """Judge by ``policy`` from the next message on. Approvals that were asked under the old one do not hold."""
         self.settings = msgspec.structs.replace(self.settings, policy=policy)
-        self.server_policy = policy.for_server(self.settings.server)
+        self.server_policy = policy.for_server(self.settings.server, self.settings.known)
 
     def open(self, message: Request, context: Context, body: bytes) -> Open:
         """A request takes its place in the table. It counts as open only if its record succeeds

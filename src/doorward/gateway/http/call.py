@@ -16,6 +16,7 @@ from doorward.gateway.http.answer import Headers
 from doorward.gateway.http.head import Address, Head
 
 _TWICE: Final = "the call was answered before"
+_RESTS: Final = frozenset({401, 429})
 FULL_BYTES: Final = 256 * 1024
 """What one client may leave untaken before :attr:`HttpCall.is_full` asks for patience: four reads of a socket."""
 
@@ -69,6 +70,9 @@ class Carrier(Protocol):
 
     def finished(self, *, close: bool) -> None:
         """The answer is complete."""
+
+    def rest(self) -> None:
+        """Read nothing more for a moment: whoever sends too much need not be heard at once."""
 
     def taken(self) -> asyncio.Future[None]:
         """Done when the client took all that was written, or is gone."""
@@ -126,6 +130,8 @@ class HttpCall:
         if self.gone:
             return
         close = close or self.head.close or self._carrier.must_close
+        if status in _RESTS:
+            self._carrier.rest()
         head = answer.whole(status, content_type, len(body), headers, close=close)
         self._carrier.send(head if self.head.method == "HEAD" else head + body)
         self._finish(close=close)

@@ -23,7 +23,7 @@ from doorward.gateway.http.answer import CONTINUE, refusal
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.chunks import ChunkedBody
 from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head
-from doorward.gateway.http.limits import PIECE_BYTES
+from doorward.gateway.http.limits import PIECE_BYTES, REST_S
 from doorward.gateway.http.listener import Listener
 from doorward.gateway.http.outflow import Outflow
 
@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._held = b""  # came in and was not looked at
         self._seen = 0  # of these, bytes that are no whole head
         self._advancing = False
+        self._resting = False
         self._reading = True
         self._unread = 0  # bytes of a body that are still to come, or CHUNKED
         self._most = 0
@@ -153,6 +154,16 @@ class Connection(asyncio.Protocol):
         if self._held:
             self._advance_later()
 
+    def rest(self) -> None:
+        if not self._resting:
+            self._resting = True
+            self._listener.loop.call_later(REST_S, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._state != _ENDING:
+            self._advance()
+
     # -- what the listener asks for -----------------------------------------------------------------------------------
 
     @property
@@ -197,11 +208,11 @@ class Connection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._held and self._state not in (_CALL, _ENDING) and self._step():
+            while self._held and not self._resting and self._state not in (_CALL, _ENDING) and self._step():
                 pass
         finally:
             self._advancing = False
-        waits = self._state == _CALL or self._out.stalled
+        waits = self._state == _CALL or self._resting or self._out.stalled
         wanted = not waits or len(self._held) < PIECE_BYTES
         if wanted != self._reading:
             self._read_on(wanted=wanted)

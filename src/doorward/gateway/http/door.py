@@ -55,7 +55,7 @@ class HttpDoor:
         self._callers = callers
         self._sessions = sessions
         self._front = front
-        self._traffic = Traffic(front, policy.limits)
+        self._traffic = Traffic(front, policy)
         self.give = self._traffic.load.give
         self._legacy = Legacy(sessions, self._traffic, front, frozenset(place.server for place in places.values()))
         self._modern = Modern(sessions, self._traffic, front)
@@ -64,7 +64,7 @@ class HttpDoor:
 
     def adopt(self, policy: Policy) -> None:
         """Judge by ``policy`` from now on."""
-        self._traffic.load.limits = policy.limits
+        self._traffic.adopt(policy)
         self._frame_limits = self._legacy.frame_limits = limits_of(policy.sizes)["client"]
         self._max_body = policy.sizes.to_server_bytes
         self._names.adopt(policy.serve)

@@ -7,12 +7,14 @@ count, whoever causes it: a flood of refused requests must not become a flood of
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 from collections.abc import Callable
 from typing import Final
 
 from doorward.audit.entry import Entry, FindingRecord
 from doorward.gateway.archive import Archive
+from doorward.policy.model import Policy
 from doorward.relay.commands import Record
 from doorward.relay.runs import WINDOW_US, Refusals
 
@@ -33,26 +35,45 @@ class Front:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
-    def refuse(self, control: str, reason: str, *, peer: str, principal: str = "", method: str = "") -> str:
-        """Record a refusal; returns the reference that the client may be told."""
+    def observes(self, policy: Policy) -> bool:
+        """Whether today controls that may soften only report."""
+        if not policy.observe_until:
+            return False
+        now = datetime.datetime.fromtimestamp(self._clock() // 1_000_000, datetime.UTC)
+        return policy.observes(now.date().isoformat())
+
+    def refuse(
+        self,
+        control: str,
+        reason: str,
+        *,
+        peer: str,
+        principal: str = "",
+        method: str = "",
+        observed: bool = False,
+    ) -> str:
+        """Record a refusal; returns the reference that the client may be told. ``observed``: it passed all the same."""
         now = self._clock()
+        if observed:
+            reason = f"observed, not enforced: {reason}"
         own, reference = self._refusals.first(("client", control, reason), b"", now, os.urandom(6).hex())
         if own:
             entry = Entry(
-                kind="refusal",
+                kind="notice" if observed else "refusal",
                 at=now,
                 link="",
                 principal=principal,
                 sender="client",
-                decision="DENY",
+                decision="ALLOW" if observed else "DENY",
                 method=method,
-                findings=(FindingRecord(control, "DENY", reason),),
+                findings=(FindingRecord(control, "NOTE" if observed else "DENY", reason),),
                 reference=reference,
                 policy=self._policy(),
                 detail={"peer": peer},
             )
             self._write(entry)
-            self._notice(entry)
+            if not observed:
+                self._notice(entry)
         if self._timer is None:
             self._timer = self._loop.call_later(WINDOW_US / _S, self._close_windows)
         return reference

@@ -13,6 +13,7 @@ from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
+from doorward.gateway.http.load import Claim
 from doorward.gateway.http.traffic import NOBODY, About, Traffic, peer_of, tell
 from doorward.gateway.sessions import BOUND, Session, Sessions
 from doorward.wire.batch import split
@@ -37,18 +38,28 @@ class Legacy:
         message = frame.message
         request = message if isinstance(message, Request) else None
         if request is not None and request.method == "initialize" and not about.asked.sessions:
-            self._begin(call, about, frame, request)
+            if self._traffic.in_time(call, about, "", request):
+                self._begin(call, about, frame, request)
             return
         session = self.session(call, about)
-        if session is None:
+        if session is None or not self._traffic.in_time(call, about, session.id, message):
             return
         link = session.link
-        if request is not None:
-            if self._traffic.has_place(call, about, link, request):
-                link.take(frame, self._carry(call, link), {})
-        elif self._traffic.has_place(call, about, link):
+        claim = self._traffic.has_place(call, about, link, session.id, message)
+        if claim is None:
+            return
+        if request is None:
             call.answer(202)
             link.take(frame, self._traffic.next(), {})
+        elif self._subscribes(call, about, session, request):
+            link.take(frame, self._carry(call, link, claim), {})
+
+    def _subscribes(self, call: HttpCall, about: About, session: Session, message: Request) -> bool:
+        """Whether it subscribes to nothing, or may; answered where it may not."""
+        why = self._traffic.load.subscribe(about.principal, session.id, session.subscribed, message)
+        if why:
+            self._traffic.capped(call, about.principal, why, key_of(message.id))
+        return not why
 
     def session(self, call: HttpCall, about: About) -> Session | None:
         """The session that the call names; answered with what is wrong where it does not name one."""
@@ -104,6 +115,7 @@ class Legacy:
                 call.answer(503, headers=RETRY_AFTER, close=True)
             return
         session = self._sessions.add(link, about.place.server)
+        session.on_end = lambda: self._traffic.load.unsubscribe_all(about.principal, session.id, session.subscribed)
         carriage = Carriage(call, self._traffic.next(), replay=link.downstream.replay)
         # What begins as a stream before the answer is known has the id as well: there is no other place for it.
         carriage.headers = lambda: (("Mcp-Session-Id", session.id),) if link.version or not carriage.done else ()
@@ -146,29 +158,36 @@ class Legacy:
         if session is None:
             return
         if problem.rule == "batch" and session.link.version == _BATCHES:
-            self._batch(call, about, session.link, body)
+            self._batch(call, about, session, body)
         else:
             session.link.unreadable(problem, body, self._carry(call, session.link, unread=True))
 
-    def _batch(self, call: HttpCall, about: About, link: HttpLink, body: bytes) -> None:
-        """2025-03-26 only: its parts on one exchange, each judged as any other message."""
+    def _batch(self, call: HttpCall, about: About, session: Session, body: bytes) -> None:
+        """2025-03-26 only: its parts on one exchange, each judged and counted as any other message."""
+        link = session.link
         try:
             frames = split(body, self.frame_limits)
         except MalformedMessageError as problem:
             link.unreadable(problem, body, self._carry(call, link, unread=True))
             return
-        requests = [frame.message for frame in frames if isinstance(frame.message, Request)]
-        if not self._traffic.has_place(call, about, link, *requests):
+        messages = [frame.message for frame in frames]
+        requests = [message for message in messages if isinstance(message, Request)]
+        if not self._traffic.in_time(call, about, session.id, *messages):
+            return
+        claim = self._traffic.has_place(call, about, link, session.id, *messages)
+        if claim is None or not all(self._subscribes(call, about, session, request) for request in requests):
             return
         if requests:
-            exchange = self._carry(call, link, awaited=len(requests))
+            exchange = self._carry(call, link, claim, awaited=len(requests))
         else:
             call.answer(202)
             exchange = self._traffic.next()
         for frame in frames:
             link.take(frame, exchange, {})
 
-    def _carry(self, call: HttpCall, link: HttpLink, *, awaited: int = 1, unread: bool = False) -> int:
+    def _carry(
+        self, call: HttpCall, link: HttpLink, claim: Claim | None = None, *, awaited: int = 1, unread: bool = False
+    ) -> int:
         carriage = Carriage(
             call,
             self._traffic.next(),
@@ -178,4 +197,4 @@ class Legacy:
             unread=unread,
             key=NOBODY,
         )
-        return self._traffic.carry(link, carriage)
+        return self._traffic.carry(link, carriage, claim)

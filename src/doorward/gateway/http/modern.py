@@ -13,6 +13,7 @@ from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
+from doorward.gateway.http.load import Claim
 from doorward.gateway.http.traffic import NOBODY, About, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
 from doorward.protocol import stateless
@@ -38,6 +39,8 @@ class Modern:
         self._front = front
 
     def take(self, call: HttpCall, about: About, frame: Decoded) -> None:
+        if not self._traffic.in_time(call, about, "", frame.message):
+            return
         link = self._sessions.ready(about.place.server, about.principal)
         if link is not None:
             self._on(link, call, about, frame)
@@ -64,7 +67,7 @@ class Modern:
             link.take(frame, self._traffic.next(), headers)
             return
         if isinstance(message, Notification):
-            if not self._traffic.has_place(call, about, link):
+            if self._traffic.has_place(call, about, link, "", message) is None:
                 return
             call.answer(202)
             if message.method == "notifications/cancelled":  # its id is one client's, and the link knows others
@@ -74,12 +77,13 @@ class Modern:
             else:
                 link.take(frame, self._traffic.next(), headers)
             return
-        if not self._traffic.has_place(call, about, link, message):
+        claim = self._traffic.has_place(call, about, link, "", message)
+        if claim is None:
             return
         exchange = self._traffic.next()
         renamed, progress = _renamed(frame, message, exchange)
         carriage = Carriage(call, exchange, key=key_of(message.id), progress=progress, method=message.method)
-        self._carry(link, carriage)
+        self._carry(link, carriage, claim)
         link.take(renamed, exchange, headers)
 
     def unreadable(self, link: HttpLink, call: HttpCall, body: bytes, problem: MalformedMessageError) -> None:
@@ -89,8 +93,8 @@ class Modern:
         self._carry(link, carriage)
         link.unreadable(problem, body, carriage.exchange)
 
-    def _carry(self, link: HttpLink, carriage: Carriage) -> None:
-        self._traffic.carry(link, carriage)
+    def _carry(self, link: HttpLink, carriage: Carriage, claim: Claim | None = None) -> None:
+        self._traffic.carry(link, carriage, claim)
         carriage.call.on_gone = lambda: link.leave(carriage.exchange)
 
 

@@ -18,6 +18,7 @@ from doorward.gateway.http.limits import HttpLimits
 from doorward.gateway.http.listener import Listener
 
 _BACKLOG: Final = 1024
+_AT_ONCE: Final = 16  # new connections that are accepted before anybody else is served
 _SWEEPS: Final = 5
 _LONGEST_SWEEP_S: Final = 1.0
 _LOOK_S: Final = 0.02
@@ -85,6 +86,9 @@ async def listen(app: Application, host: str, port: int, limits: HttpLimits | No
     """
     loop = asyncio.get_running_loop()
     listener = Listener(app, limits or HttpLimits(), loop)
-    sockets = await loop.create_server(lambda: Connection(listener), host, port, backlog=_BACKLOG)
+    sockets = await loop.create_server(lambda: Connection(listener), host, port, backlog=_AT_ONCE)
+    for one in sockets.sockets:  # asyncio accepts as many in one go as may wait; here others come between
+        with one.dup() as listening:
+            listening.listen(_BACKLOG)
     name = sockets.sockets[0].getsockname()
     return Server(listener, sockets, (name[0], name[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
@@ -15,11 +16,12 @@ from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
-from doorward.gateway.http.load import Load
-from doorward.judge.vocabulary import Peer, Principal
-from doorward.policy.model import Limits
+from doorward.gateway.http.load import Claim, Load
+from doorward.gateway.metering import Meter
+from doorward.judge.vocabulary import Finding, Peer, Principal
+from doorward.policy.model import Policy
 from doorward.relay import replies
-from doorward.wire.jsonrpc import Request, key_of, outline, with_id
+from doorward.wire.jsonrpc import Message, Request, Response, key_of, outline, with_id
 
 IN_FLIGHT: Final = "in-flight"
 CAPPED: Final = "principal-limits"
@@ -44,36 +46,82 @@ class About(msgspec.Struct, frozen=True):
 class Traffic:
     """What all eras share of one door."""
 
-    def __init__(self, front: Front, limits: Limits) -> None:
-        self.load = Load(limits)
+    def __init__(self, front: Front, policy: Policy) -> None:
+        self._policy = policy
+        self.load = Load(policy.limits)
+        self._meter = Meter(policy, asyncio.get_running_loop().time)
         self._front = front
         self._exchange = 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def adopt(self, policy: Policy) -> None:
+        """Judge by ``policy`` from now on."""
+        if policy.digest != self._policy.digest:
+            self._policy = policy
+            self.load.limits = policy.limits
+            self._meter.adopt(policy)
 
     def next(self) -> int:
         """The number of the next exchange."""
         self._exchange += 1
         return self._exchange
 
-    def carry(self, link: HttpLink, carriage: Carriage) -> int:
+    def carry(self, link: HttpLink, carriage: Carriage, claim: Claim | None = None) -> int:
         """Its answer leaves through the link. It counts as in flight until all of it is over."""
-        self.load.carry(carriage, link.principal)
+        self.load.carry(carriage, link.principal, claim)
         link.downstream.carry(carriage)
         return carriage.exchange
 
-    def has_place(self, call: HttpCall, about: About, link: HttpLink, *requests: Request) -> bool:
-        """Whether what holds so many requests may go on; answered where it may not."""
+    def in_time(self, call: HttpCall, about: About, session: str, *messages: Message) -> bool:
+        """Whether its sender may send so much by now; answered where it may not. Nothing of a link was touched."""
+        address = address_of(call)
+        server, principal = about.place.server, about.principal
+        source = self._meter.source(
+            sender_of(call, session), principal=principal.id, address=address, server=server, session=session != ""
+        )
+        for message in messages:
+            early = self._meter.take(source, server, message)
+            if early is not None and not self._early(call, about, early, message):
+                return False
+        return True
+
+    def _early(self, call: HttpCall, about: About, early: Finding, message: Message) -> bool:
+        """Answer what comes too early; True where that is only observed."""
+        observed = self._front.observes(self._policy)
+        method = "" if isinstance(message, Response) else message.method[:64]
+        reference = self._front.refuse(
+            early.control,
+            early.reason,
+            peer=peer_of(call),
+            principal=about.principal.id,
+            method=method,
+            observed=observed,
+        )
+        if observed or early.peer is None:
+            return observed
+        told = Peer(early.peer.code, early.peer.message, {**early.peer.data, "reference": reference})
+        after = max(1, math.ceil(early.peer.data["retryAfterMs"] / 1000))
+        key = key_of(message.id) if isinstance(message, Request) else NOBODY
+        call.answer(429, _error(key, told), headers=(("Retry-After", str(after)),))
+        return False
+
+    def has_place(self, call: HttpCall, about: About, link: HttpLink, session: str, *messages: Message) -> Claim | None:
+        """What ``messages`` may hold while they are in flight; None, and answered, where there is no place for them."""
+        requests = [message for message in messages if isinstance(message, Request)]
         full = link.is_full
-        if not full and (not requests or self.load.has_place(about.principal, len(requests))):
-            return True
+        claim: Claim | str = ""
+        if not full:
+            claim = self.load.claim(about.principal, sender_of(call, session), about.place.server, requests)
+            if not isinstance(claim, str):
+                return claim
         key = key_of(requests[0].id) if len(requests) == 1 else NOBODY
         if full:
             why = "what was sent to this server was not taken yet"
             reference = self._front.refuse(IN_FLIGHT, why, peer=peer_of(call), principal=about.principal.id)
             call.answer(503, _error(key, _later(reference)), headers=RETRY_AFTER)
         else:
-            self.capped(call, about.principal, f"{self.load.limits.concurrent} requests are in flight", key)
-        return False
+            self.capped(call, about.principal, str(claim), key)
+        return None
 
     def capped(self, call: HttpCall, principal: Principal, why: str, key: str) -> None:
         """Too much for one principal: told when to try again."""
@@ -127,6 +175,20 @@ def tell(call: HttpCall, status: int, code: int, text: str) -> None:
 def peer_of(call: HttpCall) -> str:
     """The address that a call came from."""
     return call.head.peer[0]
+
+
+def address_of(call: HttpCall) -> str:
+    """The address that a request came from; of what a trusted proxy passed on, the one that the proxy saw."""
+    forwarded = call.head.all("x-forwarded-for")
+    return forwarded[-1].rpartition(",")[2].strip()[:64] if forwarded else call.head.peer[0]
+
+
+def sender_of(call: HttpCall, session: str) -> str:
+    """Who is counted: a session, or where there is none a connection, or whom a proxy passes on over its own."""
+    if session:
+        return session
+    host, port = call.head.peer
+    return f"{host} {port}" if not call.head.all("x-forwarded-for") else f"{address_of(call)} forwarded"
 
 
 def _error(key: str, told: Peer) -> bytes:

@@ -33,7 +33,8 @@ PassOn = Callable[[bytes, str], None]
 
 class ChildConnector:
     """One link's child (see ``connector.Connector``), which it ends with all that it started. The answer to a request
-    has the request's exchange; everything else that comes has 0. ``on_closed`` is called once nothing of it is left.
+    has the request's exchange; everything else that comes has 0. ``on_closed`` is called once nothing of it is left,
+    and ``on_ended`` before, where it ended although nobody asked it to.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class ChildConnector:
         *,
         limits: FrameLimits | None = None,
         on_closed: Callable[[], None] = lambda: None,
+        on_ended: Callable[[], None] = lambda: None,
         max_answer_s: float = MAX_ANSWER_S,
     ) -> None:
         self._child = child
         self._receiver = receiver
         self._pass_on = pass_on
         self._on_closed = on_closed
+        self._on_ended = on_ended
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
         self._exchanges = Exchanges(receiver.lost, max_answer_s)
         self._outlet = Outlet(child.stdin, self._no_longer_reads)
@@ -131,6 +134,7 @@ class ChildConnector:
         await asyncio.wait(self._readers, timeout=_LAST_WORDS_S)
         if not self._closing:
             self._told = True
+            self._on_ended()
             self._exchanges.close()
             self._receiver.broke(self._why or f"the server ended (code {self._child.status})")
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from doorward.content.arguments import Constraint, begins, outside, path_readings, select, text_of, violates
 from doorward.content.credentials import sensitive_kind
 from doorward.content.pointers import split
-from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, RealPath
+from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.policy.model import ServerPolicy
 from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt
 
@@ -80,5 +80,5 @@ def _misplaced(constraint: Constraint, text: str, context: Context) -> str | Non
     found = path_readings(constraint, text, context.folders)
     if found.problem:
         return f"is no path to trust: {found.problem}"
-    real = [context.facts.answers.get(RealPath(path)) for path in found.paths]
+    real = [context.facts.real_path(path) for path in found.paths]
     return outside(constraint, real, context.folders)

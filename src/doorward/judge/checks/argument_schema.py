@@ -46,7 +46,7 @@ class ValidateArguments:
             return Finding(CONTROL, Effect.DENY, "the tool's schema makes too much work of these arguments")
         if validator.is_valid(action.arguments):
             return None
-        pointer, rule = misfit(validator, action.arguments)
+        pointer, rule = misfit(validator, work, action.arguments, len(context.body))
         return Finding(
             CONTROL,
             Effect.DENY,

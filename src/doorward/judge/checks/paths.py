@@ -19,7 +19,7 @@ from typing import Final
 
 from doorward.content import uris
 from doorward.content.climbing import climbs
-from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, RealPath
+from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt, ReadResource
 
 CONTROL: Final = "path-confinement"
@@ -60,7 +60,7 @@ def _judge(where: str, text: str, context: Context) -> Finding | None:
     if found.problem:
         return _deny(f"a path refused: {found.problem}", where, text)
     for path in found.paths:
-        real = context.facts.answers.get(RealPath(path))
+        real = context.facts.real_path(path)
         if real is None:
             return _deny("a path that could not be resolved", where, text)
         if not any(uris.is_below(real, folder) for folder in context.folders):

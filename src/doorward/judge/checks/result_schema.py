@@ -47,7 +47,7 @@ class ValidateResults:
             return _withheld("the tool's output schema makes too much work of this result", "", "")
         if validator.is_valid(content):
             return None
-        pointer, rule = misfit(validator, content)
+        pointer, rule = misfit(validator, work, content, len(context.body))
         where = f"{pointer}: {rule}"
         return _withheld("the result does not fit the schema that the server listed", where, where)
 

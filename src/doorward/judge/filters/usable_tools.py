@@ -22,6 +22,7 @@ from doorward.wire.jsonrpc import encode_value
 CONTROL: Final = "usable-definitions"
 MAX_PAGE_COST: Final = 200_000
 """About microseconds, for all schemas of one page: a thousand ordinary tools."""
+_LEAST: Final = 60  # for the smallest
 _BYTES_PER_US: Final = 10
 
 
@@ -62,7 +63,8 @@ class KeepUsableTools:
         for schema, treated in schemas:
             encoded = encode_value(schema)
             try:
-                spent += len(encoded) // _BYTES_PER_US
+                if not self._validators.know(encoded, treated):
+                    spent += _LEAST + len(encoded) // _BYTES_PER_US
                 if spent > left:
                     return "", 0
                 spent += self._validators.to_compile(encoded, treated)

@@ -124,7 +124,7 @@ class OversizedPayload(Scenario):
     stride = "denial of service"
     cwe = ("CWE-400", "CWE-770", "CWE-409")
     owasp = "MCP05:2025"
-    controls = ("frame-limits", "http-limits", "part-limits")
+    controls = ("frame-limits", "http-limits", "part-limits", "resource-size")
     examples = (
         Example(
             id="string-argument",

@@ -1,0 +1,209 @@
+"""How often each source may send: the buckets of ``content.rates``, by address, principal, server, session, method and
+tool, for what clients say and for what servers say.
+
+A message passes if every bucket that it draws on has something left. Where those are used up that it shares with
+others (its address, principal or server), it still passes out of the part that is its session's own: one in as many
+equal parts as one principal may have sessions. So whoever floods takes what is left over and never what an honest
+session lives on, also where both are the same user. What is refused costs nothing.
+
+A source is a session, the one client of a pipe, or, where there are no sessions, a connection. A connection is had for
+nothing, so its own part begins empty.
+
+Not protected against: a principal that holds very many connections and needs little on each; beyond a bound those that
+were used longest ago are forgotten, and begin anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from doorward.content.rates import Bucket, Rate
+from doorward.judge.vocabulary import Effect, Finding, Peer
+from doorward.policy.model import Policy
+from doorward.wire.jsonrpc import Message, Notification, Request, Response
+
+CONTROL: Final = "rates"
+CAPACITY: Final = -31003
+
+WORK: Final = frozenset({"tools/call", "resources/read", "prompts/get", "completion/complete"})
+"""Methods that a client works with. What else there is, it needs at the start and once in a while."""
+
+LISTING: Final = 4
+"""At once, of one method, principal and server. Clients ask for one list after the other: each page names the next."""
+
+_MAX_NAMED: Final = 64  # methods and tools of one source; those beyond share one bucket
+_MAX_SOURCES: Final = 2048
+_OTHERS: Final = ""
+
+_Held = TypeVar("_Held")
+
+
+class Source:
+    """What one session or connection may still send: its own buckets, and those that it shares."""
+
+    __slots__ = ("named", "part", "principal", "shared", "whole")
+
+    def __init__(self, principal: str, whole: Bucket, part: Bucket, shared: tuple[tuple[str, Bucket], ...]) -> None:
+        self.principal = principal
+        self.whole = whole
+        self.part = part
+        self.shared = shared
+        self.named: dict[str, tuple[Bucket, ...]] = {}
+
+
+class _Kept(OrderedDict[Hashable, _Held], Generic[_Held]):
+    """At most so many, those that were used last."""
+
+    def of(self, key: Hashable, make: Callable[[], _Held], most: int = _MAX_SOURCES) -> _Held:
+        found = self.get(key)
+        if found is None:
+            found = self[key] = make()
+            if len(self) > most:
+                self.popitem(last=False)
+        else:
+            self.move_to_end(key)
+        return found
+
+
+class Meter:
+    """What clients send, of one process. ``now`` is seconds of a clock that does not go back."""
+
+    def __init__(self, policy: Policy, now: Callable[[], float]) -> None:
+        self._now = now
+        self.adopt(policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Count by another policy from now on; every bucket begins full, and sources are made anew."""
+        self._policy = policy
+        self._rates = policy.rates
+        self._principals: _Kept[Bucket] = _Kept()
+        self._addresses: _Kept[Bucket] = _Kept()
+        self._servers: _Kept[Bucket] = _Kept()
+        self._tools: _Kept[Bucket] = _Kept()
+        self._sources: _Kept[Source] = _Kept()
+
+    def source(self, key: Hashable, *, principal: str, address: str, server: str, session: bool) -> Source:
+        """The source that ``key`` names for ``principal`` at ``server``; ``session``: not a mere connection."""
+        known = (key, principal, address, server)
+        return self._sources.of(known, lambda: self._make(principal, address, server, session=session))
+
+    def _make(self, principal: str, address: str, server: str, *, session: bool) -> Source:
+        rates = self._rates
+        said = self._policy.for_server(server).rate
+        to_server = _lower(rates.of("server"), said)
+        shared = [
+            ("principal", self._principals.of(principal, lambda: Bucket(rates.of("principal")))),
+            ("server", self._servers.of(server, lambda: Bucket(to_server))),
+        ]
+        if address:
+            shared.append(("address", self._addresses.of(address, lambda: Bucket(rates.of("address")))))
+        sessions = self._policy.limits.sessions
+        least = _lower(_lower(rates.of("principal"), to_server), rates.of("address"))
+        part = Rate(least.per_second / sessions, max(1.0, least.burst / sessions))
+        empty_at = None if session else self._now()
+        return Source(principal, Bucket(rates.of("session")), Bucket(part, empty_at=empty_at), tuple(shared))
+
+    def take(self, source: Source, server: str, message: Message) -> Finding | None:
+        """Count one message; or what is to be said of it, where it comes too early. Then it was not counted."""
+        kind = kind_of(message)
+        named = source.named.get(kind)
+        if named is None:
+            named = self._named(source, server, kind)
+        now = self._now()
+        for bucket in named:
+            if (wait := bucket.wait(now)) > 0:
+                return _early(f"of {_word(kind)}", wait)
+        if (wait := source.whole.wait(now)) > 0:
+            return _early("of one session", wait)
+        for what, bucket in source.shared:
+            if (wait := bucket.wait(now)) > 0 and (own := source.part.wait(now)) > 0:
+                return _early(f"of one {what}", min(wait, own))
+        for bucket in named:
+            bucket.charge(now)
+        source.whole.charge(now)
+        source.part.charge(now)
+        for _, bucket in source.shared:
+            bucket.charge(now)
+        return None
+
+    def _named(self, source: Source, server: str, kind: str) -> tuple[Bucket, ...]:
+        if len(source.named) >= _MAX_NAMED:
+            kind = _OTHERS
+            if kind in source.named:
+                return source.named[kind]
+        method, _, tool = kind.partition(" ")
+        works = method in WORK or not method
+        found = [Bucket(self._rates.of("tool" if works else "method"))]
+        said = self._policy.for_server(server).tool(tool).rate if tool else None
+        if said is not None:
+            found.append(self._tools.of((source.principal, server, tool), lambda: Bucket(said)))
+        source.named[kind] = tuple(found)
+        return source.named[kind]
+
+
+class Incoming:
+    """What the server of one link says on its own. Its answers are not counted: each was asked for."""
+
+    def __init__(self, policy: Policy, now: Callable[[], float]) -> None:
+        self._rates = policy.rates
+        self._now = now
+        self._named: dict[tuple[type, str], Bucket] = {}
+
+    def take(self, message: Message) -> Finding | None:
+        """As :meth:`Meter.take`."""
+        if isinstance(message, Response):
+            return None
+        kind = (type(message), message.method)
+        bucket = self._named.get(kind)
+        if bucket is None:
+            if len(self._named) >= _MAX_NAMED:
+                kind = (kind[0], _OTHERS)
+            rate = self._rates.of("notice" if isinstance(message, Notification) else "ask")
+            bucket = self._named.setdefault(kind, Bucket(rate))
+        now = self._now()
+        if (wait := bucket.wait(now)) > 0:
+            return _early(f"of {message.method[:64]} of one server", wait)
+        bucket.charge(now)
+        return None
+
+
+def kind_of(message: Message) -> str:
+    """What a message is counted as: its method, and for a call its tool; answers are all one kind."""
+    if isinstance(message, Response):
+        return _OTHERS
+    if message.method == "tools/call":
+        name = (message.params or {}).get("name")
+        return f"tools/call {name[:256]}" if isinstance(name, str) else message.method
+    return message.method
+
+
+def subscriptions_of(message: Message) -> int:
+    """How many subscriptions a request asks for."""
+    if not isinstance(message, Request):
+        return 0
+    if message.method == "resources/subscribe":
+        return 1
+    if message.method != "subscriptions/listen":
+        return 0
+    wanted = (message.params or {}).get("notifications")
+    uris = wanted.get("resourceSubscriptions") if isinstance(wanted, dict) else None
+    return max(1, len(uris)) if isinstance(uris, list) else 1
+
+
+def _lower(one: Rate, other: Rate | None) -> Rate:
+    if other is None:
+        return one
+    return Rate(min(one.per_second, other.per_second), min(one.burst, other.burst))
+
+
+def _word(kind: str) -> str:
+    return kind[:80] or "answers"
+
+
+def _early(what: str, wait: float) -> Finding:
+    told = {"retryAfterMs": max(1, math.ceil(wait * 1000))}
+    peer = Peer(CAPACITY, "too often; try again later", told)
+    return Finding(CONTROL, Effect.DENY, f"too many messages {what}", peer=peer)

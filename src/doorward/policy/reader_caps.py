@@ -1,0 +1,39 @@
+"""Reading how much of the machine one server may use up, in the table of that server."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from doorward.policy.model import Caps
+from doorward.policy.shapes import Key, Raw, Shapes
+
+CAPS: Final = ("memory_bytes", "file_bytes")
+LEAST_BYTES: Final = 1 << 20
+"""No program starts with less memory; a smaller number is a slip of the unit."""
+
+
+def caps(shapes: Shapes, key: Key, raw: Raw, base: Caps) -> dict[str, Any]:
+    """What the table ``key`` says, 0 where it says nothing: a cap lowers that of the profile, and only ``unsafe_``
+    before its name raises it.
+    """
+    usual: dict[str, int] = msgspec.structs.asdict(base)
+    return {name: _cap(shapes, key, raw, name, usual[name]) for name in CAPS}
+
+
+def _cap(shapes: Shapes, key: Key, raw: Raw, name: str, usual: int) -> int:
+    unsafe = f"unsafe_{name}"
+    if name in raw and unsafe in raw:
+        shapes.add((*key, unsafe), f"stands beside {name!r}", "keep one of them")
+    for given in (name, unsafe):
+        if given not in raw:
+            continue
+        size = raw[given]
+        if type(size) is not int or size < LEAST_BYTES:
+            shapes.add((*key, given), f"is not a whole number of at least {LEAST_BYTES} bytes")
+        elif given == name and size > usual:
+            shapes.add((*key, given), f"{size} is above the profile's {usual}", f"write {unsafe}")
+        else:
+            return size
+    return 0

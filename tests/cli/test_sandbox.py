@@ -1,0 +1,85 @@
+"""`doorward sandbox show`: the profile that is enforced, and nothing is started."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from doorward.cli.main import main
+from doorward.cli.places import of_gateway
+from doorward.gateway.command_use import WrapOptions, walls_of
+from doorward.gateway.identity.command import identify
+from doorward.policy.load import load
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """A command with a folder of its own; it would leave a mark if it ran."""
+    monkeypatch.setenv("DOORWARD_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    script = tmp_path / "server" / "run.py"
+    script.parent.mkdir()
+    script.write_text(f"open({str(folder / 'ran')!r}, 'w')")
+    return (sys.executable, str(script), str(folder))
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    assert main(["sandbox", "show", "--json", *words]) == 0
+    told: dict[str, object] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def test_what_is_shown_is_what_wrap_would_enforce(
+    tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    told = shown(capsys, "--name", "notes", "--read", str(extra), "--", *server)
+    options = WrapOptions(command=server, name="notes", read=(str(extra),))
+    identity = identify(server, path=os.environ["PATH"], cwd=str(Path.cwd()), name="notes")
+    walls = walls_of(options, identity, load(None), of_gateway(argparse.Namespace(state=None, config=None)))
+    assert told["read"] == list(walls.read)
+    assert told["write"] == list(walls.write)
+    assert told["environment"] == sorted(name for name, _ in walls.env)
+    assert told["folders"] == [
+        {"path": str(tmp_path / "notes"), "access": "read and write", "named_by": "argument"},
+        {"path": str(extra), "access": "read", "named_by": "--read"},
+    ]
+    assert (told["server"], told["profile"], told["network"]) == ("notes", "standard", "not confined yet")
+
+
+def test_nothing_is_started(tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    shown(capsys, "--", *server)
+    assert list((tmp_path / "notes").iterdir()) == []
+
+
+def test_it_can_be_read_by_people(tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "show", "--name", "notes", "--", *server]) == 0
+    said = capsys.readouterr().out
+    assert f"  read and write  {tmp_path / 'notes'}  (argument)\n" in said
+    assert said.startswith(f"notes, under standard: {sys.executable}, started in {Path.cwd()}\n")
+    assert "network: not confined yet" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no command to look at"),
+        (["--", "no-such-program-anywhere"], "is nowhere on PATH"),
+        (["--", "cat", "/"], "would give the server the whole file system"),
+        (["--read", "/no/such/folder", "--", "cat"], "/no/such/folder"),
+    ],
+)
+def test_what_wrap_would_refuse_is_refused_in_the_same_words(
+    words: list[str], said: str, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert server
+    assert main(["sandbox", "show", *words]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,164 @@
+"""Calls that a confined server never gets (``confine.seccomp``), and those that it must go on getting."""
+
+from __future__ import annotations
+
+import errno
+import json
+import struct
+import sys
+
+import pytest
+from tests.confine.conftest import World
+
+from doorward.confine import seccomp
+
+CANARY = r"""
+import asyncio, ctypes, json, os, platform, socket, subprocess, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+X86 = platform.machine() == "x86_64"
+def call(x86, arm, *arguments):
+    number = x86 if X86 else arm
+    if libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+def cloned():
+    made = libc.syscall(*map(ctypes.c_long, (56 if X86 else 220, NEW_USER | 17, 0, 0, 0, 0)))
+    if made == 0:
+        os._exit(0)
+    if made < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    os.waitpid(made, 0)
+def family(number, kind=socket.SOCK_DGRAM, protocol=0):
+    libc.socket.restype = ctypes.c_int
+    made = libc.socket(number, kind, protocol)
+    if made < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    os.close(made)
+def pair(number):
+    both = (ctypes.c_int * 2)()
+    if libc.socketpair(number, socket.SOCK_STREAM, 0, both) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+def in_child(attempt):
+    def tried():
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            try:
+                attempt()
+            except OSError as error:
+                os.write(writing, str(error.errno).encode())
+            os._exit(0)
+        os.close(writing)
+        said = os.read(reading, 16)
+        os.wait()
+        if said:
+            raise OSError(int(said), "refused")
+    return tried
+def looked_up():
+    assert socket.getaddrinfo("localhost", 1)
+async def shell():
+    process = await asyncio.create_subprocess_exec("/bin/echo", "a", stdout=subprocess.PIPE)
+    assert (await process.communicate())[0] == b"a\n"
+def threads():
+    done = []
+    for one in [threading.Thread(target=done.append, args=(number,)) for number in range(4)]:
+        one.start()
+        one.join()
+    assert len(done) == 4
+def listened():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname()).close()
+NEW_USER, NEW_USER_AND_MOUNTS = 0x10000000, 0x10020000
+ATTEMPTS = {
+    "user namespace": in_child(lambda: call(272, 97, NEW_USER)),
+    "user and mount namespace": in_child(lambda: call(272, 97, NEW_USER_AND_MOUNTS)),
+    "user namespace, high bits set": in_child(lambda: call(272, 97, NEW_USER | 1 << 40)),
+    "user namespace by clone": cloned,
+    "clone3": lambda: call(435, 435, 0, 0),
+    "io_uring": lambda: call(425, 425, 4, 0),
+    "io_uring_enter": lambda: call(426, 426, 999, 0, 0, 0, 0, 0),
+    "setns": lambda: call(308, 268, 999, 0),
+    "userfaultfd": lambda: call(323, 282, 0),
+    "perf_event_open": lambda: call(298, 241, 0, 0, -1, -1, 0),
+    "open_by_handle_at": lambda: call(304, 265, -1, 0, 0),
+    "kernel log": lambda: call(103, 116, 10, 0, 0),
+    "host name": lambda: call(170, 161, 0, 0),
+    "keyring": lambda: call(250, 219, 0, -1, 0),
+    "raw packets": lambda: family(17, socket.SOCK_RAW),
+    "vsock": lambda: family(40, socket.SOCK_STREAM),
+    "kernel ciphers": lambda: family(38, socket.SOCK_SEQPACKET),
+    "netlink audit": lambda: family(16, socket.SOCK_RAW, 9),
+    "netlink uevents": lambda: family(16, socket.SOCK_RAW, 15),
+    "pair of another family": lambda: pair(40),
+    "netlink route": lambda: family(16, socket.SOCK_RAW, 0),
+    "name": looked_up,
+    "pair": lambda: socket.socketpair(),
+    "loopback": listened,
+    "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
+    "threads": threads,
+    "program": lambda: subprocess.run(["/bin/true"], check=True),
+    "asynchronous program": lambda: asyncio.run(shell()),
+    "fork": in_child(lambda: None),
+}
+results = {}
+for name, attempt in ATTEMPTS.items():
+    try:
+        attempt()
+        results[name] = 0
+    except OSError as error:
+        results[name] = error.errno
+print(json.dumps(results))
+"""
+NOT_PERMITTED = (
+    *("user namespace", "user and mount namespace", "user namespace, high bits set", "user namespace by clone"),
+    *("setns", "userfaultfd", "perf_event_open", "open_by_handle_at", "kernel log", "host name", "keyring"),
+)
+ABSENT = ("clone3", "io_uring", "io_uring_enter")
+NO_FAMILY = (
+    *("raw packets", "vsock", "kernel ciphers", "netlink audit", "netlink uevents"),
+    "pair of another family",
+)
+ALLOWED = (*("netlink route", "name", "pair", "loopback", "udp", "threads", "program", "asynchronous program", "fork"),)
+
+
+def results(world: World, *, unsafe_no_sandbox: bool) -> dict[str, int]:
+    script = world.server / "canary.py"
+    script.write_text(CANARY)
+    status, out, err = world.run([sys.executable, str(script)], unsafe_no_sandbox=unsafe_no_sandbox)
+    assert (status, err) == (0, "")
+    found: dict[str, int] = json.loads(out)
+    return found
+
+
+def test_each_is_refused_with_the_error_that_libraries_understand(world: World) -> None:
+    found = results(world, unsafe_no_sandbox=False)
+    assert {name: found[name] for name in NOT_PERMITTED} == dict.fromkeys(NOT_PERMITTED, errno.EPERM)
+    assert {name: found[name] for name in ABSENT} == dict.fromkeys(ABSENT, errno.ENOSYS)
+    assert {name: found[name] for name in NO_FAMILY} == dict.fromkeys(NO_FAMILY, errno.EAFNOSUPPORT)
+    assert {name: found[name] for name in ALLOWED} == dict.fromkeys(ALLOWED, 0)
+
+
+def test_without_walls_the_kernel_says_something_else(world: World) -> None:
+    """The proof that it is the filter that refuses: bare, none of these gives the filter's answer but by its own."""
+    bare = results(world, unsafe_no_sandbox=True)
+    assert bare["clone3"] == errno.EINVAL
+    assert bare["io_uring_enter"] in (errno.EBADF, errno.EPERM)  # EPERM where the machine's owner turned it off
+    assert bare["setns"] == errno.EBADF
+    assert bare["open_by_handle_at"] != errno.EPERM or bare["user namespace"] == errno.EPERM
+    assert bare["netlink uevents"] == 0
+    assert {name: bare[name] for name in ALLOWED} == dict.fromkeys(ALLOWED, 0)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_every_jump_of_the_filter_lands_inside_it_and_every_way_ends(machine: str) -> None:
+    program = seccomp.program(machine)
+    code = [program[at : at + 8] for at in range(0, len(program), 8)]
+    assert code[-1] == struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
+    for place, instruction in enumerate(code):
+        operation, if_true, if_false = int.from_bytes(instruction[:2], sys.byteorder), instruction[2], instruction[3]
+        if operation != 0x06:
+            assert place + 1 + max(if_true, if_false) < len(code)
+
+
+def test_a_machine_whose_numbers_are_not_known_is_refused() -> None:
+    with pytest.raises(OSError, match="no seccomp numbers") as refused:
+        seccomp.program("riscv64")
+    assert refused.value.errno == errno.ENOSYS
