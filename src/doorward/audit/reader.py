@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote
@@ -25,6 +25,7 @@ MOST: Final = 1_000
 
 _INDEX_DIGITS: Final = 18  # what SQLite's integers hold
 _NEWEST: Final = "SELECT idx, leaf, salt FROM entries ORDER BY idx DESC LIMIT ?"
+_ALL: Final = "SELECT idx, leaf, salt FROM entries ORDER BY idx"
 _AT_INDEX: Final = "SELECT idx, leaf, salt FROM entries WHERE idx = ?"
 _OF_REQUEST: Final = "SELECT idx, leaf, salt FROM entries WHERE request = ? ORDER BY idx DESC"
 _NAMED: Final = "SELECT idx, leaf, salt FROM entries WHERE reference = ? OR ticket = ? OR spends = ? ORDER BY idx DESC"
@@ -104,6 +105,19 @@ def show(state: Path, name: str) -> Search:
     return _over(paths, lambda log: log.with_related(log.rows(_NAMED, name, name, name)))
 
 
+def each(state: Path, since_us: int = 0) -> Iterator[Found | Unreadable]:
+    """Every entry of every log from ``since_us`` on, log by log, each in its order; and what could not be read.
+
+    One at a time, so that logs of any length can be gone through.
+    """
+    for path in logs(state):
+        try:
+            with _Log(path) as log:
+                yield from (found for found in log.all() if found.entry.at >= since_us)
+        except (sqlite3.Error, msgspec.MsgspecError, TypeError, ValueError) as error:
+            yield Unreadable(path.stem, str(error))
+
+
 def _matches(entry: Entry, wanted: Mapping[str, str]) -> bool:
     return all(
         getattr(entry, name) == value or (name == "ticket" and entry.spends == value) for name, value in wanted.items()
@@ -152,6 +166,11 @@ class _Log:
             if len(found) == MOST:
                 break
         return found
+
+    def all(self) -> Iterator[Found]:
+        for index, leaf, salt in self.connection.execute(_ALL):
+            entry = decode(leaf)
+            yield Found(self.id, index, entry, self._body(entry), salt or b"")
 
     def with_related(self, named: list[Found]) -> list[Found]:
         """``named`` and whatever belongs to the same requests of the same links."""

@@ -51,6 +51,7 @@ VERBS: Final[dict[str, Verb]] = {
     "audit": Verb("doorward.cli.audit", "show what happened and why; verify that nobody changed the record"),
     "pin": Verb("doorward.cli.pin", "list, accept and remove what each server is known as"),
     "policy": Verb("doorward.cli.policy", "write and check a policy; show what is enforced, and what is not yet"),
+    "learn": Verb("doorward.cli.learn", "propose a policy from what passed, for you to read and keep"),
     "sandbox": Verb("doorward.cli.sandbox", "show what the server of a command could touch"),
     "doctor": Verb("doorward.cli.doctor", "try whether the walls around servers hold on this machine"),
     "demo": Verb("doorward.cli.demo", "attack servers without Doorward and behind it, on this machine", json_file=True),

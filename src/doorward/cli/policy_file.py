@@ -52,7 +52,7 @@ def _init(args: argparse.Namespace) -> int:
     profile = args.profile or STANDARD
     values(profile)  # before anything is written: is there such a profile?
     path = _target(args)
-    _write_new(path, _commented(profile))
+    write_new(path, _commented(profile))
     try:
         load(path)  # where it could not be believed it is of no use, and says so now
     except PolicyError:
@@ -71,7 +71,8 @@ def _target(args: argparse.Namespace) -> Path:
     return Path(given).absolute() if given else policy_folders()[0] / "doorward.toml"
 
 
-def _write_new(path: Path, text: str) -> None:
+def write_new(path: Path, text: str) -> None:
+    """Write ``text`` to a file of ours that is not there yet. UsageError: it is, or it cannot be written."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
