@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from doorward.lab import open_cells
@@ -54,3 +55,20 @@ def verdict(**outcomes: Kind) -> Verdict:
 )
 def test_exactly_the_listed_variants_are_explained(found: Verdict, explained: bool) -> None:
     assert open_cells.explains(CELL, found) is explained
+
+
+def test_where_a_wait_is_near_its_bar_some_of_the_listed_variants_are_enough() -> None:
+    near = msgspec.structs.replace(CELL, variants=("known", "other"), varies=True)
+    for found in (
+        verdict(known=Kind.SUCCEEDED, other=Kind.PREVENTED),
+        verdict(known=Kind.PREVENTED, other=Kind.SUCCEEDED),
+    ):
+        assert open_cells.explains(near, found)
+        assert not open_cells.explains(msgspec.structs.replace(near, varies=False), found)
+    assert not open_cells.explains(near, verdict(known=Kind.SUCCEEDED, stranger=Kind.SUCCEEDED))
+    assert not open_cells.explains(near, verdict(known=Kind.PREVENTED, other=Kind.PREVENTED))
+
+
+def test_only_what_measures_may_vary() -> None:
+    measuring = {scenario.id for scenario in CATALOGUE if scenario.measures}
+    assert {cell.scenario for cell in open_cells.listed() if cell.varies} <= measuring

@@ -21,7 +21,10 @@ FILE = Path(__file__).parent / "open.toml"
 
 
 class OpenCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Some variants of one example that are not prevented, where they are not, whose they are and why."""
+    """Some variants of one example that are not prevented, where they are not, whose they are and why.
+
+    ``varies``: what is compared is a wait near its bar, so that each of them may come out prevented or not.
+    """
 
     scenario: str
     example: str
@@ -30,6 +33,7 @@ class OpenCell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variants: tuple[str, ...]
     issue: str
     why: str
+    varies: bool = False
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,9 +56,12 @@ def of(scenario: str, example: str, topology: Topology, protection: Protection) 
 
 
 def explains(cell: OpenCell | None, found: Verdict) -> bool:
-    """Whether, of what was played, exactly the listed variants are not prevented, and honest users are served."""
+    """Whether, of what was played, exactly the listed variants are not prevented, and honest users are served; where
+    it ``varies``, some of them.
+    """
     if cell is None or found.note:
         return False
     played = {v.variant for v in found.variants}
     unprevented = {v.variant for v in found.variants if v.outcome not in (Kind.PREVENTED, Kind.EXCLUDED)}
-    return bool(unprevented) and unprevented == played & set(cell.variants)
+    listed = played & set(cell.variants)
+    return bool(unprevented) and (unprevented <= listed if cell.varies else unprevented == listed)
