@@ -95,7 +95,7 @@ def test_every_control_that_a_scenario_may_name_is_in_the_table_for_it(scenario:
         ("script-runner", ("semicolon",), Topology.WRAP),
         ("script-runner", ("semicolon",), Topology.SERVE_COMMAND),
         ("order-book", ("sql-stacked",), Topology.WRAP),
-        ("workspace-notes", ("template", "template-root", "swapped"), Topology.WRAP),
+        ("workspace-notes", ("swapped",), Topology.WRAP),
     ],
 )
 def test_without_the_wall_the_attack_that_it_stops_succeeds_again(

@@ -4,7 +4,6 @@ hears of it (architecture §4: bytes → ``wire.decode`` → ``foresee`` → ``r
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
@@ -21,8 +20,6 @@ from doorward.wire.lines import Overlong
 Headers = Mapping[str, tuple[str, ...]]
 
 _SAMPLE_BYTES: Final = 512
-_REST_S: Final = 0.01  # before more is read of a server of whose messages some came too early
-_AT_ONCE: Final = 16  # messages of one server, of which a single read may bring hundreds
 
 
 def limits_of(sizes: Sizes) -> dict[Side, FrameLimits]:
@@ -43,7 +40,6 @@ class Arrivals:
         self._performer = performer
         self._limits = limits_of(sizes)
         self._foresight = Foresight()
-        self._taken = self._refused = 0  # of the server's messages; the latter since others came between
         self._counting = Counting(performer.relay, performer.facts().principal.id)
 
     def take(self, frame: bytes | Overlong, sender: Side, exchange: int = 0) -> Awaitable[None] | None:
@@ -59,14 +55,7 @@ class Arrivals:
         except MalformedMessageError as problem:
             return self.unreadable(problem, frame, sender, exchange)
         too_much = self._counting.too_much(decoded.message, sender)
-        waiting = self.decoded(decoded, sender, exchange, too_much=too_much) or self._performer.full()
-        if waiting is None and sender == "server":
-            self._taken += 1
-            self._refused += too_much is not None
-            if self._taken % _AT_ONCE == 0:  # a server that says much does not keep everybody else waiting
-                rest, self._refused = _REST_S if self._refused else 0.0, 0
-                return asyncio.sleep(rest)
-        return waiting
+        return self.decoded(decoded, sender, exchange, too_much=too_much) or self._performer.full()
 
     def decoded(
         self,
