@@ -115,9 +115,9 @@ def _wanted(args: argparse.Namespace, pins: Pins) -> CommandIdentity | UrlIdenti
 
 
 def _command(argv: tuple[str, ...], name: str) -> CommandIdentity:
-    from doorward.gateway.identity.command import identify
+    from doorward.gateway.identity.command import identify_here
 
-    return identify(argv, path=os.environ.get("PATH", os.defpath), cwd=os.getcwd(), name=name)
+    return identify_here(argv, name)
 
 
 def _url(url: str, name: str) -> UrlIdentity:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from doorward.gateway.command_use import Places
 
 # A socket's path has 108 bytes on Linux (unix(7)), one of them the final NUL; names in the directory get 40 of them.
+_LOCK: Final = "doorward.lock"
 _SOCKET_PATH_BYTES: Final = 107
 SOCKET_NAME_BYTES: Final = 40
 LOGIN_DIRECTORIES: Final = "/run/user"  # file-hierarchy(7): one directory for each user who is logged in
@@ -79,17 +80,14 @@ def policy_folders() -> tuple[Path, ...]:
 
 def kept_lock(args: argparse.Namespace) -> Path:
     """As `lock_path`, for a verb that only reads: nothing is made; where nothing was ever started, it is not there."""
-    if given := getattr(args, "config", None):
-        return Path(given).absolute().parent / "doorward.lock"
     directory = _state_path(args)
-    return (state_directory(args) if directory.exists() else directory) / "doorward.lock"
+    return lock_path(args) if getattr(args, "config", None) or directory.exists() else directory / _LOCK
 
 
 def lock_path(args: argparse.Namespace) -> Path:
     """``doorward.lock``: beside the file that ``-c`` names, so that the two travel together, else in the state."""
-    if given := getattr(args, "config", None):
-        return Path(given).absolute().parent / "doorward.lock"
-    return state_directory(args) / "doorward.lock"
+    given = getattr(args, "config", None)
+    return (Path(given).absolute().parent if given else state_directory(args)) / _LOCK
 
 
 def runtime_directory(state: Path) -> Path:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places, terminal
@@ -47,7 +45,7 @@ def _show(args: argparse.Namespace) -> int:
     if not args.command:
         raise UsageError("no command to look at", hint="doorward sandbox show -- COMMAND [ARGUMENT…]")
     from doorward.gateway.command_use import WrapOptions, walls_of
-    from doorward.gateway.identity.command import identify
+    from doorward.gateway.identity.command import identify_here
     from doorward.policy.load import load
 
     options = WrapOptions(
@@ -58,9 +56,7 @@ def _show(args: argparse.Namespace) -> int:
         env=tuple(args.env),
     )
     policy = load(places.policy_path(args))
-    identity = identify(
-        options.command, path=os.environ.get("PATH", os.defpath), cwd=str(Path.cwd()), name=options.name
-    )
+    identity = identify_here(options.command, options.name)
     walls = walls_of(options, identity, policy, places.of_gateway(args))
     if args.json:
         terminal.write_json(_document(identity.name, policy.profile, walls))

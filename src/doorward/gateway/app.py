@@ -14,7 +14,7 @@ from doorward.gateway import defences
 from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
 from doorward.gateway.identity import judgment
-from doorward.gateway.identity.command import CommandIdentity, identify
+from doorward.gateway.identity.command import CommandIdentity, identify_here
 from doorward.policy import lock
 from doorward.policy.identity import Principal
 from doorward.policy.model import Policy
@@ -37,9 +37,7 @@ def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process
     """
     clock = Clock()
     armed = defences.arm(policy)
-    identity = identify(
-        options.command, path=os.environ.get("PATH", os.defpath), cwd=str(Path.cwd()), name=options.name
-    )
+    identity = identify_here(options.command, options.name)
     verdict = judgment.judge(identity, lock.read(places.lock), policy.profile)
     walls = walls_of(options, identity, policy, places)
     session = _Session(options, policy, places, identity, clock, armed, walls)

@@ -31,6 +31,9 @@ CAPACITY: Final = -31003
 WORK: Final = frozenset({"tools/call", "resources/read", "prompts/get", "completion/complete"})
 """Methods that a client works with. What else there is, it needs at the start and once in a while."""
 
+STANDING: Final = frozenset({"subscriptions/listen", "initialize"})
+"""Methods that wait by their nature, and have limits of their own."""
+
 LISTING: Final = 4
 """At once, of one method, principal and server. Clients ask for one list after the other: each page names the next."""
 

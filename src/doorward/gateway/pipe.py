@@ -10,14 +10,13 @@ import time
 from collections import Counter
 from typing import Final
 
-from doorward.gateway.metering import CAPACITY, LISTING, WORK, Incoming, Meter, subscriptions_of
+from doorward.gateway.metering import CAPACITY, LISTING, STANDING, WORK, Incoming, Meter, subscriptions_of
 from doorward.judge.vocabulary import Effect, Finding, Peer, Side
 from doorward.relay.relay import Relay
 from doorward.wire.jsonrpc import Message, Request, key_of
 
 CONTROL: Final = "principal-limits"
 _SOON: Final = {"retryAfterMs": 1000}
-_ENDLESS: Final = frozenset({"subscriptions/listen", "initialize"})
 
 
 class Counting:
@@ -45,7 +44,7 @@ class Counting:
         return self._too_many(message)
 
     def _too_many(self, message: Request) -> Finding | None:
-        if message.method not in _ENDLESS:
+        if message.method not in STANDING:
             opened = self._relay.state.opened.values()
             under_way = sum(one.method == message.method and one.asker == "client" for one in opened)
             if under_way >= LISTING:

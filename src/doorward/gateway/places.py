@@ -11,7 +11,6 @@ import asyncio
 import functools
 import os
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from doorward.errors import CapacityError, IdentityError
@@ -21,7 +20,7 @@ from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
 from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
-from doorward.gateway.identity.command import CommandIdentity, identify
+from doorward.gateway.identity.command import CommandIdentity, identify_here
 from doorward.gateway.identity.settle import settle_url
 from doorward.gateway.identity.url import UrlIdentity, identify_url
 from doorward.gateway.link import D, Link
@@ -184,8 +183,7 @@ class CommandServer(Server):
         self._restarts = Restarts()
 
     def _identify(self) -> CommandIdentity:
-        path = os.environ.get("PATH", os.defpath)
-        return identify(self._options.command, path=path, cwd=str(Path.cwd()), name=self.name)
+        return identify_here(self._options.command, self.name)
 
     async def settle(self) -> None:
         house = self._house

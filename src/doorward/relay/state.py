@@ -25,9 +25,10 @@ class Settings(msgspec.Struct, frozen=True):
     """What a relay is made of: the policy, the armed controls, and what belongs to this one link.
 
     ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may
-    touch. ``tasks`` are those that the link's principal began on this server, the newest last: the one table that links
-    of one principal share. ``era`` is "modern" where the door knows that nothing else can come (HTTP requests without a
-    session). ``known`` is what is demanded of a well-known server, whatever the policy says.
+    touch. ``tasks`` are those that the link's principal began on this server, the newest last, ``shown`` the resources
+    that it was shown there: tables that links of one principal share. ``era`` is "modern" where the door knows that
+    nothing else can come (HTTP requests without a session). ``known`` is what is demanded of a well-known server,
+    whatever the policy says.
     """
 
     policy: Policy

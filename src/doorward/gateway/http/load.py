@@ -12,15 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from doorward.gateway.http.carriage import Carriage
-from doorward.gateway.metering import LISTING, WORK, subscriptions_of
+from doorward.gateway.metering import LISTING, STANDING, WORK, subscriptions_of
 from doorward.judge.vocabulary import Principal
 from doorward.policy.model import Limits
 from doorward.wire.jsonrpc import Message, Notification, Request
-
-_STANDING: Final = frozenset({"subscriptions/listen", "initialize"})  # they wait by their nature, and have own limits
 
 Claim = Counter[tuple[str, ...]]
 """What something holds while it is in flight, by what it counts against."""
@@ -53,7 +50,7 @@ class Load:
         who = principal.id
         claim: Claim = Counter({("requests", who): len(requests), ("requests", who, sender): len(requests)})
         for message in requests:
-            if message.method not in WORK and message.method not in _STANDING:
+            if message.method not in WORK and message.method not in STANDING:
                 claim["listing", who, server, message.method] += 1
                 claim["listing", who, server, message.method, sender] += 1
             if message.method == "subscriptions/listen":

@@ -96,6 +96,11 @@ class CommandIdentity(msgspec.Struct, frozen=True):
         )
 
 
+def identify_here(argv: tuple[str, ...], name: str = "") -> CommandIdentity:
+    """Who ``argv`` would start from this process: its folder, its search path. Raises as `identify`."""
+    return identify(argv, path=os.environ.get("PATH", os.defpath), cwd=os.getcwd(), name=name)
+
+
 def identify(argv: tuple[str, ...], *, path: str, cwd: str, name: str = "") -> CommandIdentity:
     """Who ``argv`` would start from the folder ``cwd`` with the search path ``path`` (the text of ``$PATH``).
 
