@@ -36,7 +36,7 @@ async def test_a_connection_rests_after_a_refusal_for_too_much_or_for_nobody(sta
         await client.send(GET * 4)  # all of them are there
         for _ in range(4):
             assert (await client.answer())[0] == status
-        took = round(loop.time() - began, 6)  # uvloop counts whole milliseconds, whose difference is not exact in binary
+        took = round(loop.time() - began, 6)  # uvloop counts milliseconds: no exact difference in binary
         assert (took >= round(3 * REST_S, 6)) is rests
         await client.send(GET)
         await other.send(GET)
