@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from doorward.confine.process import Child, start
-from doorward.confine.profile import SandboxProfile, derive
+from doorward.confine.profile import Mechanism, SandboxProfile, derive
 
 BOUND_SECONDS = 20.0
 
@@ -19,7 +20,8 @@ BOUND_SECONDS = 20.0
 class World:
     """Paths, and the two things every test does with them."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, mechanism: Mechanism = "auto") -> None:
+        self.mechanism = mechanism
         self.top = top.resolve()
         self.home, self.state, self.config, self.folder, self.outside, self.server = (
             self.top / name for name in ("home", "state", "config", "folder", "outside", "server")
@@ -34,7 +36,7 @@ class World:
         self.key.chmod(0o600)
 
     def profile(self, argv: Sequence[str], **options: Any) -> SandboxProfile:
-        return derive(
+        profile = derive(
             argv,
             environ=options.pop("environ", {"PATH": os.environ["PATH"]}),
             cwd=str(self.top),
@@ -44,6 +46,7 @@ class World:
             server="test",
             **options,
         )
+        return msgspec.structs.replace(profile, mechanism=self.mechanism)
 
     def run(self, argv: Sequence[str], *, unsafe_no_sandbox: bool = False, **options: Any) -> tuple[int, str, str]:
         """Start, give no input, wait for the end; returns the status, stdout and stderr."""
@@ -80,3 +83,9 @@ def read_to_end(descriptors: Iterable[int]) -> tuple[str, str]:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+@pytest.fixture(params=["namespaces", "landlock"])
+def each_world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    """A world for each of the mechanisms."""
+    return World(tmp_path, request.param)

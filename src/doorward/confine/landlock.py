@@ -1,14 +1,15 @@
 """Landlock: a process gives up the file system, except the paths named, for itself and all that it will ever start.
 
-This module, ``seccomp`` and ``beneath`` are the only ctypes of Doorward. It imports nothing of Doorward and nothing
-slow, since the launcher loads it by path before the server starts; for the same reason it raises ``OSError`` as the
-kernel gave it, and ``process`` and ``probe`` turn that into a ``ConfinementError``.
+Only in this room is there any ctypes. This module imports nothing of Doorward and nothing slow, since the launcher loads
+it by path before the server starts; for the same reason it raises ``OSError`` as the kernel gave it, and ``process`` and
+``probe`` turn that into a ``ConfinementError``.
 
 Rights, structures and the rights that each ABI brought: the kernel's documentation, userspace-api/landlock.
 
-Does not protect: the network; sockets that have a path (``connect`` is no access to a file, so an agent or a bus whose
-socket this user may reach stays reachable); metadata (``stat``, ``readlink``, ``access``, ``chmod`` and ``utime`` work
-everywhere); descriptors that were open before. On ABI 1 and 2 ``truncate`` is not covered, below 5 ``ioctl`` on
+Does not protect: the network beyond TCP ports (datagrams, fast open and multipath TCP pass by it: ``seccomp`` refuses
+them); sockets that have a path (``connect`` is no access to a file: ``seccomp`` refuses such sockets); metadata
+(``stat``, ``readlink``, ``access``, ``chmod`` and ``utime`` work everywhere, unless there is no everywhere:
+``namespaces``); descriptors that were open before. On ABI 1 and 2 ``truncate`` is not covered, below 5 ``ioctl`` on
 devices, below 6 signals and abstract sockets: ``GAPS`` has the words.
 """
 
@@ -22,7 +23,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 EXECUTE = 1 << 0
 WRITE_FILE = 1 << 1
@@ -79,7 +80,8 @@ PR_SET_NO_NEW_PRIVS = 38
 # The three numbers are the same on every architecture of Linux.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
+_CONNECT_TCP = 1 << 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -112,22 +114,27 @@ def detect_abi() -> int:
         raise
 
 
-def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes]) -> int:
+def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: Collection[int] = ()) -> int:
     """Confine the calling thread, and whatever it starts, to these paths; returns the ABI that holds.
+
+    With ``ports``, TCP connects to these and to no others, of any address; without, TCP is left as it is.
 
     ``read`` grants reading, listing and executing; ``write`` also changing. A directory means everything beneath it. A
     path that is not there, or may not be opened, grants nothing, so the process is only poorer for it. The paths
     are expected to be resolved: one whose last part became a symbolic link since is not followed.
 
     Needs ``no_new_privs`` or CAP_SYS_ADMIN. Raises OSError: ENOSYS where Landlock is missing, E2BIG inside sixteen
-    domains already, EPERM without the above.
+    domains already, EPERM without the above. ENOSYS as well for ``ports`` below ABI 4, which knows none.
     """
     abi = detect_abi()
-    if abi < 1:
+    if abi < (_ABI_WITH_NETWORK if ports else 1):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     handled = _handled(abi)
-    ruleset = _create_ruleset(abi, handled)
+    ruleset = _create_ruleset(abi, handled, _CONNECT_TCP if ports else 0)
     try:
+        for port in ports:
+            rule = _CONNECT_TCP.to_bytes(8, sys.byteorder) + port.to_bytes(8, sys.byteorder)
+            _syscall(_ADD_RULE, ruleset, _NET_PORT, rule, 0)
         for paths, rights in ((read, READ), (write, WRITE)):
             for path in paths:
                 _allow(ruleset, path, rights & handled)
@@ -145,10 +152,10 @@ def _handled(abi: int) -> int:
     return handled
 
 
-def _create_ruleset(abi: int, handled: int) -> int:
+def _create_ruleset(abi: int, handled: int, handled_network: int) -> int:
     fields = [handled]
     if abi >= _ABI_WITH_NETWORK:
-        fields.append(0)  # TCP: nothing handled, so nothing restricted
+        fields.append(handled_network)
     if abi >= _ABI_WITH_SCOPES:
         fields.append(_SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
     attributes = b"".join(field.to_bytes(8, sys.byteorder) for field in fields)

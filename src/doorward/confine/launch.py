@@ -1,14 +1,13 @@
 """The launcher: the small program between the gateway and a server, run as ``python -I -S launch.py``.
 
-It reads its plan from descriptor 3, forks, and the child turns itself into the server inside its walls; the parent
+It reads its plan from descriptor 3 and forks; the child turns itself into the server inside its walls, and the parent
 stays as its supervisor (``supervise``). It never runs anything of the server before the walls stand. The environment
 and the arguments of the server come with the plan: its own command line, which everybody may read, says nothing.
 
-``no_new_privs`` comes first of the walls: from then on no program gives the server more than it was started with, by
-a set-user-ID bit or by capabilities of its file (``sudo`` gains nothing), and Landlock and seccomp may be armed by
-whoever has it. It alone stands before what root may do beyond opening files, since Landlock sees no ``chmod`` and no
-``chown``. Does not protect: what the server was started with. One that root starts is root, with all
-capabilities but the one that lifts its caps (``caps``).
+The plan names mechanisms in the order in which they are tried. ``namespaces``: between the two stands the first process
+of a machine of its own (``namespaces``), and Landlock stands inside as well where the kernel has it. ``landlock``:
+Landlock alone keeps files and processes, and seccomp the network. The next one is tried only where the kernel refused
+the one before to build its walls; where none is left, nothing runs.
 
 Descriptors: 0, 1, 2 are the server's; 3 brings the plan, then orders, and its end means that the gateway is gone;
 4 takes reports. Everything else that was inherited is closed.
@@ -24,13 +23,16 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
-    from doorward.confine import caps, landlock, seccomp
+    from doorward.confine import caps, landlock, loopback, namespaces, privileges, seccomp
 else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out; last, so it can shadow nothing
     import caps
     import landlock
+    import namespaces
+    import loopback
+    import privileges
     import seccomp
 
 PLAN_FD, REPORT_FD = 3, 4
@@ -48,60 +50,170 @@ def main() -> None:
     landlock.prctl(landlock.PR_SET_CHILD_SUBREAPER, 1)
     # A process that may not be dumped cannot be traced nor its memory read by others of the same user.
     landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
+    if plan[b"mechanism"] != [b""] and os.geteuid() == 0:
+        os.setgroups([])
+    waiting = plan[b"mechanism"]
+    mechanism = waiting.pop(0)
+    child, failure = _launch(plan, mechanism)
+    while failure.startswith("namespaces") and waiting:
+        mechanism = waiting.pop(0)
+        child, failure = _launch(plan, mechanism)
+    _let_go_of_standard_streams()
+    _supervise(plan, child, mechanism, failure)
+
+
+def _launch(plan: Plan, mechanism: bytes) -> tuple[int, str]:
+    """Start the server behind the walls of one mechanism: our child, and what failed, nothing where it was executed."""
     outcome, exec_outcome = os.pipe()
+    try:
+        child = _fork_server(plan, mechanism, exec_outcome)
+    except OSError as error:
+        return 0, f"namespaces {error.errno}"
+    os.close(exec_outcome)
+    _load_supervise()  # while the server boots: signal costs four milliseconds
+    failure = b""
+    while piece := os.read(outcome, 256):  # ends without a word when the program was executed
+        failure += piece
+    os.close(outcome)
+    if failure:
+        os.waitpid(child, 0)
+    return child, failure.decode()
+
+
+def _fork_server(plan: Plan, mechanism: bytes, outcome: int) -> int:
+    if mechanism == b"namespaces":
+        return _fork_first(plan, outcome)
     supervisor = os.getpid()
     child = os.fork()
     if child == 0:
-        _become_server(plan, exec_outcome, supervisor)
-    os.close(exec_outcome)
+        _become_server(plan, mechanism, outcome, supervisor)
     # The rule for its own /proc entry hangs on this inode: held, it cannot be replaced while the server lives.
     os.open(f"/proc/{child}", os.O_PATH | os.O_CLOEXEC)
-    _let_go_of_standard_streams()
-    _supervise(plan, child, outcome)
+    return child
 
 
-def _supervise(plan: Plan, server: int, outcome: int) -> NoReturn:
+def _fork_first(plan: Plan, outcome: int) -> int:
+    alive, _life = os.pipe()  # the second end is ours as long as we live
+    user, group = os.geteuid(), os.getegid()
+    child = namespaces.fork()
+    if child == 0:
+        os.close(_life)
+        _be_first(plan, outcome, alive, user, group)
+    os.close(alive)
+    return child
+
+
+def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> NoReturn:
+    try:
+        namespaces.become_user(user, group)
+        landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
+        _end_without(alive)
+        targets = plan.get(b"connect", ())
+        loopback.bring_up()
+        found = loopback.listen(targets, proxy=plan[b"network"] == [b"public"])
+        namespaces.build_root(
+            plan[b"temp"][0],
+            [path for path in plan.get(b"read", ()) if not path.startswith(b"/proc/")],
+            plan.get(b"write", ()),
+            empty=plan.get(b"empty", ()),
+            links=plan.get(b"link", ()),
+            files={"etc/hosts": loopback.hosts(targets)} if targets else {},
+        )
+        loopback.hand_over(REPORT_FD, found)
+        server = os.fork()
+        if server == 0:
+            _become_server(plan, b"namespaces", outcome, None)
+        for ours in (outcome, PLAN_FD, REPORT_FD):
+            os.close(ours)
+        _let_go_of_standard_streams()
+        privileges.give_up_new()
+        privileges.drop()
+    except Exception as error:  # noqa: BLE001 - whatever it was: said, and nothing was executed
+        os.write(outcome, f"namespaces {getattr(error, 'errno', None) or 0}".encode())
+        os._exit(127)
+    os._exit(namespaces.stay(server))
+
+
+def _end_without(alive: int) -> None:
+    """End now if the supervisor, who holds the other end, is gone: it may have been before we asked to die with it."""
+    os.set_blocking(alive, False)
+    try:
+        if not os.read(alive, 1):
+            os._exit(1)
+    except BlockingIOError:
+        os.close(alive)
+
+
+def _load_supervise() -> Any:
     if TYPE_CHECKING:
         from doorward.confine import supervise
     else:
-        import supervise  # only now, while the server boots: signal costs four milliseconds
+        import supervise
+    return supervise
 
-    abi = landlock.detect_abi() if plan[b"confined"] == [b"1"] else 0
-    supervisor = supervise.Supervisor(server, outcome=outcome, orders=PLAN_FD, report=REPORT_FD, abi=abi)
+
+def _supervise(plan: Plan, child: int, mechanism: bytes, failure: str) -> NoReturn:
+    supervise = _load_supervise()
+    supervisor = supervise.Supervisor(child, orders=PLAN_FD, report=REPORT_FD)
     # Only now: before, this signal would have ended us without ending the tree. Descriptor 3 tells us anyway.
     landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
-    supervisor.run(plan[b"temp"][0])
+    if failure:
+        supervisor.give_up(failure, plan[b"temp"][0])
+    else:
+        abi = landlock.detect_abi() if mechanism else 0
+        supervisor.run(mechanism.decode(), abi, plan[b"temp"][0])
     os._exit(0)  # nothing to tidy up, and the gateway waits for the end of our reports
 
 
-def _become_server(plan: Plan, outcome: int, supervisor: int) -> NoReturn:
+def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int | None) -> NoReturn:
+    """``supervisor`` is our parent, with whom we end; None where a first process is, with whom the kernel ends us."""
     stage = "session"
     try:
         os.setsid()
-        landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
-        if os.getppid() != supervisor:
-            os._exit(1)
+        if supervisor is not None:
+            landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
+            if os.getppid() != supervisor:
+                os._exit(1)
         stage = "folder"
         os.chdir(plan[b"cwd"][0])
         os.umask(int(plan[b"umask"][0], 8))
         stage = "caps"
         caps.restrict(*(int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors")))
-        stage = "landlock"
-        if plan[b"confined"] == [b"1"]:
-            landlock.prctl(landlock.PR_SET_NO_NEW_PRIVS, 1)
-            landlock.restrict([*plan.get(b"read", ()), f"/proc/{os.getpid()}"], plan.get(b"write", ()))
+        if mechanism:
+            stage = "landlock"
+            privileges.give_up_new()
+            _arm_landlock(plan, mechanism)
             stage = "seccomp"
-            seccomp.restrict()
+            seccomp.restrict(_sockets(plan, mechanism))
+            stage = "privileges"
+            privileges.drop()
         stage = "program"
         for ignored_by_python in (_SIGPIPE, _SIGXFSZ):
             landlock.default_signal(ignored_by_python)
-        variables = (record.partition(b"=") for record in plan.get(b"env", ()))
+        found = plan.get(b"proxy", ()) if mechanism == b"namespaces" else ()
+        variables = (record.partition(b"=") for record in (*plan.get(b"env", ()), *found))
         environment = {name: value for name, _, value in variables}
         os.execve(plan[b"program"][0], plan[b"argument"], environment)  # noqa: S606 - a list, no shell
     except Exception as error:  # noqa: BLE001 - whatever it was: said, and nothing was executed
         os.write(outcome, f"{stage} {getattr(error, 'errno', None) or 0}".encode())
     finally:
         os._exit(127)
+
+
+def _arm_landlock(plan: Plan, mechanism: bytes) -> None:
+    read, write = plan.get(b"read", ()), plan.get(b"write", ())
+    if mechanism == b"landlock":
+        ports = [int(target.rpartition(b":")[2]) for target in plan.get(b"connect", ())]
+        landlock.restrict([*read, f"/proc/{os.getpid()}"], write, ports)
+    elif landlock.detect_abi():  # the root folder stands without it
+        landlock.restrict([*read, b"/proc", b"/etc/hosts"], write)
+
+
+def _sockets(plan: Plan, mechanism: bytes) -> str:
+    """Which sockets of the internet it may have: its own network has nothing that they could reach."""
+    if mechanism == b"namespaces":
+        return seccomp.ALL
+    return seccomp.TCP if plan.get(b"connect") else seccomp.NONE
 
 
 def _close_inherited() -> None:

@@ -1,13 +1,14 @@
 """Start a server inside its walls, and never lose a process of it.
 
 The gateway starts the launcher (``launch.py``), and the launcher the server: nothing of ours runs between fork and exec
-in the gateway, which has threads. Two pipes lead to the launcher. One carries the plan, then orders, and ends when the
-gateway does; the other carries reports. This module is synchronous: a gateway watches ``Child.control`` in its own loop
-and calls ``receive`` when it is readable.
+in the gateway, which has threads. A pipe carries the plan to the launcher, then orders, and ends when the gateway does;
+by a socket come reports, and the descriptors that go with them. This module is synchronous: a gateway watches
+``Child.control`` in its own loop and calls ``receive`` when it is readable.
 """
 
 from __future__ import annotations
 
+import _socket
 import _thread
 import contextlib
 import errno
@@ -16,11 +17,12 @@ import os
 import select
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from doorward.confine import tree
+from doorward.confine import network, tree
 from doorward.errors import ConfinementError
 
 if TYPE_CHECKING:
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
 
 _LAUNCHER = ("-I", "-S", os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py"))
 _SIGKILL, _SIGSTOP = 9, 19
+_MECHANISMS = {
+    "auto": ("namespaces", "landlock"),
+    "namespaces": ("namespaces",),
+    "landlock": ("landlock",),
+}
+_ROOM_FOR_DESCRIPTORS = _socket.CMSG_SPACE(253 * 4)
+"""The kernel passes no more at once (SCM_MAX_FD)."""
+_REPORTS = 4
+"""Where the launcher writes its reports; a socket, since descriptors come with them."""
 _FIRST_FREE_DESCRIPTOR = 16
 """Above all that the launcher gets, so that putting its descriptors into place overwrites none of them."""
 
@@ -38,12 +49,23 @@ _supervisors: set[int] = set()
 _is_subreaper = False
 
 
+class Listener(NamedTuple):
+    """A socket that listens in the server's own network, held on this side: ``target`` is the HOST:PORT to which it
+    leads, empty for the proxy.
+    """
+
+    descriptor: int
+    target: str
+
+
 class Child:
     """One server: its pipes, what the launcher reported, and the means to end it.
 
     ``stdin``, ``stdout`` and ``stderr`` are raw descriptors of this side and belong to the caller, who closes them.
     ``control`` is readable when there is something to ``receive``, and at its end nothing of the server is left.
-    ``pid``, ``abi`` (0: not confined) and ``status`` (the exit code, 128+n for a signal) are None until reported.
+    ``listeners`` are its ways out; their descriptors belong to the caller too, once it ``started``.
+    ``pid``, ``mechanism`` (empty: not confined), ``abi`` (Landlock's, 0 where it does not stand) and ``status`` (the
+    exit code, 128+n for a signal) are None until reported.
     """
 
     def __init__(self, supervisor: int, pipes: tuple[int, int, int], orders: int, control: int, temp: str) -> None:
@@ -52,11 +74,14 @@ class Child:
         self.temp = temp
         self.supervisor = supervisor
         self.pid: int | None = None
+        self.mechanism: str | None = None
         self.abi: int | None = None
         self.status: int | None = None
+        self.listeners: tuple[Listener, ...] = ()
         self.ended = False
         self._failure = ""
         self._orders = orders
+        self._passed: list[int] = []
         self._unread = b""
 
     def __enter__(self) -> Self:
@@ -82,7 +107,7 @@ class Child:
         """Take in what the launcher reported, without waiting. Call when ``control`` is readable."""
         while not self.ended:
             try:
-                received = os.read(self.control, 4096)
+                received = self._read_reports()
             except BlockingIOError:
                 return
             if not received:
@@ -130,9 +155,23 @@ class Child:
         with contextlib.suppress(BrokenPipeError):  # it has just ended; its last report is on the way
             os.write(self._orders, line.encode())
 
+    def _read_reports(self) -> bytes:
+        reports = _socket.socket(fileno=self.control)
+        try:
+            received, passed, _, _ = reports.recvmsg(4096, _ROOM_FOR_DESCRIPTORS, _socket.MSG_CMSG_CLOEXEC)
+        finally:
+            reports.detach()
+        for _, _, content in passed:
+            self._passed += array("i", content)
+        return received
+
     def _understand(self, word: str, *details: str) -> None:
-        if word == "started":
-            self.pid, self.abi = int(details[0]), int(details[1])
+        if word == "listening":
+            targets = ["" if target == "-" else target for target in details]
+            self.listeners = tuple(map(Listener, self._passed, targets))
+        elif word == "started":
+            self.pid, self.abi = int(details[0]), int(details[2])
+            self.mechanism = "" if details[1] == "none" else details[1]
         elif word == "failed":
             self._failure = " ".join(details)
         elif word == "exited":
@@ -227,7 +266,7 @@ def start(
         if not argv:
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
-        plan = _encode_plan(argv, profile, temp, confined=not unsafe_no_sandbox, umask=umask)
+        plan = _encode_plan(argv, profile, temp, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
     except BaseException:
         launcher.abandon()
         if temp:
@@ -293,17 +332,22 @@ def _make_private(folder: str) -> None:
 
 
 def _encode_plan(
-    argv: Sequence[str], profile: SandboxProfile, temp: str, *, confined: bool, umask: int | None
+    argv: Sequence[str], profile: SandboxProfile, temp: str, *, unsafe_no_sandbox: bool, umask: int | None
 ) -> bytes:
     if umask is None:
         umask = os.umask(0o077)  # it can only be read by setting it; nothing another thread makes now is too open
         os.umask(umask)
     variables = dict(profile.env) | {"TMPDIR": temp, "TMP": temp, "TEMP": temp}
     records: list[tuple[str, Iterable[str]]] = [
-        ("confined", ["1" if confined else "0"]),
+        ("mechanism", [""] if unsafe_no_sandbox else _MECHANISMS[profile.mechanism]),
         ("program", [profile.program]),
         ("argument", argv),
         ("env", (f"{name}={value}" for name, value in variables.items())),
+        ("proxy", (f"{name}={value}" for name, value in network.proxy_environment(profile).items())),
+        ("network", [profile.network]),
+        ("connect", map(network.spelt, profile.connect)),
+        ("empty", (profile.cwd, profile.home)),
+        ("link", (f"{place}\n{target}" for place, target in profile.links)),
         ("read", profile.readable()),
         ("write", (*profile.writable(), temp)),
         ("cwd", [profile.cwd]),
@@ -321,12 +365,14 @@ def _encode_plan(
 
 
 def _spawn() -> Launcher:
-    """Make five pipes: what the launcher gets is put on 0 to 4 in this order, what stays here is ours alone."""
+    """Make four pipes and a pair of sockets: what the launcher gets is put on 0 to 4 in this order, what stays here is
+    ours alone.
+    """
     opened: list[int] = []
     try:
         theirs, ours = [], []
-        for receiving in (True, False, False, True, False):
-            pair = os.pipe()
+        for place, receiving in enumerate((True, False, False, True, False)):
+            pair = os.pipe() if place < _REPORTS else tuple(one.detach() for one in _socket.socketpair())
             opened += pair
             theirs.append(_move_up(pair[0] if receiving else pair[1], opened))
             ours.append(pair[1] if receiving else pair[0])
@@ -373,19 +419,24 @@ def _explain(failure: str) -> ConfinementError:
     stage, _, number = failure.partition(" ")
     code = int(number or 0)
     reason = os.strerror(code) if code else "no reason given"
+    if stage == "namespaces":
+        return ConfinementError(
+            f"this machine gives the server no namespaces: {reason}",
+            hint="--sandbox landlock confines it by other means, without a network; doorward doctor tells what holds here",
+        )
     if stage == "landlock" and code == errno.ENOSYS:
         return ConfinementError(
-            "this kernel has no landlock, so the server cannot be confined",
-            hint="use a kernel with landlock (5.13 or later, booted with it), or write --unsafe-no-sandbox",
+            "this machine allows neither namespaces nor landlock, so the server cannot be confined as its profile says",
+            hint="allow user namespaces, use a kernel with landlock (5.13, for TCP ports 6.7), or --unsafe-no-sandbox",
         )
     if stage == "landlock":
         return ConfinementError(
             f"landlock could not confine the server: {reason}",
             hint="--unsafe-no-sandbox starts the server without walls",
         )
-    if stage == "seccomp":
+    if stage in ("seccomp", "privileges"):
         return ConfinementError(
-            f"seccomp could not confine the server: {reason}",
+            f"the server could not be confined ({stage}): {reason}",
             hint="--unsafe-no-sandbox starts the server without walls",
         )
     if stage == "caps":

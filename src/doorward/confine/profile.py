@@ -39,9 +39,11 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
+from doorward.confine import network as networks
 from doorward.confine.environment import Profile, ancestor_environment, select_environment
 from doorward.confine.installation import Found, find_installation, is_shared
 from doorward.confine.paths import links_on_the_way
@@ -63,6 +65,9 @@ _TEMP = "/tmp"  # noqa: S108 - only where a fresh private folder is made
 _HINT = "name a narrower folder there, or give one with --read FOLDER or --write FOLDER"
 
 
+Mechanism = Literal["auto", "namespaces", "landlock"]
+
+
 class Folder(msgspec.Struct, frozen=True, gc=False):
     """Something that the operator gave the server: a resolved path, whether to write there, and what named it.
 
@@ -82,8 +87,13 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     ``program`` is the file to execute (links kept) for the command line; ``read`` and ``write`` are the system, the
     devices and the installation; ``folders`` the operator's, directories first, in the order they were named; ``env``
     what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the folder in which
-    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. The numbers at the
-    end are what it may use up (``caps``); 0 leaves that as it is for Doorward.
+    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. ``links`` are the
+    symbolic links by which its paths are also known, each with its target, and ``home`` the user's: where the server
+    has a root folder of its own the links are there again, and the home is there and empty. ``mechanism`` is by what
+    it is confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. ``network`` and
+    ``connect`` are where it may connect to (``network``): public addresses or none, of the former only ``hosts`` if there
+    are any (``*.`` before a domain: all below it), and each target in ``connect``. The numbers at the end are what it
+    may use up (``caps``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -95,6 +105,12 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     cwd: str
     temp: str
     cache: str
+    links: tuple[tuple[str, str], ...] = ()
+    home: str = ""
+    mechanism: Mechanism = "auto"
+    network: networks.Network = "none"
+    connect: tuple[networks.Target, ...] = ()
+    hosts: tuple[str, ...] = ()
     memory_bytes: int = 0
     file_bytes: int = 0
     descriptors: int = 0
@@ -120,6 +136,9 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     read: Iterable[str] = (),
     write: Iterable[str] = (),
     grants: Iterable[str] = (),
+    network: networks.Network | None = None,
+    connect: Iterable[networks.Target] = (),
+    hosts: Iterable[str] = (),
     profile: Profile = "standard",
     parent_pid: int | None = None,
     also_own: Iterable[str] = (),
@@ -127,14 +146,16 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     """Look at a command line and say what its server may touch. Changes nothing on disk.
 
     ``state`` and ``config`` are Doorward's folders (they need not exist yet), ``server`` its name for the server,
-    ``grants`` the names of ``--env``, ``parent_pid`` where the search for whoever launched us begins (our parent),
+    ``grants`` the names of ``--env``, ``network`` what was said of it (None: nothing, so as the profile has it),
+    ``connect`` and ``hosts`` what the profile says of them, ``parent_pid`` where the search for whoever launched us begins (our parent),
     ``also_own`` more folders to be kept from servers as those two are.
 
     Raises ConfinementError when the program cannot be found; when a folder is ``/``, a home or an ancestor of one, or
     contains or lies inside ``state`` or ``config``; when ``--read`` or ``--write`` names nothing; when a link that the
     server or a repository could have placed leads to a folder; when ``state`` lies in a system folder, where no wall
-    could hide it.
+    could hide it; when a target is none.
     """
+    read, write = tuple(read), tuple(write)
     guard = _Guard(home, state, config, also_own)
     passed, withheld = select_environment(
         environ, inherited=ancestor_environment(parent_pid), grants=grants, profile=profile
@@ -168,6 +189,25 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         cwd=cwd,
         temp=os.path.realpath(temp) if os.path.isabs(temp) and os.path.isdir(temp) else _TEMP,
         cache=cache,
+        links=_links(
+            os.path.join(cwd, path)
+            for path in (
+                *_SYSTEM,
+                *(f"/etc/{name}" for name in _ETC),
+                *(one.named_by for one in installation.read),
+                installation.program,
+                cwd,
+                *passed.get("PATH", "").split(":"),
+                *argv[1:],
+                *(argument.partition("=")[2] for argument in argv[1:]),
+                *read,
+                *write,
+            )
+        ),
+        home=os.path.realpath(home),
+        network=network or networks.default(profile),
+        connect=networks.targets(connect),
+        hosts=tuple(hosts),
     )
 
 
@@ -296,6 +336,12 @@ def _system_paths() -> tuple[str, ...]:
     if os.path.isdir("/etc/ssl"):
         paths += [f"/etc/ssl/{name}" for name in os.listdir("/etc/ssl") if name != "private"]
     return tuple(dict.fromkeys(os.path.realpath(path) for path in paths if os.path.exists(path)))
+
+
+def _links(paths: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The links that the kernel follows along these paths, as far as there are any, each with its target."""
+    found = (link for path in dict.fromkeys(paths) if os.path.exists(path) for link in links_on_the_way(path))
+    return tuple((link, os.readlink(link)) for link in dict.fromkeys(found))
 
 
 def _without_hidden_git_settings(environ: Mapping[str, str], home: str, given: Iterable[str]) -> dict[str, str]:

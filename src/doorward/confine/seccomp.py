@@ -1,14 +1,17 @@
-"""The few calls that a confined server never gets, since Landlock, which guards paths, does not see them.
+"""The few calls that a confined server never gets, since what guards paths does not see them.
 
 *prlimit on other processes.* The kernel lets every process of one user set the limits of the others: with
 ``RLIMIT_CPU`` that is a kill, with ``RLIMIT_NOFILE`` it makes the supervisor unable to find what it must end. On itself
 (process 0) a server may use it. *Keyrings*, where sessions keep tickets and disk keys. *What a server that runs as root
 could still do to the machine*: modules, another kernel, the clock (our entries carry its time), swap, ports, bpf, the
-names of the host, the kernel's log. *What leads around walls or deep into the kernel, and that servers do without*:
-user namespaces (in them whoever likes is root, for a kernel that was never asked to expect it), io_uring (its
-operations are no calls, so no filter sees them), ``userfaultfd``, ``perf_event_open``, files by handle. *Sockets of
-families* other than Unix, IPv4, IPv6 and the netlink that answers how the network is set up: raw packets, a virtual
-machine's host (vsock), the kernel's ciphers, Bluetooth.
+names of the host, the kernel's log, mounts. *What leads around walls or deep into the kernel, and that servers do
+without*: user namespaces (in them whoever likes is root, for a kernel that was never asked to expect it), io_uring (its
+operations are no calls, so no filter sees them), ``userfaultfd``, ``perf_event_open``, files by handle.
+
+*Sockets.* Of IPv4 and IPv6 as ``restrict`` is told. Unix sockets only as connected pairs: one of its own could reach
+whatever listens at a path or a name, an agent or a bus, which no wall around files sees. Datagram pairs neither, since
+they can be turned to another address. No others: netlink, raw packets, a virtual machine's host (vsock), the kernel's
+ciphers, Bluetooth.
 
 A filter is inherited and cannot be taken off. A call by another architecture's table (32-bit programs, x32) is refused
 whole, as its numbers mean other calls. Refused calls return EPERM; io_uring and ``clone3`` return ENOSYS and families
@@ -17,8 +20,7 @@ filter cannot look.
 
 A browser that a server starts must do without its own sandbox of namespaces (``--no-sandbox``): it stands in ours.
 
-Does not protect: sockets that have a path, netlink's questions, the network, niceness, affinity and attributes of other
-processes or files. Nor does it replace dropping capabilities.
+Does not protect: addresses, which no filter sees, niceness, affinity and attributes of other processes or files.
 
 Numbers: the kernel's ``syscall_64.tbl`` and ``asm-generic/unistd.h``; instructions: seccomp(2), linux/bpf_common.h.
 """
@@ -48,6 +50,8 @@ class _Numbers:
         self.architecture = architecture
         self.prlimit, self.clone, self.unshare, self.socket, self.pair = prlimit, clone, unshare, socket, pair
         self.never: tuple[int, ...] = ()
+        self.with_flags_third: tuple[int, ...] = ()
+        self.with_flags_fourth: tuple[int, ...] = ()
 
 
 _X86_64 = _Numbers(0xC000003E, prlimit=302, clone=56, unshare=272, socket=41, pair=53)
@@ -58,7 +62,9 @@ _X86_64.never = (
     *(169, 167, 168, 172, 173, 321, 163),  # reboot, swapon, swapoff, iopl, ioperm, bpf, acct
     *(308, 323, 298, 304),  # setns, userfaultfd, perf_event_open, open_by_handle_at
     *(170, 171, 103, 153, 179, 212),  # sethostname, setdomainname, syslog, vhangup, quotactl, lookup_dcookie
+    *(165, 166, 155, 161),  # mount, umount2, pivot_root, chroot
 )
+_X86_64.with_flags_third, _X86_64.with_flags_fourth = (46,), (44, 307)  # sendmsg; sendto, sendmmsg
 _AARCH64 = _Numbers(0xC00000B7, prlimit=261, clone=220, unshare=97, socket=198, pair=199)
 _AARCH64.never = (
     *(217, 218, 219),
@@ -67,11 +73,19 @@ _AARCH64.never = (
     *(142, 224, 225, 280, 89),
     *(268, 282, 241, 265),
     *(161, 162, 116, 58, 60, 18),
+    *(40, 39, 41, 51),
 )
+_AARCH64.with_flags_third, _AARCH64.with_flags_fourth = (211,), (206, 269)
 _MACHINES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 _ABSENT = (425, 426, 427, 435)  # io_uring_setup, io_uring_enter, io_uring_register, clone3: the same everywhere
-_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
-_NETLINK, _NETLINK_ROUTE = 16, 0
+# open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr: as well
+_MOUNTS = (428, 429, 430, 431, 432, 433, 442)
+_UNIX, _INTERNET = 1, (2, 10)
+_STREAM, _DATAGRAM, _TYPE_BITS = 1, 2, 0xF
+_TCP_PROTOCOLS = (0, 6)  # multipath TCP is another, and no rule about ports sees it
+_FAST_OPEN = 0x20000000  # a flag of sending by which TCP connects, past every rule about connecting
+ALL, TCP, NONE = "all", "tcp", "none"
+"""What ``restrict`` is told of the internet's sockets: any; TCP alone; none."""
 _NEW_USER_NAMESPACE = 0x10000000
 _X32_BIT = 0x40000000
 
@@ -80,45 +94,70 @@ _SIZE = 8  # bytes of one instruction
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 # Where the kernel's description of a call keeps what is looked at (struct seccomp_data).
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
+_LOAD, _KEEP_BITS, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 
 
-def restrict() -> None:
+def restrict(internet: str) -> None:
     """Refuse these calls to this thread and to all that it will ever start. Needs ``no_new_privs``.
+
+    ``internet`` is ``ALL``, ``TCP`` or ``NONE``: which sockets of IPv4 and IPv6 it may still make.
 
     Raises OSError: ENOSYS for a machine whose numbers are not known here, else as the kernel gave it.
     """
-    instructions = program(os.uname().machine)
+    instructions = program(os.uname().machine, internet)
     code = ctypes.create_string_buffer(instructions, len(instructions))
     # struct sock_fprog: how many instructions, and where they are
     told = struct.pack("HP", len(instructions) // _SIZE, ctypes.addressof(code))
     landlock.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, told)
 
 
-def program(machine: str) -> bytes:
+def program(machine: str, internet: str) -> bytes:
     """The filter for a machine, as the kernel reads it. Raises OSError (ENOSYS) where its numbers are not known."""
     if machine not in _MACHINES or sys.maxsize <= 1 << 32:
         raise OSError(errno.ENOSYS, f"no seccomp numbers for {machine}")
     numbers = _MACHINES[machine]
     code = _instruction(_LOAD, _ARCHITECTURE) + _instruction(_IF_EQUAL, numbers.architecture, 1, 0)
     code += _refuse() + _instruction(_LOAD, _NUMBER) + _instruction(_IF_AT_LEAST, _X32_BIT, 0, 1) + _refuse()
-    for number in numbers.never:
+    for number in (*numbers.never, *_MOUNTS):
         code += _when(_IF_EQUAL, number, _refuse())
     for number in _ABSENT:
         code += _when(_IF_EQUAL, number, _refuse(errno.ENOSYS))
     # Each of these loads an argument, so it ends with its own answer.
-    first, third = _lower_half(_FIRST_ARGUMENT), _lower_half(_THIRD_ARGUMENT)
+    first = _lower_half(_FIRST)
     code += _when(_IF_EQUAL, numbers.prlimit, first + _unless(_IF_EQUAL, (0,), _refuse()) + _allow())
-    namespaces = first + _when(_IF_ANY, _NEW_USER_NAMESPACE, _refuse()) + _allow()
     for number in (numbers.clone, numbers.unshare):
-        code += _when(_IF_EQUAL, number, namespaces)
-    no_family = _refuse(errno.EAFNOSUPPORT)
-    asks_route = third + _unless(_IF_EQUAL, (_NETLINK_ROUTE,), no_family) + _allow()
-    sockets = first + _unless(_IF_EQUAL, _FAMILIES, no_family) + _when(_IF_EQUAL, _NETLINK, asks_route) + _allow()
-    for number in (numbers.socket, numbers.pair):
-        code += _when(_IF_EQUAL, number, sockets)
+        code += _when(_IF_EQUAL, number, first + _when(_IF_ANY, _NEW_USER_NAMESPACE, _refuse()) + _allow())
+    code += _when(_IF_EQUAL, numbers.socket, _about_sockets(internet))
+    code += _when(_IF_EQUAL, numbers.pair, _about_pairs())
+    if internet == TCP:
+        for argument, calls in ((_THIRD, numbers.with_flags_third), (_FOURTH, numbers.with_flags_fourth)):
+            for number in calls:
+                no_fast_open = _when(_IF_ANY, _FAST_OPEN, _refuse(errno.EOPNOTSUPP))
+                code += _when(_IF_EQUAL, number, _lower_half(argument) + no_fast_open + _allow())
     return code + _allow()
+
+
+def _about_sockets(internet: str) -> bytes:
+    no_family = _refuse(errno.EAFNOSUPPORT)
+    if internet == NONE:
+        return no_family
+    code = _lower_half(_FIRST) + _unless(_IF_EQUAL, _INTERNET, no_family)
+    if internet == TCP:
+        no_protocol = _refuse(errno.EPROTONOSUPPORT)
+        code += _type() + _unless(_IF_EQUAL, (_STREAM,), no_protocol)
+        code += _lower_half(_THIRD) + _unless(_IF_EQUAL, _TCP_PROTOCOLS, no_protocol)
+    return code + _allow()
+
+
+def _about_pairs() -> bytes:
+    code = _lower_half(_FIRST) + _unless(_IF_EQUAL, (_UNIX,), _refuse(errno.EAFNOSUPPORT))
+    return code + _type() + _when(_IF_EQUAL, _DATAGRAM, _refuse(errno.EPROTONOSUPPORT)) + _allow()
+
+
+def _type() -> bytes:
+    """Load a socket's type without the flags that stand beside it."""
+    return _lower_half(_SECOND) + _instruction(_KEEP_BITS, _TYPE_BITS)
 
 
 def _lower_half(argument: int) -> bytes:

@@ -4,8 +4,11 @@ It waits for three things at once. The server ended: whatever it started is kill
 (``signal N`` for the server's process group, ``kill`` for the tree). The gateway is gone, seen by the end of the order
 pipe even after a SIGKILL, or ``END_SIGNAL`` came: everything is killed.
 
-It reports in lines: ``started PID ABI`` (0: not confined), ``failed STAGE ERRNO``, then ``exited CODE`` or
-``killed SIGNAL``, the last only when the tree is gone and the temporary folder removed.
+It reports in lines: ``started PID MECHANISM ABI`` (``none 0``: not confined), or ``failed STAGE ERRNO`` and nothing
+more; then ``exited CODE`` or ``killed SIGNAL``, only when the tree is gone and the temporary folder removed.
+
+Its child is the server, or the first process of the server's namespaces: then that one's end is the server's, and its
+exit code tells of a signal as a shell does.
 
 Does not survive its own SIGKILL, as nothing does: then the server dies with it (PDEATHSIG) and the rest falls to the
 gateway, itself a subreaper (``process.sweep``). Both killed in the same instant by someone outside: the server still
@@ -31,15 +34,13 @@ END_SIGNAL = signal.SIGTERM
 class Supervisor:
     """What one launcher keeps while its server runs. Made before the first wait, so that no signal is lost."""
 
-    def __init__(self, server: int, *, outcome: int, orders: int, report: int, abi: int) -> None:
-        self._server = server
-        self._outcome = outcome
+    def __init__(self, child: int, *, orders: int, report: int) -> None:
+        self._child = child
+        self._server, self._parent = child, os.getpid()
         self._orders = orders
         self._report = report
-        self._abi = abi
         self._unread = b""
         self._status: int | None = None
-        self._executed = False
         self._ending = False
         self._woken, wake = os.pipe()
         for end in (self._woken, wake):
@@ -50,38 +51,34 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
 
-    def run(self, temp: bytes) -> None:
+    def give_up(self, failure: str, temp: bytes) -> None:
+        """Report that nothing was started, and remove ``temp``."""
+        if temp:
+            removal.remove_tree(temp)
+        self._say(f"failed {failure}")
+
+    def run(self, mechanism: str, abi: int, temp: bytes) -> None:
         """Stay until the server has ended or has to, end all that is below, remove ``temp``, report."""
+        if mechanism == "namespaces":
+            self._server, self._parent = next(iter(tree.children(self._child)), self._child), self._child
+        self._say(f"started {self._server} {mechanism or 'none'} {abi}")
         ready = select.poll()
-        for descriptor in (self._outcome, self._orders, self._woken):
+        for descriptor in (self._orders, self._woken):
             ready.register(descriptor, select.POLLIN)
         self._reap()
         while self._status is None and not self._ending:
             for descriptor, _ in ready.poll():
-                if descriptor == self._outcome:
-                    self._learn_outcome()
-                    ready.unregister(descriptor)
-                elif descriptor == self._orders:
+                if descriptor == self._orders:
                     self._obey()
                 else:
                     self._ending |= END_SIGNAL in os.read(self._woken, 512)
             self._reap()
         self._end_tree()
-        self._learn_outcome()
         if temp:
             removal.remove_tree(temp)
-        if self._executed and self._status is not None:
+        if self._status is not None:
             code = os.waitstatus_to_exitcode(self._status)
             self._say(f"exited {code}" if code >= 0 else f"killed {-code}")
-
-    def _learn_outcome(self) -> None:
-        if self._outcome < 0:
-            return
-        failure = os.read(self._outcome, 256).decode()  # ends without a word when the program was executed
-        os.close(self._outcome)
-        self._outcome = -1
-        self._executed = not failure
-        self._say(f"failed {failure}" if failure else f"started {self._server} {self._abi}")
 
     def _obey(self) -> None:
         received = os.read(self._orders, 4096)
@@ -97,11 +94,13 @@ class Supervisor:
                 self._ending = True
 
     def _signal(self, number: int) -> None:
+        if tree.parent(self._server) != self._parent:
+            return  # the first process has taken it in: the number may be another's by now
         # The group, as a terminal does: npx and sh, between us and the real server, do not pass signals on.
         try:
             os.killpg(self._server, number)
         except ProcessLookupError:
-            os.kill(self._server, number)  # so early that it has no group yet; not reaped, so the number is its own
+            os.kill(self._server, number)  # so early that it has no group yet
         except PermissionError:
             pass
 
@@ -114,13 +113,13 @@ class Supervisor:
                 return False
             if pid == 0:
                 return True
-            if pid == self._server:
+            if pid == self._child:
                 self._status = status
 
     def _end_tree(self) -> None:
         while self._reap():
             statuses = tree.end_children()
-            self._status = statuses.get(self._server, self._status)
+            self._status = statuses.get(self._child, self._status)
 
     def _say(self, line: str) -> None:
         try:

@@ -1,0 +1,259 @@
+"""Namespaces: a machine of its own for one server, in which only what its profile names is there at all.
+
+Landlock refuses what is outside; here there is no outside. The server gets its own root folder (what it may read and
+write, bound to the same paths, and empty folders above), its own processes (nobody else's are in its ``/proc``, and all
+of its own end with the first), its own network (a loopback and nothing else, ``loopback``), System V objects, host name
+and control groups. All belong to a user namespace in which it has no capability, so nothing of the machine's own is
+asked for: whoever may make a user namespace needs no privilege.
+
+Three processes: the supervisor, outside; the first process of the new namespace, which waits for orphans, and whose end
+the kernel makes the end of all others in it; the server. Root's server is user 1000 in here: no capability, and outside
+it still owns what root owns, of which it sees what it was given. Files of others are closed to it, since it can no
+longer override their modes.
+
+Mounts are made by descriptors (open_tree, mount_setattr, move_mount: Linux 5.12, one version before Landlock), opened
+without following a link anywhere: what was swapped since the profile was derived is left out, not followed.
+
+Sources: user_namespaces(7), pid_namespaces(7), mount_setattr(2), pivot_root(2). ADR 0013 says why not bubblewrap.
+
+Does not protect: what lies inside the folders; the kernel itself, which shows more of its surface to whoever has a
+user namespace (``seccomp`` keeps the server from making another). Memory of files is not counted here (``caps``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from doorward.confine import landlock
+else:
+    try:
+        import landlock  # beside us: the launcher has no packages
+    except ImportError:
+        from doorward.confine import landlock
+
+_NEW_MOUNTS, _NEW_CGROUPS, _NEW_NAMES, _NEW_IPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
+_NEW_USERS, _NEW_PIDS, _NEW_NETWORK = 0x10000000, 0x20000000, 0x40000000
+_ALL = _NEW_MOUNTS | _NEW_CGROUPS | _NEW_NAMES | _NEW_IPC | _NEW_USERS | _NEW_PIDS | _NEW_NETWORK
+
+USER_OF_ROOT = 1000
+"""Who root's server is, inside: nobody, which other users' files show as, would make them look like its own."""
+
+# The same on every architecture but the first.
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _OPENAT2 = 428, 429, 442, 437
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_CLONE = {"x86_64": 56, "aarch64": 220}
+_SIGCHLD = 17
+_AT_EMPTY_PATH, _AT_RECURSIVE, _AT_FDCWD = 0x1000, 0x8000, -100
+_TREE_CLONE, _TREE_CLOEXEC = 1, os.O_CLOEXEC
+_FROM_EMPTY_PATH, _TO_EMPTY_PATH = 0x04, 0x40
+_READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC = 0x1, 0x2, 0x4, 0x8
+_RESOLVE_NO_MAGIC_LINKS, _RESOLVE_NO_LINKS = 0x02, 0x04
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_PRIVATE, _MS_RECURSIVE = 2, 4, 8, 1 << 18, 1 << 14
+_DETACH = 2
+_ROOT_OPTIONS = b"mode=0755,size=4m,nr_inodes=64k"
+"""The root holds folders, links and a host table, and is read-only once they are made."""
+
+_DESCRIPTORS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+_KERNEL_IN_PROC = ("sys", "sysrq-trigger", "irq", "bus")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fork() -> int:
+    """As ``os.fork``, but the child is the first process of namespaces of its own: 0 in the child, its pid here.
+
+    For a process with one thread. Raises OSError as the kernel gave it: EPERM where user namespaces are forbidden,
+    ENOSPC where there are too many.
+    """
+    # Flags and the signal of its end; no stack of its own, so that it goes on here, on a copy of this one.
+    return _syscall(_CLONE[os.uname().machine], _ALL | _SIGCHLD, 0, 0, 0, 0)
+
+
+def become_user(user: int, group: int) -> None:
+    """Say who ``user`` and ``group`` of the machine are in this new namespace; for its first process."""
+    # Who may not be dumped does not own its own entries in /proc. No other process has a right to this one by it: it
+    # has capabilities in a namespace in which nobody else is.
+    landlock.prctl(landlock.PR_SET_DUMPABLE, 1)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{user or USER_OF_ROOT} {user} 1")
+    _write("/proc/self/gid_map", f"{group or USER_OF_ROOT} {group} 1")
+    landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
+
+
+def build_root(
+    base: bytes,
+    read: Iterable[bytes],
+    write: Iterable[bytes],
+    *,
+    empty: Iterable[bytes] = (),
+    links: Iterable[bytes] = (),
+    files: Mapping[str, bytes] | None = None,
+) -> None:
+    """Make the root folder of these paths, and enter it; for the first process of a new namespace.
+
+    ``base`` is a folder of the machine over which it is built, in this namespace only. ``empty`` are folders that are
+    there without content; ``links`` are ``PLACE\\nTARGET``; ``files`` have content of ours. A path that is not there,
+    or leads through a link, is left out. Ends in ``/``, everything else of the machine out of reach.
+
+    Raises OSError as the kernel gave it.
+    """
+    _mount(None, b"/", None, _MS_PRIVATE | _MS_RECURSIVE)
+    trees = [(path, tree) for path in write if (tree := _clone(path, read_only=False)) >= 0]
+    trees += [(path, tree) for path in read if (tree := _clone(path, read_only=True)) >= 0]
+    _mount(b"tmpfs", base, b"tmpfs", _MS_NOSUID | _MS_NODEV, _ROOT_OPTIONS)
+    os.chdir(base)
+    for name, content in (files or {}).items():
+        _make_folder(os.path.dirname(name))
+        with open(name, "wb", buffering=0) as file:
+            file.write(content)
+    _make_folder("proc")
+    _mount(b"proc", b"proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    for name in _KERNEL_IN_PROC:
+        _hold_read_only(f"proc/{name}")
+    for path, tree in sorted(trees):  # what is above comes first
+        if os.fsdecode(path[1:]) not in (files or {}):
+            _attach(os.fsdecode(path[1:]), tree)
+        os.close(tree)
+    for path in empty:
+        _make_folder(os.fsdecode(path[1:]))
+    for record in links:
+        place, _, target = os.fsdecode(record).partition("\n")
+        _make_link(place[1:], target)
+    for name, target in _DESCRIPTORS.items():
+        _make_link(f"dev/{name}", target)
+    _set_attributes(_open("."), _READ_ONLY, recursive=False)
+    _syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
+    _call(_libc.umount2, ctypes.c_char_p(b"."), ctypes.c_int(_DETACH))
+    os.chdir("/")
+
+
+def stay(server: int) -> int:
+    """Be the first process: wait for whoever has lost its parent, until the server has ended; its exit code then.
+
+    128+n where a signal ended it, as a shell has it.
+    """
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == server:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _clone(path: bytes, *, read_only: bool) -> int:
+    """A mount of its own of what lies there and below, attached nowhere yet; -1 where nothing does."""
+    try:
+        place = _open_without_links(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.ESTALE):
+            return -1
+        raise
+    try:
+        is_device = stat.S_ISCHR(os.fstat(place).st_mode)
+        tree = _syscall(_OPEN_TREE, place, b"", _TREE_CLONE | _TREE_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE)
+    finally:
+        os.close(place)
+    added = (_READ_ONLY if read_only else 0) | _NO_SUID | (_NO_EXEC if is_device else _NO_DEVICES)
+    _set_attributes(tree, added, recursive=True)
+    return tree
+
+
+def _attach(path: str, tree: int) -> None:
+    """Put a mount at its place; one that was cut off by a link above it meanwhile is left out."""
+    is_folder = stat.S_ISDIR(os.fstat(tree).st_mode)
+    if not os.path.lexists(path):
+        _make_folder(path if is_folder else os.path.dirname(path))
+        if not is_folder:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        place = _open_without_links(os.fsencode(path))
+    except OSError:
+        return
+    try:
+        _syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
+    finally:
+        os.close(place)
+
+
+def _hold_read_only(path: str) -> None:
+    try:
+        tree = _syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), _TREE_CLONE | _TREE_CLOEXEC)
+    except FileNotFoundError:
+        return  # a kernel without it
+    _set_attributes(tree, _READ_ONLY, recursive=False)
+    _syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), _FROM_EMPTY_PATH)
+    os.close(tree)
+
+
+def _make_folder(path: str) -> None:
+    """With those above; where one is, or something else stands in the way, nothing."""
+    if not path or os.path.lexists(path):
+        return
+    _make_folder(os.path.dirname(path))
+    try:  # noqa: SIM105 - contextlib would cost three milliseconds
+        os.mkdir(path, 0o755)
+    except OSError:
+        pass  # below a folder that is read-only, or below a file
+
+
+def _make_link(path: str, target: str) -> None:
+    if os.path.lexists(path):
+        return
+    _make_folder(os.path.dirname(path))
+    try:  # noqa: SIM105 - as above
+        os.symlink(target, path)
+    except OSError:
+        pass
+
+
+def _open_without_links(path: bytes) -> int:
+    how = b"".join(
+        field.to_bytes(8, sys.byteorder)
+        for field in (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
+    )
+    return _syscall(_OPENAT2, _AT_FDCWD, path, how, len(how))
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def _set_attributes(tree: int, added: int, *, recursive: bool) -> None:
+    # struct mount_attr: set, clear, propagation, user namespace
+    attributes = b"".join(field.to_bytes(8, sys.byteorder) for field in (added, 0, 0, 0))
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    _syscall(_MOUNT_SETATTR, tree, b"", flags, attributes, len(attributes))
+
+
+def _mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int, options: bytes | None = None) -> None:
+    _call(
+        _libc.mount,
+        *map(ctypes.c_char_p, (source, target, kind)),
+        ctypes.c_ulong(flags),
+        ctypes.c_char_p(options),
+    )
+
+
+def _write(path: str, content: str) -> None:
+    with open(path, "wb", buffering=0) as file:
+        file.write(content.encode())
+
+
+def _syscall(number: int, *arguments: int | bytes) -> int:
+    converted = (ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments)
+    return _call(_libc.syscall, ctypes.c_long(number), *converted)
+
+
+def _call(function: ctypes._NamedFuncPointer, *arguments: object) -> int:
+    result = int(function(*arguments))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
