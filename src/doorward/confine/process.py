@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from doorward.confine import tree
 from doorward.errors import ConfinementError
@@ -38,11 +38,21 @@ _supervisors: set[int] = set()
 _is_subreaper = False
 
 
+class Listener(NamedTuple):
+    """A socket that listens in the server's own network, held on this side: ``target`` is the HOST:PORT to which it
+    leads, empty for the proxy.
+    """
+
+    descriptor: int
+    target: str
+
+
 class Child:
     """One server: its pipes, what the launcher reported, and the means to end it.
 
     ``stdin``, ``stdout`` and ``stderr`` are raw descriptors of this side and belong to the caller, who closes them.
     ``control`` is readable when there is something to ``receive``, and at its end nothing of the server is left.
+    ``listeners`` are its ways out; their descriptors belong to the caller too, once it ``started``.
     ``pid``, ``abi`` (0: not confined) and ``status`` (the exit code, 128+n for a signal) are None until reported.
     """
 
@@ -54,6 +64,7 @@ class Child:
         self.pid: int | None = None
         self.abi: int | None = None
         self.status: int | None = None
+        self.listeners: tuple[Listener, ...] = ()
         self.ended = False
         self._failure = ""
         self._orders = orders

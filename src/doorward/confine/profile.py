@@ -42,6 +42,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from doorward.confine import network as networks
 from doorward.confine.environment import Profile, ancestor_environment, select_environment
 from doorward.confine.installation import Found, find_installation, is_shared
 from doorward.confine.paths import links_on_the_way
@@ -82,8 +83,10 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     ``program`` is the file to execute (links kept) for the command line; ``read`` and ``write`` are the system, the
     devices and the installation; ``folders`` the operator's, directories first, in the order they were named; ``env``
     what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the folder in which
-    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. The numbers at the
-    end are what it may use up (``caps``); 0 leaves that as it is for Doorward.
+    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. Where it may
+    connect to (``network``): ``network`` is public addresses or none, of the former only ``hosts`` if there are any
+    (``*.`` before a domain: all below it); ``connect`` are targets beside that. The numbers at the end are what it may
+    use up (``caps``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -95,6 +98,9 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     cwd: str
     temp: str
     cache: str
+    network: networks.Network = "none"
+    connect: tuple[networks.Target, ...] = ()
+    hosts: tuple[str, ...] = ()
     memory_bytes: int = 0
     file_bytes: int = 0
     descriptors: int = 0
@@ -120,6 +126,9 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     read: Iterable[str] = (),
     write: Iterable[str] = (),
     grants: Iterable[str] = (),
+    network: networks.Network | None = None,
+    connect: Iterable[networks.Target] = (),
+    hosts: Iterable[str] = (),
     profile: Profile = "standard",
     parent_pid: int | None = None,
     also_own: Iterable[str] = (),
@@ -127,13 +136,14 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     """Look at a command line and say what its server may touch. Changes nothing on disk.
 
     ``state`` and ``config`` are Doorward's folders (they need not exist yet), ``server`` its name for the server,
-    ``grants`` the names of ``--env``, ``parent_pid`` where the search for whoever launched us begins (our parent),
+    ``grants`` the names of ``--env``, ``network`` what was said of it (None: nothing, so as the profile has it), with
+    ``connect`` and ``hosts``, ``parent_pid`` where the search for whoever launched us begins (our parent),
     ``also_own`` more folders to be kept from servers as those two are.
 
     Raises ConfinementError when the program cannot be found; when a folder is ``/``, a home or an ancestor of one, or
     contains or lies inside ``state`` or ``config``; when ``--read`` or ``--write`` names nothing; when a link that the
     server or a repository could have placed leads to a folder; when ``state`` lies in a system folder, where no wall
-    could hide it.
+    could hide it; when a target is none.
     """
     guard = _Guard(home, state, config, also_own)
     passed, withheld = select_environment(
@@ -168,6 +178,9 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         cwd=cwd,
         temp=os.path.realpath(temp) if os.path.isabs(temp) and os.path.isdir(temp) else _TEMP,
         cache=cache,
+        network=network or networks.default(profile),
+        connect=networks.targets(connect),
+        hosts=tuple(hosts),
     )
 
 
