@@ -90,10 +90,10 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. ``links`` are the
     symbolic links by which its paths are also known, each with its target, and ``home`` the user's: where the server
     has a root folder of its own the links are there again, and the home is there and empty. ``mechanism`` is by what
-    it is confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. ``network`` and
-    ``connect`` are where it may connect to (``network``): public addresses or none, of the former only ``hosts`` if there
-    are any (``*.`` before a domain: all below it), and each target in ``connect``. The numbers at the end are what it
-    may use up (``caps``); 0 leaves that as it is for Doorward.
+    it is confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. Where it may connect to
+    (``network``): ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.`` before
+    a domain: all below it); ``connect`` are targets beside that. The numbers at the end are what it may use up
+    (``caps``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -146,8 +146,8 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     """Look at a command line and say what its server may touch. Changes nothing on disk.
 
     ``state`` and ``config`` are Doorward's folders (they need not exist yet), ``server`` its name for the server,
-    ``grants`` the names of ``--env``, ``network`` what was said of it (None: nothing, so as the profile has it),
-    ``connect`` and ``hosts`` what the profile says of them, ``parent_pid`` where the search for whoever launched us begins (our parent),
+    ``grants`` the names of ``--env``, ``network`` what was said of it (None: nothing, so as the profile has it), with
+    ``connect`` and ``hosts``, ``parent_pid`` where the search for whoever launched us begins (our parent),
     ``also_own`` more folders to be kept from servers as those two are.
 
     Raises ConfinementError when the program cannot be found; when a folder is ``/``, a home or an ancestor of one, or

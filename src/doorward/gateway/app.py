@@ -170,6 +170,7 @@ class _Session:
         import asyncio
 
         from doorward.gateway.consent.channel import ConsentChannel
+        from doorward.gateway.egress.server import Egress
         from doorward.gateway.perform import Performer
         from doorward.gateway.stdio import StdioDoor
         from doorward.policy import known_servers
@@ -204,6 +205,8 @@ class _Session:
             on_notice=reporter.say,
             unheard=(child.supervisor,),
         )
+        egress = Egress.of(self._identity.name, self._walls, reporter.say, hint="--network {}")
+        egress.open(child.listeners)
         await consent.open()
         try:
             await asyncio.to_thread(archive.wait_open)
@@ -227,6 +230,7 @@ class _Session:
             finally:
                 await performer.close()
         finally:
+            await egress.close()
             await consent.close()
 
 

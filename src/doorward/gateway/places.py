@@ -18,6 +18,7 @@ from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
+from doorward.gateway.egress.server import Egress
 from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
 from doorward.gateway.identity.command import CommandIdentity, identify_here
@@ -252,9 +253,11 @@ class CommandServer(Server):
             self._died(principal)
             house.supervisors.discard(child.supervisor)
             await asyncio.to_thread(child.close)
-            for descriptor in (child.stdin, child.stdout, child.stderr):
+            for descriptor in (child.stdin, child.stdout, child.stderr, *(one.descriptor for one in child.listeners)):
                 os.close(descriptor)
             raise
+        egress = Egress.of(self.name, walls, house.reporter.say, hint='connect = ["{}"] in its table')
+        egress.open(child.listeners)
         folders = tuple(folder.path for folder in walls.folders)
         link = self._link(principal, identity.verified(), legacy=legacy, one_pipe=True, folders=folders)
 
@@ -264,7 +267,8 @@ class CommandServer(Server):
         limits = limits_of(house.policy.sizes)["server"]
         ended = functools.partial(self._ended, principal, child.supervisor)
         died = functools.partial(self._died, principal)
-        link.begin(ChildConnector(child, link, pass_on, limits=limits, on_closed=ended, on_ended=died))
+        connector = ChildConnector(child, link, pass_on, egress=egress, limits=limits, on_closed=ended, on_ended=died)
+        link.begin(connector)
         return link
 
     async def _pause(self, principal: Principal) -> None:

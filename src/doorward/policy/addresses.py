@@ -106,6 +106,43 @@ def split_listen(listen: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or 0
 
 
+def target_problem(target: str) -> Complaint | None:
+    """Why a server cannot be let go to ``target``, which is HOST:PORT. Any host may be meant, also this machine."""
+    if split_target(target) is not None:
+        return None
+    parts = _split(target)
+    if parts is not None and (problem := _host_problem(parts.hostname or "")):
+        return problem
+    return f"{target[:80]!r} is not HOST:PORT", "as db.example.com:5432, 127.0.0.1:5432 or [::1]:5432"
+
+
+def split_target(target: str, usual_port: int | None = None) -> tuple[str, int] | None:
+    """Host and port of ``target``; ``usual_port`` where it names none. None where it has not exactly one reading.
+
+    The host is in lower case, without brackets and final dot; an address is in its usual form.
+    """
+    parts = _split(target)
+    if parts is None or _host_problem(parts.hostname or ""):
+        return None
+    host, port = parts.hostname or "", usual_port if parts.port is None else parts.port
+    return (str(_address(host) or host.removesuffix(".")), port) if port else None
+
+
+def listed_problem(host: str) -> Complaint | None:
+    """Why ``host`` cannot stand on the list of hosts that a server is limited to: a name or an address, or all names
+    below a domain.
+    """
+    bare = host.removeprefix("*.")
+    parts = _split(f"[{bare}]" if ":" in bare else bare)
+    if parts is None or parts.port is not None:
+        return f"{host[:80]!r} is not a host", "as api.example.com, or *.example.com for all names below it; no port"
+    if problem := _host_problem(parts.hostname or ""):
+        return problem
+    if bare != host and _address(bare) is not None:
+        return f"{host[:80]!r} is neither a name nor an address", "there is nothing below an address"
+    return None
+
+
 def host_problem(host: str) -> Complaint | None:
     """Why ``host`` cannot be a value of Host: a name or an address, with a port or without. No patterns."""
     parts = _split(host)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from doorward.confine.process import Child
+from doorward.gateway.egress.server import Egress
 from doorward.gateway.ports import Intake, Outlet, readable
 from doorward.gateway.upstream.connector import MAX_ANSWER_S, Receiver
 from doorward.gateway.upstream.exchanges import Exchanges
@@ -34,7 +35,7 @@ PassOn = Callable[[bytes, str], None]
 class ChildConnector:
     """One link's child (see ``connector.Connector``), which it ends with all that it started. The answer to a request
     has the request's exchange; everything else that comes has 0. ``on_closed`` is called once nothing of it is left,
-    and ``on_ended`` before, where it ended although nobody asked it to.
+    and ``on_ended`` before, where it ended although nobody asked it to. ``egress`` is its way out, which ends with it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ChildConnector:
         receiver: Receiver,
         pass_on: PassOn,
         *,
+        egress: Egress | None = None,
         limits: FrameLimits | None = None,
         on_closed: Callable[[], None] = lambda: None,
         on_ended: Callable[[], None] = lambda: None,
@@ -51,6 +53,7 @@ class ChildConnector:
         self._child = child
         self._receiver = receiver
         self._pass_on = pass_on
+        self._egress = egress
         self._on_closed = on_closed
         self._on_ended = on_ended
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
@@ -159,6 +162,8 @@ class ChildConnector:
         for task in (*self._readers, self._ended):
             task.cancel()
         await asyncio.gather(*self._readers, self._ended, return_exceptions=True)
+        if self._egress is not None:
+            await self._egress.close()
         self._child.close()
         for descriptor in (self._child.stdout, self._child.stderr):
             with suppress(OSError):

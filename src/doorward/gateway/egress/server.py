@@ -1,0 +1,268 @@
+"""The way out of one server: a proxy for public addresses, and relays to what the operator named (``confine.network``).
+
+The listening sockets stand in the server's own network, which has no other way out; they are accepted on here, and
+connections are made with Doorward's own network. A relay carries bytes to its one target. The proxy understands what
+``request`` says.
+
+Who may be reached by the proxy is decided in this order: the list of hosts, if there is one, before a name is resolved
+(a name can carry a secret to whoever answers for it); then each address that the name has; and the connection goes to
+an address that was looked at, the name is never resolved again (DNS rebinding). A target of the operator's passes by
+exactly its name and port. Refusals are said to the operator once for each host, so many.
+
+The bounds: a head of 16 KiB within 10 seconds, 64 connections at once (further ones wait in the kernel's queue), eight
+names in resolution, 20 seconds until a connection stands, an hour without a byte in either direction. What one side
+does not read is not read from the other.
+
+Sources: RFC 9110 sections 7.6.1 and 9.3.6, RFC 9112 section 3.2, THREATS ``privileged-tool``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+import msgspec
+
+from doorward.confine.network import Target, spelt
+from doorward.confine.process import Listener
+from doorward.content.destinations import is_listed
+from doorward.errors import ConfinementError
+from doorward.gateway.egress.carriage import Stream, one_request, tunnel
+from doorward.gateway.egress.lookups import Judge, Lookups, Resolve, why_closed
+from doorward.gateway.egress.request import Body, RefusedError, Request, read_request
+from doorward.policy.addresses import split_target
+
+if TYPE_CHECKING:
+    from doorward.confine.profile import SandboxProfile
+
+_ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_STATUSES: Final = {
+    400: "Bad Request",
+    403: "Forbidden",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    502: "Bad Gateway",
+    504: "Gateway Timeout",
+}
+_PAUSE_S: Final = 0.5
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The bounds of one server's way out. ``named``: of so many hosts the operator is told that they were refused."""
+
+    head_bytes: int = 16 * 1024
+    head_s: float = 10.0
+    connections: int = 64
+    lookups: int = 8
+    connect_s: float = 20.0
+    idle_s: float = 3600.0
+    named: int = 32
+
+
+class Say(Protocol):
+    """What tells the operator something, with a hint."""
+
+    def __call__(self, text: str, hint: str = "") -> None: ...
+
+
+class Egress:
+    """The way out of one server, in one event loop. ``open`` takes over the descriptors of its listeners.
+
+    ``hosts`` limits the proxy (empty: it does not), ``connect`` are the targets, which the proxy reaches too. ``say``
+    tells the operator about the server called ``name``; ``hint`` is how a target is allowed, with ``{}`` for HOST:PORT.
+    ``resolve`` and ``judge`` take the place of the system's resolver and of ``why_closed``, in tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        hosts: tuple[str, ...] = (),
+        connect: tuple[Target, ...] = (),
+        say: Say,
+        hint: str,
+        limits: Limits | None = None,
+        resolve: Resolve | None = None,
+        judge: Judge = why_closed,
+    ) -> None:
+        self._name = name
+        self._hosts = hosts
+        self._connect = frozenset(connect)
+        self._say = say
+        self._hint = hint
+        self._limits = limits or Limits()
+        self._resolve = resolve or Lookups(self._limits.lookups).resolve
+        self._judge = judge
+        self._room = asyncio.Semaphore(self._limits.connections)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sockets: list[socket.socket] = []
+        self._named: set[str] = set()
+
+    @classmethod
+    def of(cls, name: str, walls: SandboxProfile, say: Say, *, hint: str) -> Self:
+        """The way out that ``walls`` leave to a server."""
+        return cls(name, hosts=walls.hosts, connect=walls.connect, say=say, hint=hint)
+
+    def open(self, listeners: Sequence[Listener]) -> None:
+        """Begin to accept. Nothing happens for a server that has no way out."""
+        for listener in listeners:
+            listening = socket.socket(fileno=listener.descriptor)
+            listening.setblocking(False)
+            self._sockets.append(listening)
+            serve = self._relay_to(listener.target) if listener.target else self._proxy
+            self._begin(self._accept(listening, serve))
+
+    async def close(self) -> None:
+        """Nobody new, and every connection is cut."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+        for listening in self._sockets:
+            listening.close()
+        self._sockets.clear()
+
+    # -- who comes ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, work: Coroutine[Any, Any, None], ended: Callable[[], None] = lambda: None) -> None:
+        def over(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            ended()
+
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(over)
+
+    async def _accept(self, listening: socket.socket, serve: Callable[[Stream], Awaitable[None]]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._room.acquire()
+            try:
+                connection, _ = await loop.sock_accept(listening)
+                near = await Stream.accepted(connection, self._limits.head_bytes)
+            except OSError:  # no descriptor is free, or whoever came has left: both pass
+                self._room.release()
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            self._begin(self._serve(near, serve), functools.partial(self._left, near))
+
+    def _left(self, near: Stream) -> None:
+        near.abort()
+        self._room.release()
+
+    async def _serve(self, near: Stream, serve: Callable[[Stream], Awaitable[None]]) -> None:
+        with suppress(OSError, EOFError):  # a peer that left: there is nobody to tell
+            await serve(near)
+            await near.finish()
+
+    # -- what it wants ------------------------------------------------------------------------------------------------
+
+    def _relay_to(self, named: str) -> Callable[[Stream], Awaitable[None]]:
+        target = split_target(named)
+        if target is None:
+            raise ConfinementError(f"{named!r} is no target")
+
+        async def relay(near: Stream) -> None:
+            with suppress(RefusedError):  # it sees the end of its connection, as it would without us
+                far = await self._reach(target, self._resolve(*target))
+                await self._with(far, tunnel(near, far, self._limits.idle_s))
+
+        return relay
+
+    async def _proxy(self, near: Stream) -> None:
+        try:
+            request = await self._read(near)
+            body = Body(request.head) if request.head else None
+            far = await self._reach(request.target, self._open_addresses(request.target))
+        except RefusedError as refused:
+            await near.write(_answer(refused))
+            return
+        if body is None:
+            await near.write(_ESTABLISHED)
+            await self._with(far, tunnel(near, far, self._limits.idle_s))
+        else:
+            await far.write(request.head)
+            await self._with(far, one_request(near, far, body, self._limits.idle_s))
+
+    async def _read(self, near: Stream) -> Request:
+        try:
+            async with asyncio.timeout(self._limits.head_s):
+                return read_request(await near.read_until(b"\r\n\r\n"))
+        except TimeoutError:
+            raise RefusedError(408, "the request did not come in time") from None
+        except asyncio.LimitOverrunError:
+            raise RefusedError(431, f"the head is longer than {self._limits.head_bytes} bytes") from None
+
+    async def _reach(self, target: Target, addresses: Awaitable[list[str]]) -> Stream:
+        """A connection to the first of ``addresses`` that answers."""
+        problem: OSError | None = None
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                for address in await addresses:
+                    try:
+                        return await Stream.connected(address, target[1])
+                    except OSError as error:
+                        problem = error
+        except TimeoutError:
+            raise RefusedError(504, f"{spelt(target)} does not answer") from None
+        except OSError as error:
+            problem = error
+        why = _reason(problem) if problem is not None else "it has no address"
+        raise RefusedError(502, f"{spelt(target)} cannot be reached: {why}")
+
+    # -- whether it may -----------------------------------------------------------------------------------------------
+
+    async def _open_addresses(self, target: Target) -> list[str]:
+        """Those addresses of ``target`` to which the server may go."""
+        host, port = target
+        if target in self._connect:
+            return await self._resolve(host, port)
+        if self._hosts and not is_listed(host, self._hosts):
+            self._tell(target, "it is not on the list of hosts")
+            raise RefusedError(403, f"{host} is not on the list of hosts")
+        closed = {address: self._judge(address) for address in await self._resolve(host, port)}
+        found = [address for address, why in closed.items() if not why]
+        if closed and not found:
+            first, why = next(iter(closed.items()))
+            self._tell(target, f"it {why}" if first == host else f"it leads to {first}, which {why}")
+            # Where the name leads in this network is nothing that a server need learn.
+            raise RefusedError(403, f"{host} is not public")
+        return found
+
+    def _tell(self, target: Target, why: str) -> None:
+        """Once for each host, and of so many: more would only serve whoever wants to flood the operator."""
+        if target[0] in self._named or len(self._named) > self._limits.named:
+            return
+        self._named.add(target[0])
+        if len(self._named) > self._limits.named:
+            self._say(f"{self._name} was refused more hosts than are named here")
+            return
+        allowed = self._hint.format(spelt(target))
+        self._say(f"{self._name} may not connect to {spelt(target)}: {why}", hint=f"{allowed} lets it")
+
+    async def _with(self, far: Stream, carrying: Coroutine[Any, Any, None]) -> None:
+        try:
+            await carrying
+        finally:
+            far.abort()
+
+
+def _answer(refused: RefusedError) -> bytes:
+    text = f"doorward: {refused}\n".encode()
+    head = (
+        f"HTTP/1.1 {refused.status} {_STATUSES[refused.status]}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(text)}",
+        "Connection: close",
+    )
+    return "\r\n".join((*head, "", "")).encode() + text
+
+
+def _reason(problem: OSError) -> str:
+    said = os.strerror(problem.errno) if problem.errno and problem.errno > 0 else problem.strerror or str(problem)
+    return said.lower()
