@@ -118,8 +118,8 @@ NO_FAMILY = (
     *("raw packets", "vsock", "kernel ciphers", "netlink audit", "netlink uevents", "netlink route"),
     *("pair of another family", "unix"),
 )
-INTERNET = ("name", "loopback", "udp")
-ALLOWED = ("pair", "threads", "program", "asynchronous program", "fork")
+INTERNET = ("loopback", "udp")
+ALLOWED = ("name", "pair", "threads", "program", "asynchronous program", "fork")
 
 
 @pytest.fixture

@@ -381,7 +381,13 @@ def test_only_a_killed_supervisor_makes_the_gateway_sweep_and_then_it_spares_wha
     assert done.stdout.splitlines() == ["137 None None", "137 None False None", "143"]
 
 
-def test_an_old_kernel_is_said_to_leave_gaps() -> None:
-    assert process.gaps(0) == ()
-    assert process.gaps(7) == ()
-    assert [len(process.gaps(abi)) for abi in (1, 3, 5, 6)] == [4, 3, 2, 0]
+def test_what_the_lesser_mechanism_leaves_open_or_closes_is_said(world: World) -> None:
+    strict, standard, ports = (
+        world.profile(["/bin/true"], **options)
+        for options in ({"profile": "strict"}, {}, {"profile": "strict", "connect": [("db", 5432), ("::1", 5432)]})
+    )
+    assert [len(process.gaps("landlock", abi, strict)) for abi in (1, 3, 5, 6, 7)] == [4, 3, 2, 0, 0]
+    assert "none at all" in process.gaps("landlock", 7, standard)[0]
+    assert "TCP to port 5432, of any host" in process.gaps("landlock", 7, ports)[0]
+    for nothing in ("namespaces", ""):
+        assert process.gaps(nothing, 0, standard) == ()

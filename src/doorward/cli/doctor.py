@@ -20,6 +20,9 @@ exit: 0 every wall that Doorward promises holds here; 1 one does not, or servers
   doorward doctor --json | jq '.ways[] | select(.state == "open")'
 """
 
+Tried = dict[str, "Holds | ConfinementError"]
+"""By mechanism: what it holds, or why it does not stand on this machine."""
+
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     """Add the verb."""
@@ -34,60 +37,79 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Try every way out and say which is closed."""
+    """Try every way out of every mechanism and say which is closed."""
     from doorward.confine import probe
-    from doorward.confine.process import gaps
 
-    try:
-        holds = probe.probe()
-    except ConfinementError as problem:
-        return _unconfined(args, problem)
+    tried: Tried = {}
+    for mechanism in probe.MECHANISMS:
+        try:
+            tried[mechanism] = probe.probe(mechanism)
+        except ConfinementError as problem:
+            tried[mechanism] = problem
+    chosen = next((found for found in tried.values() if not isinstance(found, ConfinementError)), None)
     if args.json:
-        ways = [_as_json(way, holds) for way in probe.WAYS]
-        terminal.write_json({"mechanism": "landlock", "abi": holds.abi, "holds": holds.as_promised, "ways": ways})
-    else:
-        terminal.write(f"landlock ABI {holds.abi}, seccomp; what a confined server does:\n")
-        for way in probe.WAYS:
-            _print(way, holds)
-        for gap in gaps(holds.abi):
-            terminal.write(f"this kernel: {gap}", style=terminal.YELLOW)
-        terminal.write()
-        _conclude(holds)
-    return CLEAN if holds.as_promised else FINDING
+        terminal.write_json(_document(tried, chosen))
+    if chosen is None:
+        for problem in tried.values():
+            if isinstance(problem, ConfinementError):
+                terminal.error(str(problem), problem.hint)
+    elif not args.json:
+        _print(tried, chosen)
+    return CLEAN if chosen is not None and chosen.as_promised else FINDING
 
 
-def _unconfined(args: argparse.Namespace, problem: ConfinementError) -> int:
-    if args.json:
-        terminal.write_json({"mechanism": "", "abi": 0, "holds": False, "ways": [], "why": str(problem)})
-    terminal.error(str(problem), problem.hint)
-    return FINDING
+def _document(tried: Tried, chosen: Holds | None) -> dict[str, Any]:
+    mechanisms = [
+        {"mechanism": name, "holds": False, "why": str(found), "ways": []}
+        if isinstance(found, ConfinementError)
+        else {"mechanism": name, "holds": found.as_promised, "abi": found.abi, "ways": _ways(found)}
+        for name, found in tried.items()
+    ]
+    return {
+        "mechanism": chosen.mechanism if chosen else "",
+        "abi": chosen.abi if chosen else 0,
+        "holds": chosen is not None and chosen.as_promised,
+        "ways": _ways(chosen) if chosen else [],
+        "mechanisms": mechanisms,
+    }
 
 
-def _as_json(way: Way, holds: Holds) -> dict[str, str]:
-    return {"id": way.id, "what": way.what, "control": way.control, "state": _state(way, holds)}
+def _ways(holds: Holds) -> list[dict[str, str]]:
+    from doorward.confine.probe import WAYS
+
+    return [{"id": way.id, "what": way.what, "control": way.control, "state": _state(way, holds)} for way in WAYS]
 
 
 def _state(way: Way, holds: Holds) -> str:
     if way.id in holds.open:
-        return "open" if way.control else "not enforced yet"
+        return "open"
     return "untried" if way.id in holds.untried else "closed"
 
 
-def _print(way: Way, holds: Holds) -> None:
-    state = _state(way, holds)
-    if state == "closed":
-        terminal.write(f"  closed  {way.what}  ({way.control})", style=terminal.GREEN)
-    elif state == "untried":
-        terminal.write(f"  closed  {way.what}  (also without walls: not proven to be ours)")
-    elif state == "open":
-        terminal.write(f"  OPEN    {way.what}  ({way.control} does not hold here)", style=terminal.RED)
-    else:
-        terminal.write(f"  open    {way.what}  (not enforced yet)", style=terminal.YELLOW)
+def _print(tried: Tried, chosen: Holds) -> None:
+    from doorward.confine.probe import WAYS
 
-
-def _conclude(holds: Holds) -> None:
-    closed = len(holds.closed) + len(holds.untried)
-    if holds.as_promised:
-        terminal.write(f"{closed} closed, {len(holds.open)} not enforced yet: servers are confined as promised")
+    standing = [found for found in tried.values() if not isinstance(found, ConfinementError)]
+    for holds in standing:
+        landlock = f"landlock ABI {holds.abi}" if holds.abi else "no landlock"
+        by = landlock if holds.mechanism == "landlock" else f"namespaces, {landlock}"
+        terminal.write(f"{holds.mechanism}: {by}, seccomp{', which servers get here' if holds is chosen else ''}")
+    for name, problem in tried.items():
+        if isinstance(problem, ConfinementError):
+            terminal.write(f"{name}: does not stand here: {problem}", style=terminal.YELLOW)
+    terminal.write("\nwhat a confined server does:\n")
+    terminal.write("  " + "".join(f"{holds.mechanism:12}" for holds in standing))
+    for way in WAYS:
+        states = [_state(way, holds) for holds in standing]
+        line = "".join(f"{_WORDS[state]:12}" for state in states)
+        style = terminal.RED if states[0] == "open" else terminal.GREEN if states[0] == "closed" else ""
+        proof = ", also without walls: not proven to be ours" if "untried" in states else ""
+        terminal.write(f"  {line}{way.what}  ({way.control}{proof})", style=style)
+    terminal.write()
+    if chosen.as_promised:
+        terminal.write(f"{len(WAYS)} ways out, none open: servers are confined as promised")
     else:
         terminal.write("servers are not confined as promised on this machine", style=terminal.RED)
+
+
+_WORDS = {"open": "OPEN", "closed": "closed", "untried": "closed"}

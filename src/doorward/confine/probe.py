@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from doorward.confine import landlock
-from doorward.confine.process import start
-from doorward.confine.profile import SandboxProfile, derive
+from doorward.confine.process import Child, start
+from doorward.confine.profile import Mechanism, SandboxProfile, derive
 from doorward.errors import ConfinementError
 
 if TYPE_CHECKING:
     import socket
+
+MECHANISMS: Final[tuple[Mechanism, ...]] = ("namespaces", "landlock")
+"""In the order in which they are tried for a server."""
 
 _CANARY = """
 import ctypes, os, socket, sys
@@ -78,6 +81,8 @@ tried("limits", lambda: limited(pid))
 tried("abstract-socket", lambda: socket.socket(socket.AF_UNIX).connect("\\0" + name))
 if libc.prctl(39, 0, 0, 0, 0) == 0:
     print("privileges")
+if any(int(line.split()[1], 16) for line in open("/proc/self/status") if line.startswith(("CapEff", "CapBnd"))):
+    print("capabilities")
 tried("keyring", lambda: call(250, 219, 0, -3, 1))
 tried("user-namespace", in_child(lambda: call(272, 97, 0x10000000)))
 tried("io-uring", ring)
@@ -85,17 +90,20 @@ tried("packets", lambda: socket.socket(17, socket.SOCK_RAW).close())
 tried("netlink", lambda: socket.socket(16, socket.SOCK_RAW, 15).close())
 tried("path-socket", lambda: socket.socket(socket.AF_UNIX).connect(folder + "/socket"))
 tried("tcp", lambda: said(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", tcp)))
-tried("udp", lambda: said(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", udp)))
+try:
+    said(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", udp))
+except OSError:
+    pass
 print("done")
 """
 
 
 class Way(msgspec.Struct, frozen=True, gc=False):
-    """A way out: its id, what takes it, and the control that closes it; none where nothing does yet."""
+    """A way out: its id, what takes it, and the control that closes it."""
 
     id: str
     what: str
-    control: str = ""
+    control: str
 
 
 WAYS: Final = (
@@ -107,24 +115,27 @@ WAYS: Final = (
     Way("memory", "opens the memory of another process", "confine-processes"),
     Way("arguments", "reads the command line of another process", "confine-files"),
     Way("limits", "asks for the limits of another process", "confine-calls"),
-    Way("abstract-socket", "reaches an abstract socket", "confine-processes"),
+    Way("abstract-socket", "reaches an abstract socket", "confine-calls"),
     Way("privileges", "may gain privileges (no no_new_privs)", "confine-privileges"),
+    Way("capabilities", "has a capability of root", "confine-privileges"),
     Way("keyring", "opens the session's keyring", "confine-calls"),
     Way("user-namespace", "makes a user namespace, in which it is root", "confine-calls"),
     Way("io-uring", "makes an io_uring, whose operations no filter sees", "confine-calls"),
     Way("packets", "opens a socket for raw packets", "confine-calls"),
     Way("netlink", "listens to the kernel by netlink", "confine-calls"),
-    Way("path-socket", "reaches a socket that has a path, of another program"),
-    Way("tcp", "reaches a service on this machine by TCP"),
-    Way("udp", "sends datagrams on this machine (UDP)"),
+    Way("path-socket", "reaches a socket that has a path, of another program", "confine-calls"),
+    Way("tcp", "reaches a service on this machine by TCP", "confine-network"),
+    Way("udp", "sends datagrams on this machine (UDP)", "confine-network"),
 )
 
 
 class Holds(msgspec.Struct, frozen=True, gc=False):
-    """``abi`` is Landlock's. ``closed`` and ``open`` are the ways out that the canary failed and managed to take, by
-    id; ``untried`` those that are not open on this machine without any walls, so that nothing was proven by failing.
+    """``mechanism`` is the one that was tried, and ``abi`` Landlock's in it. ``closed`` and ``open`` are the ways out
+    that the canary failed and managed to take, by id; ``untried`` those that are not open on this machine without any
+    walls, so that nothing was proven by failing.
     """
 
+    mechanism: str
     abi: int
     closed: tuple[str, ...]
     open: tuple[str, ...]
@@ -132,8 +143,8 @@ class Holds(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def as_promised(self) -> bool:
-        """Whether every way that a control closes is closed."""
-        return not any(way.control for way in WAYS if way.id in self.open)
+        """Whether every way is closed."""
+        return not self.open
 
 
 def landlock_abi() -> int:
@@ -144,19 +155,22 @@ def landlock_abi() -> int:
         raise ConfinementError(f"the kernel does not say whether it has landlock: {error.strerror}") from error
 
 
-def probe(timeout_seconds: float = 10.0) -> Holds:
+def probe(mechanism: Mechanism = "auto", timeout_seconds: float = 10.0) -> Holds:
     """Start the canary as a server would be, and once without walls, and report; leaves nothing behind.
 
-    Raises ConfinementError when it cannot be confined at all, or does not come to its end in time.
+    Raises ConfinementError when it cannot be confined by this mechanism, or does not come to its end in time.
     """
-    with tempfile.TemporaryDirectory(prefix="doorward-probe-") as place, _outside(place) as words:
+    with tempfile.TemporaryDirectory(prefix="doorward-probe-") as place, _outside(place) as (words, datagrams):
         argv = (sys.executable, "-I", "-S", "-c", _CANARY, *words)
-        profile = _profile(argv, place)
-        taken = _run(argv, profile, timeout_seconds, walls=True)
-        bare = _run(argv, profile, timeout_seconds, walls=False)
+        profile = msgspec.structs.replace(_profile(argv, place), mechanism=mechanism)
+        child, taken = _run(argv, profile, timeout_seconds, walls=True)
+        taken += _arrived(datagrams)
+        _, bare = _run(argv, profile, timeout_seconds, walls=False)
+        bare += _arrived(datagrams)
     shut = tuple(way.id for way in WAYS if way.id not in taken)
     return Holds(
-        landlock_abi(),
+        child.mechanism or "",
+        child.abi or 0,
         closed=tuple(id for id in shut if id in bare),
         open=tuple(way.id for way in WAYS if way.id in taken),
         untried=tuple(id for id in shut if id not in bare),
@@ -164,8 +178,8 @@ def probe(timeout_seconds: float = 10.0) -> Holds:
 
 
 @contextmanager
-def _outside(place: str) -> Iterator[tuple[str, ...]]:
-    """What the canary wants to get at, and the words that name it."""
+def _outside(place: str) -> Iterator[tuple[tuple[str, ...], socket.socket]]:
+    """What the canary wants to get at: the words that name it, and where its datagrams arrive."""
     import socket  # only here: somebody must listen where the canary knocks
 
     secret = os.path.join(place, "outside", "secret")
@@ -181,7 +195,17 @@ def _outside(place: str) -> Iterator[tuple[str, ...]]:
             listener.listen()
         with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.bind(("127.0.0.1", 0))
-            yield secret, name, str(os.getpid()), _port(tcp), _port(udp)
+            udp.setblocking(False)
+            yield (secret, name, str(os.getpid()), _port(tcp), _port(udp)), udp
+
+
+def _arrived(datagrams: socket.socket) -> list[str]:
+    """Sending proves nothing: in a network where nobody is, it succeeds."""
+    try:
+        datagrams.recv(64)
+    except BlockingIOError:
+        return []
+    return ["udp"]
 
 
 def _port(listener: socket.socket) -> str:
@@ -194,7 +218,9 @@ def _profile(argv: tuple[str, ...], place: str) -> SandboxProfile:
     return derive(argv, environ={}, cwd=place, home=home, state=state, config=config, server="probe", profile="strict")
 
 
-def _run(argv: tuple[str, ...], profile: SandboxProfile, timeout_seconds: float, *, walls: bool) -> list[str]:
+def _run(
+    argv: tuple[str, ...], profile: SandboxProfile, timeout_seconds: float, *, walls: bool
+) -> tuple[Child, list[str]]:
     with start(argv, profile, unsafe_no_sandbox=not walls) as child:
         os.close(child.stdin)
         with open(child.stdout, "rb", buffering=0) as said, open(child.stderr, "rb", buffering=0):
@@ -205,4 +231,4 @@ def _run(argv: tuple[str, ...], profile: SandboxProfile, timeout_seconds: float,
     words = answer.decode().split()
     if words[-1:] != ["done"]:
         raise ConfinementError("the canary did not come to its end, so it is unknown what the walls hold")
-    return words
+    return child, words

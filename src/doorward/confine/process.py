@@ -294,11 +294,21 @@ def become_subreaper() -> None:
     _is_subreaper = True
 
 
-def gaps(abi: int) -> tuple[str, ...]:
-    """What Landlock of ABI ``abi`` leaves open that a newer one closes, in words; nothing for 0: there is no wall."""
+def gaps(mechanism: str, abi: int, profile: SandboxProfile) -> tuple[str, ...]:
+    """What this mechanism leaves open, or closes though the profile would not, in words; nothing where there is none.
+
+    ``abi`` is Landlock's. Inside namespaces it is a second wall, and what an old one leaves open is closed.
+    """
+    if mechanism != "landlock":
+        return ()
     from doorward.confine import landlock
 
-    return tuple(what for first, what in landlock.GAPS if 0 < abi < first)
+    old = (f"this kernel's landlock is old: {what}" for first, what in landlock.GAPS if abi < first)
+    network = "this machine gives the server no network of its own, so it has "
+    if profile.connect:
+        ports = ", ".join(dict.fromkeys(str(port) for _, port in profile.connect))
+        return (*old, f"{network}TCP to port {ports}, of any host, and nothing else")
+    return (*old, f"{network}none at all") if profile.network == "public" else tuple(old)
 
 
 def sweep() -> None:

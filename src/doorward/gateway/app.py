@@ -118,7 +118,7 @@ class _Session:
             child.started()
             if first_use:  # only now: what cannot be started is not known either
                 self._record_first_use()
-            self._introduce(reporter, child.abi or 0, first_use=first_use)
+            self._introduce(reporter, child, first_use=first_use)
             import asyncio
 
             gc.freeze()
@@ -146,7 +146,7 @@ class _Session:
             self._archive.start()
         return self._archive, self._reporter
 
-    def _introduce(self, reporter: Reporter, abi: int, *, first_use: bool) -> None:
+    def _introduce(self, reporter: Reporter, child: process.Child, *, first_use: bool) -> None:
         if first_use:
             reporter.say(
                 f"first use of {self._identity.name} ({self._server.fingerprint[:16]}), recorded",
@@ -161,8 +161,8 @@ class _Session:
             reporter.say(f"--env names what is not set here: {unset}")
         if self._options.unsafe_no_sandbox:
             reporter.say("unsafe: the server runs without a sandbox (--unsafe-no-sandbox)")
-        for gap in process.gaps(abi):
-            reporter.say(f"this kernel's landlock is old: {gap}")
+        for gap in process.gaps(child.mechanism or "", child.abi or 0, self._walls):
+            reporter.say(gap, hint="doorward doctor")
         for words in weakened(self._policy):
             reporter.say(f"unsafe: {words}")
 

@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from doorward.confine.process import gaps
 from doorward.errors import CapacityError, IdentityError
 from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
@@ -39,6 +40,7 @@ from doorward.protocol.shown import Shown
 from doorward.relay.state import Settings
 
 if TYPE_CHECKING:
+    from doorward.confine.process import Child
     from doorward.confine.profile import SandboxProfile
     from doorward.gateway.archive import Archive
     from doorward.gateway.consent.desk import Desk
@@ -182,6 +184,7 @@ class CommandServer(Server):
         self._identity: CommandIdentity | None = None
         self._walls: SandboxProfile | None = None
         self._restarts = Restarts()
+        self._told: set[str] = set()
 
     def _identify(self) -> CommandIdentity:
         return identify_here(self._options.command, self.name)
@@ -256,6 +259,7 @@ class CommandServer(Server):
             for descriptor in (child.stdin, child.stdout, child.stderr, *(one.descriptor for one in child.listeners)):
                 os.close(descriptor)
             raise
+        self._tell_gaps(child, walls)
         egress = Egress.of(self.name, walls, house.reporter.say, hint='connect = ["{}"] in its table')
         egress.open(child.listeners)
         folders = tuple(folder.path for folder in walls.folders)
@@ -270,6 +274,13 @@ class CommandServer(Server):
         connector = ChildConnector(child, link, pass_on, egress=egress, limits=limits, on_closed=ended, on_ended=died)
         link.begin(connector)
         return link
+
+    def _tell_gaps(self, child: Child, walls: SandboxProfile) -> None:
+        """Once, however many are started: they are the machine's."""
+        for gap in gaps(child.mechanism or "", child.abi or 0, walls):
+            if gap not in self._told:
+                self._told.add(gap)
+                self._house.reporter.say(f"{self.name}: {gap}", hint="doorward doctor")
 
     async def _pause(self, principal: Principal) -> None:
         """Wait, where children of ``principal`` ended again and again."""

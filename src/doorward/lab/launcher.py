@@ -2,10 +2,13 @@
 
 Everything else is the product's own code and stands as ever. Only ``lab.ablated`` starts this.
 
+It takes the walls out of the ``landlock`` mechanism, whatever the product would have chosen: there each wall is one
+thing. Namespaces are several at once, so that taking one out would leave the others to hide what it did.
+
 *confine-files*: Landlock is armed as ever, and gives the server all files. What it keeps of signals and sockets stays.
 *confine-processes*: Landlock is left out. The kernel keeps a server out of other processes by the very domain that
 keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
-*confine-privileges*: ``no_new_privs`` is left out. Landlock and seccomp stand without it only for who has
+*confine-privileges*: ``no_new_privs`` and the end of capabilities are left out. Landlock and seccomp stand without it only for who has
 CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it, since they stand on it.
 *no-orphans*: the server itself is ended as ever, and nothing that it started.
 """
@@ -28,18 +31,19 @@ def without_files() -> None:
     """Every path is one that the server was given."""
     landlock: Any = importlib.import_module("landlock")
     restrict = landlock.restrict
-    landlock.restrict = lambda _read, _write: restrict((), ("/",))
+    landlock.restrict = lambda _read, _write, *ports: restrict((), ("/",), *ports)
 
 
 def without_processes() -> None:
     """No domain, so that a process of this user is one like any other."""
     landlock: Any = importlib.import_module("landlock")
-    landlock.restrict = lambda _read, _write: 0
+    landlock.restrict = lambda *_: 0
 
 
 def without_privileges() -> None:
     """A program that makes root of its caller does so."""
     landlock: Any = importlib.import_module("landlock")
+    privileges: Any = importlib.import_module("privileges")
     seccomp: Any = importlib.import_module("seccomp")
     prctl = landlock.prctl
 
@@ -48,6 +52,7 @@ def without_privileges() -> None:
             prctl(option, value, more)
 
     landlock.prctl = less
+    privileges.drop = lambda: None
     landlock.restrict, seccomp.restrict = _if_allowed(landlock.restrict), _if_allowed(seccomp.restrict)
 
 
@@ -89,7 +94,10 @@ def main() -> None:
     sys.path.append(PRODUCT)  # -I leaves it out; last, as the launcher itself has it
     for wall in sys.argv[1:]:
         WALLS[wall]()
-    importlib.import_module("launch").main()
+    launch: Any = importlib.import_module("launch")
+    read_plan = launch._read_plan  # noqa: SLF001 - what the product's launcher is told, less what it would choose
+    launch._read_plan = lambda: read_plan() | {b"mechanism": [b"landlock"]}  # noqa: SLF001
+    launch.main()
 
 
 if __name__ == "__main__":
