@@ -23,6 +23,7 @@ from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE, RATE_RANGE
 from doorward.policy.reader_caps import CAPS, LEAST_BYTES
 from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
+from doorward.policy.reader_network import NETWORKS
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
 
@@ -31,6 +32,7 @@ TARGET = Path(__file__).parent.parent / "src" / "doorward" / "policy" / "schema.
 Schema = dict[str, Any]
 
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)"
+_LISTED = r"^(?:\*\.)?[A-Za-z0-9_.:-]+$"
 _LOOPBACK = r"(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt])"
 _REST = r"""(?::[0-9]{1,5})?(?:[/?][^\s"#<>\\^`{|}]*)?"""
 _URL = rf"^(?:[Hh][Tt][Tt][Pp][Ss]://{_HOST}|[Hh][Tt][Tt][Pp]://{_LOOPBACK}){_REST}$"
@@ -99,6 +101,9 @@ def _definitions() -> Schema:
             for name in CAPS
             for unsafe in ("", "unsafe_")
         },
+        "network": {"type": "string", "enum": list(NETWORKS)},
+        "hosts": {**_list({"type": "string", "pattern": _LISTED}), "minItems": 1},
+        "connect": _list({"type": "string", "pattern": rf"^{_HOST}:[1-9][0-9]{{0,4}}$"}),
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
         "secrets": {"type": "boolean"},
         "rate": {"$ref": "#/definitions/rate"},

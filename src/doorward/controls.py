@@ -422,6 +422,13 @@ _TABLE: Final = (
         "doorward.confine.environment",
     ),
     Control(
+        "confine-network",
+        "a server connects to public addresses through a proxy, or nowhere, and to what the operator names",
+        ("privileged-tool",),
+        "sandbox",
+        "doorward.confine.network",
+    ),
+    Control(
         "confine-privileges",
         "a server gains no privilege that it was not started with",
         ("privileged-tool",),

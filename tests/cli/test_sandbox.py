@@ -52,7 +52,7 @@ def test_what_is_shown_is_what_wrap_would_enforce(
         {"path": str(tmp_path / "notes"), "access": "read and write", "named_by": "argument"},
         {"path": str(extra), "access": "read", "named_by": "--read"},
     ]
-    assert (told["server"], told["profile"], told["network"]) == ("notes", "standard", "not confined yet")
+    assert (told["server"], told["profile"], told["network"]) == ("notes", "standard", "public")
 
 
 def test_nothing_is_started(tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +65,7 @@ def test_it_can_be_read_by_people(tmp_path: Path, server: tuple[str, ...], capsy
     said = capsys.readouterr().out
     assert f"  read and write  {tmp_path / 'notes'}  (argument)\n" in said
     assert said.startswith(f"notes, under standard: {sys.executable}, started in {Path.cwd()}\n")
-    assert "network: not confined yet" in said
+    assert "network: public addresses, through doorward's proxy\n" in said
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,9 @@ def test_it_can_be_read_by_people(tmp_path: Path, server: tuple[str, ...], capsy
         (["--", "no-such-program-anywhere"], "is nowhere on PATH"),
         (["--", "cat", "/"], "would give the server the whole file system"),
         (["--read", "/no/such/folder", "--", "cat"], "/no/such/folder"),
+        (["--network", "localhost", "--", "cat"], "--network 'localhost' is not HOST:PORT"),
+        (["--network", "127.1:80", "--", "cat"], "is an address that not everybody reads alike"),
+        (["--network", "none", "--network", "public", "--", "cat"], "--network none and --network public"),
     ],
 )
 def test_what_wrap_would_refuse_is_refused_in_the_same_words(
@@ -83,3 +86,31 @@ def test_what_wrap_would_refuse_is_refused_in_the_same_words(
     assert server
     assert main(["sandbox", "show", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_network_is_what_the_policy_and_the_command_line_say(
+    tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "own" / "doorward.toml"
+    policy.parent.mkdir()
+    policy.write_text('[servers.notes]\nhosts = ["*.example.org"]\nconnect = ["DB.internal:5432"]\n')
+    common = ("-c", str(policy), "--name", "notes")
+    told = shown(capsys, *common, "--network", "[0::1]:80", "--", *server)
+    assert (told["network"], told["hosts"]) == ("public", ["*.example.org"])
+    assert told["connect"] == ["db.internal:5432", "[::1]:80"]
+    told = shown(capsys, *common, "--network", "none", "--", *server)
+    assert (told["network"], told["hosts"], told["connect"]) == ("none", [], ["db.internal:5432"])
+    assert main(["sandbox", "show", *common, "--", *server]) == 0
+    said = capsys.readouterr().out
+    assert "network: through doorward's proxy, public addresses of *.example.org\n" in said
+    assert "  and db.internal:5432, whatever that is\n" in said
+
+
+def test_a_strict_server_has_no_network_unless_it_is_given_one(
+    tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "own" / "doorward.toml"
+    policy.parent.mkdir()
+    policy.write_text('profile = "strict"\n')
+    assert shown(capsys, "-c", str(policy), "--", *server)["network"] == "none"
+    assert shown(capsys, "-c", str(policy), "--network", "public", "--", *server)["network"] == "public"

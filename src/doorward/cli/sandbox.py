@@ -6,6 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places, terminal
+from doorward.cli.wrap import NETWORK
+from doorward.confine.network import spelt
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--read", action="append", default=[], metavar="PATH", help="as with wrap: a folder or file that it may read")
     add("--write", action="append", default=[], metavar="PATH", help="as with wrap: a folder that it may change")
     add("--env", action="append", default=[], metavar="NAME", help="as with wrap: pass on a variable that is withheld")
+    add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=f"as with wrap: {NETWORK}")
     show.set_defaults(run=_show, takes_command=True)
 
 
@@ -54,6 +57,7 @@ def _show(args: argparse.Namespace) -> int:
         read=tuple(args.read),
         write=tuple(args.write),
         env=tuple(args.env),
+        network=tuple(args.network),
     )
     policy = load(places.policy_path(args))
     identity = identify_here(options.command, options.name)
@@ -78,7 +82,9 @@ def _document(name: str, profile: str, walls: SandboxProfile) -> dict[str, Any]:
         "cwd": walls.cwd,
         "environment": sorted(name for name, _ in walls.env),
         "withheld": sorted(walls.withheld),
-        "network": "not confined yet",
+        "network": walls.network,
+        "hosts": list(walls.hosts) if walls.network == "public" else [],
+        "connect": [spelt(target) for target in walls.connect],
     }
 
 
@@ -100,10 +106,21 @@ def _print(name: str, profile: str, walls: SandboxProfile) -> None:
         terminal.write(
             f"withheld, and passed on with --env NAME: {', '.join(sorted(walls.withheld))}", style=terminal.YELLOW
         )
-    terminal.write("network: not confined yet", style=terminal.YELLOW)
+    for line in _network(walls):
+        terminal.write(line)
     terminal.write(
         "\neverything else of yours it can neither read nor write: `doorward doctor` tries whether that holds"
     )
+
+
+def _network(walls: SandboxProfile) -> list[str]:
+    if walls.network == "none":
+        lines = ["network: none"]
+    elif walls.hosts:
+        lines = [f"network: through doorward's proxy, public addresses of {', '.join(walls.hosts)}"]
+    else:
+        lines = ["network: public addresses, through doorward's proxy"]
+    return lines + [f"  and {spelt(target)}, whatever that is" for target in walls.connect]
 
 
 def _access(folder: Folder) -> str:

@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places
+from doorward.cli.wrap import NETWORK
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--read", action="append", default=[], metavar="PATH", help="a folder or file that the command may read")
     add("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
     add("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
+    add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=NETWORK)
     add("--unsafe-no-sandbox", action="store_true", help="start commands unconfined: they can do all that you can")
     parser.set_defaults(run=run)
 
@@ -79,6 +81,7 @@ def _serve(args: argparse.Namespace) -> int:
         read=tuple(args.read),
         write=tuple(args.write),
         env=tuple(args.env),
+        network=tuple(args.network),
         allowed_hosts=tuple(args.allowed_host),
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,

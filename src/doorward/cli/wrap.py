@@ -19,7 +19,7 @@ judged, recorded before it has an effect, and explained by `doorward audit show`
 """
 
 _EXAMPLE = """\
---read, --write and --env may be repeated
+--read, --write, --env and --network may be repeated
 
 examples:
   doorward wrap --name notes -- npx -y @modelcontextprotocol/server-filesystem /home/me/notes
@@ -27,6 +27,9 @@ examples:
 
 exits with the server's code (128+n for a signal), or 2 when doorward could not start it
 """
+
+
+NETWORK = "where it may connect to: nowhere, to public addresses, or also to HOST:PORT, whatever that is"
 
 
 def register(verbs: Any, common: argparse.ArgumentParser) -> None:
@@ -47,6 +50,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--read", action="append", default=[], metavar="PATH", help="a folder or file that it may read")
     add("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
     add("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
+    add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=NETWORK)
     add("--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then do all that you can")
     parser.set_defaults(run=run, takes_command=True)
 
@@ -73,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
 def _run_url(args: argparse.Namespace) -> int:
     if args.command:
         raise UsageError("a URL and a command", hint="give one of them")
-    if args.read or args.write or args.env or args.unsafe_no_sandbox:
-        raise UsageError("--read, --write, --env and --unsafe-no-sandbox are for a command, which --url does not start")
+    if args.read or args.write or args.env or args.network or args.unsafe_no_sandbox:
+        given = "--read, --write, --env, --network and --unsafe-no-sandbox"
+        raise UsageError(f"{given} are for a command, which --url does not start")
     from doorward.gateway import remote
     from doorward.policy.addresses import url_problem
     from doorward.policy.load import load
@@ -97,6 +102,7 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
         read=tuple(args.read),
         write=tuple(args.write),
         env=tuple(args.env),
+        network=tuple(args.network),
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from doorward.confine import profile
 from doorward.confine.environment import own_environment
-from doorward.errors import IdentityError
+from doorward.confine.network import Network, Target
+from doorward.errors import IdentityError, UsageError
 from doorward.gateway.identity import judgment
 from doorward.gateway.identity.command import CommandIdentity
 from doorward.policy import lock
 from doorward.policy.home import home
-from doorward.policy.model import Policy
+from doorward.policy.model import Policy, ServerPolicy
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -38,6 +39,7 @@ class WrapOptions(msgspec.Struct, frozen=True):
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
     as_json: bool = False
     unsafe_no_sandbox: bool = False
 
@@ -45,9 +47,10 @@ class WrapOptions(msgspec.Struct, frozen=True):
 def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> profile.SandboxProfile:
     """The walls around a command, from its own words, the command line and the policy.
 
-    Raises UsageError where it names a folder that no server may have.
+    Raises UsageError where ``--network`` is none, ConfinementError where a folder is named that no server may have.
     """
     said, caps = policy.for_server(identity.name), policy.caps_of(identity.name)
+    network, connect = _network(options, said)
     walls = profile.derive(
         # What was identified is what is executed, not what a second search would find.
         (identity.invoked, *options.command[1:]),
@@ -60,6 +63,9 @@ def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pl
         read=(*said.read, *options.read),
         write=(*said.write, *options.write),
         grants=(*said.env, *options.env),
+        network=network,
+        connect=connect,
+        hosts=said.hosts,
         profile=_profile_name(policy),
         also_own=(str(places.runtime), *map(str, places.policies)),
     )
@@ -68,6 +74,27 @@ def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pl
 
 def _profile_name(policy: Policy) -> Literal["standard", "strict"]:
     return "strict" if policy.profile == "strict" else "standard"
+
+
+def _network(options: WrapOptions, said: ServerPolicy) -> tuple[Network | None, tuple[Target, ...]]:
+    """What was said of the network, and the targets. The command line decides, or else the policy; targets of both
+    count.
+    """
+    words = [word for word in options.network if word in ("public", "none")]
+    if len(set(words)) > 1:
+        raise UsageError("--network none and --network public", hint="keep one of them")
+    named = (*said.connect, *(word for word in options.network if word not in words))
+    if named:
+        from doorward.policy.addresses import split_target, target_problem
+
+        for word in named:
+            if problem := target_problem(word):
+                raise UsageError(f"--network {problem[0]}", hint=f"none, public, or HOST:PORT {problem[1]}".rstrip())
+        targets = tuple(target for word in named if (target := split_target(word)) is not None)
+    else:
+        targets = ()
+    network: Any = words[0] if words else said.network or None
+    return network, targets
 
 
 def changed(identity: CommandIdentity, verdict: judgment.Changed, places: Places) -> IdentityError:

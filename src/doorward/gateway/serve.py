@@ -47,6 +47,11 @@ from doorward.policy.profiles import weakened
 _KEEP_ALIVE_S: Final = 15.0
 _SWEEP_S: Final = 5.0
 _LOOK_S: Final = 0.05
+_SETTLED: Final = (
+    *("url", "command", "path", "transport", "read", "write", "env", "memory_bytes", "file_bytes"),
+    *("network", "hosts", "connect"),
+)
+"""What is said of a server and settled when it is first looked at."""
 _STOP: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -58,6 +63,7 @@ class ServeOptions(msgspec.Struct, frozen=True):
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     as_json: bool = False
     unsafe_no_sandbox: bool = False
@@ -143,6 +149,7 @@ class _Gateway:
                 read=options.read if ours else (),
                 write=options.write if ours else (),
                 env=options.env if ours else (),
+                network=options.network if ours else (),
                 unsafe_no_sandbox=options.unsafe_no_sandbox,
             ),
         )
@@ -333,7 +340,6 @@ def _needs_restart(old: Policy, new: Policy) -> list[str]:
     found += [f"sizes.{key}" for key in carried if getattr(old.sizes, key) != getattr(new.sizes, key)]
     for name in sorted(old.servers.keys() | new.servers.keys()):
         one, other = (policy.servers.get(name, ServerPolicy(name)) for policy in (old, new))
-        keys = ("url", "command", "path", "transport", "read", "write", "env", "memory_bytes", "file_bytes")
-        if (one.served or other.served) and any(getattr(one, key) != getattr(other, key) for key in keys):
+        if (one.served or other.served) and any(getattr(one, key) != getattr(other, key) for key in _SETTLED):
             found.append(f"servers.{name}")
     return found

@@ -185,7 +185,9 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
     ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
     go to it unasked.
-    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing.
+    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing. ``network`` is ``public``
+    or ``none``, of the former only ``hosts`` if there are any (``*.`` before a domain: all below it); empty says
+    nothing. ``connect`` are HOST:PORT beside that.
     """
 
     name: str
@@ -207,6 +209,9 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     secrets: bool = False
     memory_bytes: int = 0
     file_bytes: int = 0
+    network: str = ""
+    hosts: tuple[str, ...] = ()
+    connect: tuple[str, ...] = ()
 
     @property
     def served(self) -> bool:
@@ -307,8 +312,9 @@ class Policy(msgspec.Struct, frozen=True):
         both beside what is ``known`` of such servers (`doorward.policy.known_servers`).
 
         There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
-        tool, or of a rate, the exact table decides; constraints of both must hold; grants and standing approvals of
-        both count, and so do standing approvals of the whole policy. Where a server is, only its own table says.
+        tool, of a rate, of the network or its hosts, the exact table decides; constraints of both must hold; grants,
+        targets of ``connect`` and standing approvals of both count, and so do standing approvals of the whole policy.
+        Where a server is, only its own table says.
         """
         every = self.servers.get(EVERY_SERVER, ServerPolicy(EVERY_SERVER))
         exact = self.servers.get(name, ServerPolicy(name))
@@ -335,6 +341,9 @@ class Policy(msgspec.Struct, frozen=True):
             rate=exact.rate or every.rate,
             memory_bytes=exact.memory_bytes or every.memory_bytes,
             file_bytes=exact.file_bytes or every.file_bytes,
+            network=exact.network or every.network,
+            hosts=exact.hosts or every.hosts,
+            connect=_both(every.connect, exact.connect),
         )
 
     def observes(self, today: str) -> bool:

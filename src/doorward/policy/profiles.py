@@ -355,6 +355,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "public addresses through a filtering proxy (checked after resolution, at connect); loopback, private, "
         "metadata only by --network HOST:PORT",
         "none",
+        ("confine-network",),
     ),
     Row(
         "child-environment",

@@ -3,7 +3,8 @@
 The rules that this file must keep:
 
 * A key that is not known is a problem, never ignored: a control that was misspelt must not be a control that is off.
-* Nothing is matched by pattern. Names are exact; the only ``*`` is a table for every server.
+* Nothing is matched by pattern. Names are exact; the only ``*`` are the table for every server, and the first label of
+  a host that a server may connect to.
 * What weakens a default has ``unsafe_`` in its name. ``[sizes]`` and ``[log] floor`` only tighten.
 """
 
@@ -40,6 +41,7 @@ from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader_approvals import standing_approvals
 from doorward.policy.reader_caps import caps
 from doorward.policy.reader_constraints import read_constraints
+from doorward.policy.reader_network import network
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
 from doorward.policy.shapes import Key, Raw, Shapes
 from doorward.protocol.shown import beginning_problem
@@ -186,6 +188,7 @@ class Reader:
             standing=standing_approvals(self._shapes, key, raw),
             rate=self._rate(key, raw),
             **caps(self._shapes, key, raw, base.caps),
+            **network(self._shapes, key, raw),
             **where(self._shapes, key, raw),
         )
 
