@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from tests.bounded import until
 from tests.gateway.raw_upstream import Ear, call, on_both_loops, tell
 
 from doorward.confine import process
+from doorward.confine.process import Listener
 from doorward.confine.profile import derive
+from doorward.gateway.egress.server import Egress
 from doorward.gateway.upstream.child import ChildConnector
 
 ECHO = """
@@ -42,7 +46,7 @@ while True:
 
 @asynccontextmanager
 async def child_of(
-    code: str, top: Path, max_answer_s: float = 60
+    code: str, top: Path, max_answer_s: float = 60, egress: Egress | None = None
 ) -> AsyncIterator[tuple[ChildConnector, Ear, list[tuple[bytes, str]], process.Child]]:
     script = top / "server.py"
     script.write_text(code)
@@ -60,7 +64,7 @@ async def child_of(
     child.started(20)
     ear, passed = Ear(), list[tuple[bytes, str]]()
     connector = ChildConnector(
-        child, ear, lambda line, source: passed.append((line, source)), max_answer_s=max_answer_s
+        child, ear, lambda line, source: passed.append((line, source)), max_answer_s=max_answer_s, egress=egress
     )
     try:
         yield connector, ear, passed, child
@@ -93,6 +97,21 @@ async def test_a_child_that_ends_breaks_the_link_and_says_how(tmp_path: Path) ->
         assert ear.ends == ["the server ended (code 7)"]
         assert connector.broken
         assert not connector.put(call(1))
+
+
+@on_both_loops
+async def test_its_way_out_ends_with_it(tmp_path: Path) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    where = listening.getsockname()
+    egress = Egress(lambda _target, _why: "")
+    egress.open([Listener(listening.detach(), "")])
+    async with child_of(ECHO, tmp_path, egress=egress):
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(b"CONNECT 127.0.0.1:80 HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
+        writer.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*where)
 
 
 @on_both_loops

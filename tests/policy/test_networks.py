@@ -78,7 +78,7 @@ def test_it_is_part_of_the_digest(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_network_is_a_problem(tmp_path: Path, line: str, what: str) -> None:
-    with pytest.raises(PolicyError, match="network|hosts|connect") as refused:
+    with pytest.raises(PolicyError, match=r"network|hosts|connect") as refused:
         policy(tmp_path, f"[servers.notes]\n{line}")
     (problem,) = refused.value.problems
     assert what in problem.what

@@ -21,7 +21,9 @@ from doorward.policy.model import Policy
 from doorward.policy.profiles import weakened
 
 if TYPE_CHECKING:
+    from doorward.content.redaction import Masker
     from doorward.gateway.archive import Archive
+    from doorward.gateway.egress.server import Egress
     from doorward.gateway.reporter import Reporter
 
 
@@ -170,7 +172,6 @@ class _Session:
         import asyncio
 
         from doorward.gateway.consent.channel import ConsentChannel
-        from doorward.gateway.egress.server import Egress
         from doorward.gateway.perform import Performer
         from doorward.gateway.stdio import StdioDoor
         from doorward.policy import known_servers
@@ -205,9 +206,8 @@ class _Session:
             on_notice=reporter.say,
             unheard=(child.supervisor,),
         )
-        egress = Egress.of(self._identity.name, self._walls, reporter.say, hint="--network {}")
-        egress.open(child.listeners)
         await consent.open()
+        egress = self._way_out(child, archive, reporter, pipeline.masker)
         try:
             await asyncio.to_thread(archive.wait_open)
             performer = Performer(
@@ -230,8 +230,29 @@ class _Session:
             finally:
                 await performer.close()
         finally:
-            await egress.close()
+            if egress is not None:
+                await egress.close()
             await consent.close()
+
+    def _way_out(self, child: process.Child, archive: Archive, reporter: Reporter, masker: Masker) -> Egress | None:
+        if not child.listeners:
+            return None
+        from doorward.gateway.egress.refusals import Refusals
+        from doorward.gateway.egress.server import Egress
+
+        refusals = Refusals(
+            self._server,
+            principal().id,
+            policy=self._policy.digest,
+            masker=masker,
+            archive=archive,
+            clock=self._clock.now,
+            say=reporter.say,
+            hint="--network {}",
+        )
+        egress = Egress(refusals.refuse, hosts=self._walls.hosts, connect=self._walls.connect)
+        egress.open(child.listeners)
+        return egress
 
 
 def principal() -> Principal:

@@ -19,6 +19,7 @@ from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
+from doorward.gateway.egress.refusals import Refusals
 from doorward.gateway.egress.server import Egress
 from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
@@ -260,8 +261,6 @@ class CommandServer(Server):
                 os.close(descriptor)
             raise
         self._tell_gaps(child, walls)
-        egress = Egress.of(self.name, walls, house.reporter.say, hint='connect = ["{}"] in its table')
-        egress.open(child.listeners)
         folders = tuple(folder.path for folder in walls.folders)
         link = self._link(principal, identity.verified(), legacy=legacy, one_pipe=True, folders=folders)
 
@@ -271,6 +270,7 @@ class CommandServer(Server):
         limits = limits_of(house.policy.sizes)["server"]
         ended = functools.partial(self._ended, principal, child.supervisor)
         died = functools.partial(self._died, principal)
+        egress = self._way_out(child, walls, identity.verified(), principal)
         connector = ChildConnector(child, link, pass_on, egress=egress, limits=limits, on_closed=ended, on_ended=died)
         link.begin(connector)
         return link
@@ -281,6 +281,26 @@ class CommandServer(Server):
             if gap not in self._told:
                 self._told.add(gap)
                 self._house.reporter.say(f"{self.name}: {gap}", hint="doorward doctor")
+
+    def _way_out(
+        self, child: Child, walls: SandboxProfile, server: VerifiedIdentity, principal: Principal
+    ) -> Egress | None:
+        if not child.listeners:
+            return None
+        house = self._house
+        refusals = Refusals(
+            server,
+            principal.id,
+            policy=house.policy.digest,
+            masker=house.pipeline.masker,
+            archive=house.archive,
+            clock=house.clock.now,
+            say=house.reporter.say,
+            hint='connect = ["{}"] in its table',
+        )
+        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect)
+        egress.open(child.listeners)
+        return egress
 
     async def _pause(self, principal: Principal) -> None:
         """Wait, where children of ``principal`` ended again and again."""

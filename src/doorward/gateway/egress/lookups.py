@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from ipaddress import ip_address
 
 from doorward.content.destinations import is_public
 
@@ -29,7 +30,12 @@ class Lookups:
         self._turns = asyncio.Semaphore(most)
 
     async def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses of ``host``, as the system has them. Raises OSError where there are none."""
+        """The addresses of ``host``, as the system has them; an address is its own.
+
+        Raises OSError where there are none, and where no thread can be had.
+        """
+        if is_address(host):
+            return [host]
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[list[str]] = loop.create_future()
         await self._turns.acquire()
@@ -53,8 +59,21 @@ class Lookups:
             with suppress(RuntimeError):  # the loop is over, and with it whoever asked
                 loop.call_soon_threadsafe(settle, found)
 
-        threading.Thread(target=look, name=f"lookup of {host}", daemon=True).start()
+        try:
+            threading.Thread(target=look, name="lookup", daemon=True).start()
+        except RuntimeError:
+            self._turns.release()
+            raise OSError("too much is going on") from None
         return await answered
+
+
+def is_address(host: str) -> bool:
+    """Whether ``host`` is an IP address and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def why_closed(address: str) -> str:

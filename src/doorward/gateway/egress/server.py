@@ -7,10 +7,10 @@ connections are made with Doorward's own network. A relay carries bytes to its o
 Who may be reached by the proxy is decided in this order: the list of hosts, if there is one, before a name is resolved
 (a name can carry a secret to whoever answers for it); then each address that the name has; and the connection goes to
 an address that was looked at, the name is never resolved again (DNS rebinding). A target of the operator's passes by
-exactly its name and port. Refusals are said to the operator once for each host, so many.
+exactly its name and port. What becomes of a refusal is for ``refusals``.
 
 The bounds: a head of 16 KiB within 10 seconds, 64 connections at once (further ones wait in the kernel's queue), eight
-names in resolution, 20 seconds until a connection stands, an hour without a byte in either direction. What one side
+names in resolution, 20 seconds until a connection stands (5 for an address that is not the only one left), an hour without a byte in either direction. What one side
 does not read is not read from the other.
 
 Sources: RFC 9110 sections 7.6.1 and 9.3.6, RFC 9112 section 3.2, THREATS ``privileged-tool``.
@@ -24,7 +24,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import Any, Final
 
 import msgspec
 
@@ -36,9 +36,6 @@ from doorward.gateway.egress.carriage import Stream, one_request, tunnel
 from doorward.gateway.egress.lookups import Judge, Lookups, Resolve, why_closed
 from doorward.gateway.egress.request import Body, RefusedError, Request, read_request
 from doorward.policy.addresses import split_target
-
-if TYPE_CHECKING:
-    from doorward.confine.profile import SandboxProfile
 
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _STATUSES: Final = {
@@ -53,60 +50,48 @@ _PAUSE_S: Final = 0.5
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The bounds of one server's way out. ``named``: of so many hosts the operator is told that they were refused."""
+    """The bounds of one server's way out."""
 
     head_bytes: int = 16 * 1024
     head_s: float = 10.0
     connections: int = 64
     lookups: int = 8
     connect_s: float = 20.0
+    attempt_s: float = 5.0
     idle_s: float = 3600.0
-    named: int = 32
 
 
-class Say(Protocol):
-    """What tells the operator something, with a hint."""
-
-    def __call__(self, text: str, hint: str = "") -> None: ...
+Refuse = Callable[[Target, str], str]
+"""Keeps that a target was refused, and why; gives the reference under which, or nothing."""
 
 
 class Egress:
     """The way out of one server, in one event loop. ``open`` takes over the descriptors of its listeners.
 
-    ``hosts`` limits the proxy (empty: it does not), ``connect`` are the targets, which the proxy reaches too. ``say``
-    tells the operator about the server called ``name``; ``hint`` is how a target is allowed, with ``{}`` for HOST:PORT.
-    ``resolve`` and ``judge`` take the place of the system's resolver and of ``why_closed``, in tests.
+    ``refuse`` hears of what was refused. ``hosts`` limits the proxy (empty: it does not), ``connect`` are the targets,
+    which the proxy reaches too. ``resolve`` and ``judge`` take the place of the system's resolver and of
+    ``why_closed``, in tests.
     """
 
     def __init__(
         self,
-        name: str,
+        refuse: Refuse,
         *,
         hosts: tuple[str, ...] = (),
         connect: tuple[Target, ...] = (),
-        say: Say,
-        hint: str,
         limits: Limits | None = None,
         resolve: Resolve | None = None,
         judge: Judge = why_closed,
     ) -> None:
-        self._name = name
+        self._refuse = refuse
         self._hosts = hosts
         self._connect = frozenset(connect)
-        self._say = say
-        self._hint = hint
         self._limits = limits or Limits()
         self._resolve = resolve or Lookups(self._limits.lookups).resolve
         self._judge = judge
         self._room = asyncio.Semaphore(self._limits.connections)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: list[socket.socket] = []
-        self._named: set[str] = set()
-
-    @classmethod
-    def of(cls, name: str, walls: SandboxProfile, say: Say, *, hint: str) -> Self:
-        """The way out that ``walls`` leave to a server."""
-        return cls(name, hosts=walls.hosts, connect=walls.connect, say=say, hint=hint)
 
     def open(self, listeners: Sequence[Listener]) -> None:
         """Begin to accept. Nothing happens for a server that has no way out."""
@@ -199,15 +184,19 @@ class Egress:
             raise RefusedError(431, f"the head is longer than {self._limits.head_bytes} bytes") from None
 
     async def _reach(self, target: Target, addresses: Awaitable[list[str]]) -> Stream:
-        """A connection to the first of ``addresses`` that answers."""
+        """A connection to the first of ``addresses`` that answers. Only the last may take all the time that is left."""
         problem: OSError | None = None
         try:
             async with asyncio.timeout(self._limits.connect_s):
-                for address in await addresses:
+                *others, last = await addresses or [""]
+                for address in others:
                     try:
-                        return await Stream.connected(address, target[1])
-                    except OSError as error:
+                        async with asyncio.timeout(self._limits.attempt_s):
+                            return await Stream.connected(address, target[1])
+                    except OSError as error:  # TimeoutError is one
                         problem = error
+                if last:
+                    return await Stream.connected(last, target[1])
         except TimeoutError:
             raise RefusedError(504, f"{spelt(target)} does not answer") from None
         except OSError as error:
@@ -223,27 +212,19 @@ class Egress:
         if target in self._connect:
             return await self._resolve(host, port)
         if self._hosts and not is_listed(host, self._hosts):
-            self._tell(target, "it is not on the list of hosts")
-            raise RefusedError(403, f"{host} is not on the list of hosts")
+            raise self._refused(target, f"{host} is not on the list of hosts", "it is not on the list of hosts")
         closed = {address: self._judge(address) for address in await self._resolve(host, port)}
         found = [address for address, why in closed.items() if not why]
         if closed and not found:
             first, why = next(iter(closed.items()))
-            self._tell(target, f"it {why}" if first == host else f"it leads to {first}, which {why}")
             # Where the name leads in this network is nothing that a server need learn.
-            raise RefusedError(403, f"{host} is not public")
+            told = f"it {why}" if first == host else f"it leads to {first}, which {why}"
+            raise self._refused(target, f"{host} is not public", told)
         return found
 
-    def _tell(self, target: Target, why: str) -> None:
-        """Once for each host, and of so many: more would only serve whoever wants to flood the operator."""
-        if target[0] in self._named or len(self._named) > self._limits.named:
-            return
-        self._named.add(target[0])
-        if len(self._named) > self._limits.named:
-            self._say(f"{self._name} was refused more hosts than are named here")
-            return
-        allowed = self._hint.format(spelt(target))
-        self._say(f"{self._name} may not connect to {spelt(target)}: {why}", hint=f"{allowed} lets it")
+    def _refused(self, target: Target, what: str, why: str) -> RefusedError:
+        reference = self._refuse(target, why)
+        return RefusedError(403, f"{what} (reference {reference})" if reference else what)
 
     async def _with(self, far: Stream, carrying: Coroutine[Any, Any, None]) -> None:
         try:
