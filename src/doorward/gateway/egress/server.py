@@ -10,8 +10,8 @@ an address that was looked at, the name is never resolved again (DNS rebinding).
 exactly its name and port. What becomes of a refusal is for ``refusals``.
 
 The bounds: a head of 16 KiB within 10 seconds, 64 connections at once (further ones wait in the kernel's queue), eight
-names in resolution, 20 seconds until a connection stands (5 for an address that is not the only one left), an hour without a byte in either direction. What one side
-does not read is not read from the other.
+names in resolution, 20 seconds until a connection stands (5 for each address but the last), an hour without a byte in
+either direction. What one side does not read is not read from the other.
 
 Sources: RFC 9110 sections 7.6.1 and 9.3.6, RFC 9112 section 3.2, THREATS ``privileged-tool``.
 """
