@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places, terminal
-from doorward.cli.wrap import NETWORK
+from doorward.cli.wrap import NETWORK, SANDBOX
 from doorward.confine.network import spelt
 from doorward.errors import UsageError
 
@@ -41,6 +41,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--write", action="append", default=[], metavar="PATH", help="as with wrap: a folder that it may change")
     add("--env", action="append", default=[], metavar="NAME", help="as with wrap: pass on a variable that is withheld")
     add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=f"as with wrap: {NETWORK}")
+    add("--sandbox", choices=("auto", "namespaces", "landlock"), default="auto", help=f"as with wrap: {SANDBOX}")
     show.set_defaults(run=_show, takes_command=True)
 
 
@@ -58,6 +59,7 @@ def _show(args: argparse.Namespace) -> int:
         write=tuple(args.write),
         env=tuple(args.env),
         network=tuple(args.network),
+        sandbox=args.sandbox,
     )
     policy = load(places.policy_path(args))
     identity = identify_here(options.command, options.name)

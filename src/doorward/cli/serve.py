@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places
-from doorward.cli.wrap import NETWORK
+from doorward.cli.wrap import NETWORK, SANDBOX
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
     add("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
     add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=NETWORK)
+    add("--sandbox", choices=("auto", "namespaces", "landlock"), default="auto", help=SANDBOX)
     add("--unsafe-no-sandbox", action="store_true", help="start commands unconfined: they can do all that you can")
     parser.set_defaults(run=run)
 
@@ -82,6 +83,7 @@ def _serve(args: argparse.Namespace) -> int:
         write=tuple(args.write),
         env=tuple(args.env),
         network=tuple(args.network),
+        sandbox=args.sandbox,
         allowed_hosts=tuple(args.allowed_host),
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,

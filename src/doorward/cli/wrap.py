@@ -29,6 +29,7 @@ exits with the server's code (128+n for a signal), or 2 when doorward could not 
 """
 
 
+SANDBOX = "by what it is confined: namespaces where the machine allows them, else landlock, which has no network (auto)"
 NETWORK = "where it may connect to: nowhere, to public addresses, or also to HOST:PORT, whatever that is"
 
 
@@ -51,6 +52,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--write", action="append", default=[], metavar="PATH", help="a folder that it may read and write")
     add("--env", action="append", default=[], metavar="NAME", help="pass on a variable that is withheld")
     add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=NETWORK)
+    add("--sandbox", choices=("auto", "namespaces", "landlock"), default="auto", help=SANDBOX)
     add("--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then do all that you can")
     parser.set_defaults(run=run, takes_command=True)
 
@@ -103,6 +105,7 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
         write=tuple(args.write),
         env=tuple(args.env),
         network=tuple(args.network),
+        sandbox=args.sandbox,
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,
     )

@@ -40,6 +40,7 @@ class WrapOptions(msgspec.Struct, frozen=True):
     write: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
+    sandbox: profile.Mechanism = "auto"
     as_json: bool = False
     unsafe_no_sandbox: bool = False
 
@@ -69,7 +70,7 @@ def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pl
         profile=_profile_name(policy),
         also_own=(str(places.runtime), *map(str, places.policies)),
     )
-    return msgspec.structs.replace(walls, **msgspec.structs.asdict(caps))
+    return msgspec.structs.replace(walls, mechanism=options.sandbox, **msgspec.structs.asdict(caps))
 
 
 def _profile_name(policy: Policy) -> Literal["standard", "strict"]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.confine import process
+from doorward.confine.profile import Mechanism
 from doorward.errors import DoorwardError, PolicyError, UsageError
 from doorward.gateway import defences
 from doorward.gateway.archive import Archive
@@ -64,6 +65,7 @@ class ServeOptions(msgspec.Struct, frozen=True):
     write: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
+    sandbox: Mechanism = "auto"
     allowed_hosts: tuple[str, ...] = ()
     as_json: bool = False
     unsafe_no_sandbox: bool = False
@@ -150,6 +152,7 @@ class _Gateway:
                 write=options.write if ours else (),
                 env=options.env if ours else (),
                 network=options.network if ours else (),
+                sandbox=options.sandbox,
                 unsafe_no_sandbox=options.unsafe_no_sandbox,
             ),
         )
