@@ -409,7 +409,7 @@ _TABLE: Final = (
     ),
     Control(
         "confine-calls",
-        "a server sets no limits on other processes and reaches no keyrings, modules or clock",
+        "a server sets no limits on other processes and reaches no keyrings, sockets of others, modules or clock",
         ("privileged-tool",),
         "sandbox",
         "doorward.confine.seccomp",
@@ -433,14 +433,14 @@ _TABLE: Final = (
         "a server gains no privilege that it was not started with",
         ("privileged-tool",),
         "sandbox",
-        "doorward.confine.launch",
+        "doorward.confine.privileges",
     ),
     Control(
         "confine-processes",
         "no signal, trace or descriptor of a server's reaches another process",
         ("message-tampering",),
         "sandbox",
-        "doorward.confine.landlock",
+        "doorward.confine.namespaces",
     ),
     Control(
         "child-caps",

@@ -11,7 +11,7 @@ import pytest
 
 from doorward.cli.main import main
 from doorward.confine import probe
-from doorward.confine.probe import WAYS, Holds, landlock_abi
+from doorward.confine.probe import WAYS, Holds
 from doorward.controls import CONTROLS
 
 PROMISED = tuple(way.id for way in WAYS)

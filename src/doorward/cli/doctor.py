@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         terminal.write_json(_document(tried, chosen))
     if chosen is None:
-        for problem in tried.values():
-            if isinstance(problem, ConfinementError):
-                terminal.error(str(problem), problem.hint)
+        for why in tried.values():
+            if isinstance(why, ConfinementError):
+                terminal.error(str(why), why.hint)
     elif not args.json:
         _print(tried, chosen)
     return CLEAN if chosen is not None and chosen.as_promised else FINDING

@@ -1,8 +1,8 @@
 """Landlock: a process gives up the file system, except the paths named, for itself and all that it will ever start.
 
-Only in this room is there any ctypes. This module imports nothing of Doorward and nothing slow, since the launcher loads
-it by path before the server starts; for the same reason it raises ``OSError`` as the kernel gave it, and ``process`` and
-``probe`` turn that into a ``ConfinementError``.
+Only in this room is there any ctypes. This module imports nothing of Doorward and nothing slow, since the launcher
+loads it by path before the server starts; for the same reason it raises ``OSError`` as the kernel gave it, and
+``process`` and ``probe`` turn that into a ``ConfinementError``.
 
 Rights, structures and the rights that each ABI brought: the kernel's documentation, userspace-api/landlock.
 

@@ -30,8 +30,8 @@ else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out; last, so it can shadow nothing
     import caps
     import landlock
-    import namespaces
     import loopback
+    import namespaces
     import privileges
     import seccomp
 

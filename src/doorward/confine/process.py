@@ -11,7 +11,6 @@ from __future__ import annotations
 import _socket
 import _thread
 import contextlib
-import errno
 import fcntl
 import os
 import select
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from doorward.confine import network, tree
+from doorward.confine.shortfalls import explain
 from doorward.errors import ConfinementError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Child:
         if self.pid is not None:
             return self.pid
         self.kill_tree()
-        raise _explain(self._failure)
+        raise explain(self._failure)
 
     def receive(self) -> None:
         """Take in what the launcher reported, without waiting. Call when ``control`` is readable."""
@@ -294,23 +294,6 @@ def become_subreaper() -> None:
     _is_subreaper = True
 
 
-def gaps(mechanism: str, abi: int, profile: SandboxProfile) -> tuple[str, ...]:
-    """What this mechanism leaves open, or closes though the profile would not, in words; nothing where there is none.
-
-    ``abi`` is Landlock's. Inside namespaces it is a second wall, and what an old one leaves open is closed.
-    """
-    if mechanism != "landlock":
-        return ()
-    from doorward.confine import landlock
-
-    old = (f"this kernel's landlock is old: {what}" for first, what in landlock.GAPS if abi < first)
-    network = "this machine gives the server no network of its own, so it has "
-    if profile.connect:
-        ports = ", ".join(dict.fromkeys(str(port) for _, port in profile.connect))
-        return (*old, f"{network}TCP to port {ports}, of any host, and nothing else")
-    return (*old, f"{network}none at all") if profile.network == "public" else tuple(old)
-
-
 def sweep() -> None:
     """Kill every child of this process that is neither one of our supervisors nor in ``spared``, with all below it.
 
@@ -423,41 +406,3 @@ def _write_all(descriptor: int, content: bytes) -> None:
 def _close(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def _explain(failure: str) -> ConfinementError:
-    stage, _, number = failure.partition(" ")
-    code = int(number or 0)
-    reason = os.strerror(code) if code else "no reason given"
-    if stage == "namespaces":
-        return ConfinementError(
-            f"this machine gives the server no namespaces: {reason}",
-            hint="--sandbox landlock confines it by other means, without a network; doorward doctor tells what holds here",
-        )
-    if stage == "landlock" and code == errno.ENOSYS:
-        return ConfinementError(
-            "this machine allows neither namespaces nor landlock, so the server cannot be confined as its profile says",
-            hint="allow user namespaces, use a kernel with landlock (5.13, for TCP ports 6.7), or --unsafe-no-sandbox",
-        )
-    if stage == "landlock":
-        return ConfinementError(
-            f"landlock could not confine the server: {reason}",
-            hint="--unsafe-no-sandbox starts the server without walls",
-        )
-    if stage in ("seccomp", "privileges"):
-        return ConfinementError(
-            f"the server could not be confined ({stage}): {reason}",
-            hint="--unsafe-no-sandbox starts the server without walls",
-        )
-    if stage == "caps":
-        return ConfinementError(f"the server's memory and files could not be capped: {reason}")
-    if stage == "folder":
-        return ConfinementError(f"the server's working directory cannot be entered: {reason}")
-    if stage == "program":
-        hint = (
-            "a script needs a first line such as #!/bin/sh" if code == errno.ENOEXEC else "check the command after --"
-        )
-        return ConfinementError(f"the server's program cannot be executed: {reason}", hint=hint)
-    if stage:
-        return ConfinementError(f"the launcher failed before the server ran: {reason}")
-    return ConfinementError("the launcher ended or stood still before the server ran", hint="its stderr may say why")

@@ -18,7 +18,7 @@ Decisions, each with its reason:
   ``kcore``. The price: processes that the server starts cannot open their own ``/proc/self`` (``readlink`` works).
 - *Of /sys, the processors and the page size*, for thread pools and allocators; control groups would show what else
   runs.
-- *HOME stays set and unreadable.* Programs that look there find that they may not; bubblewrap will show an empty one.
+- *HOME stays set and unreadable.* Programs that look there find that they may not; in a namespace it is empty.
   Only git takes that for the end of the world, so it is told not to look (unless ``--read`` gives it its settings).
 - *What the server may write does not widen its walls.* A link, a path file or a ``node_modules`` that it left in its
   folder would give it, at its next start, whatever it points to. So a folder reached through a link that lies in a

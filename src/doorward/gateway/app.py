@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorward.confine import process, profile
+from doorward.confine import process, profile, shortfalls
 from doorward.gateway import defences
 from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
@@ -163,7 +163,7 @@ class _Session:
             reporter.say(f"--env names what is not set here: {unset}")
         if self._options.unsafe_no_sandbox:
             reporter.say("unsafe: the server runs without a sandbox (--unsafe-no-sandbox)")
-        for gap in process.gaps(child.mechanism or "", child.abi or 0, self._walls):
+        for gap in shortfalls.gaps(child.mechanism or "", child.abi or 0, self._walls):
             reporter.say(gap, hint="doorward doctor")
         for words in weakened(self._policy):
             reporter.say(f"unsafe: {words}")

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from doorward.confine.process import gaps
+from doorward.confine.shortfalls import gaps
 from doorward.errors import CapacityError, IdentityError
 from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of

@@ -8,8 +8,8 @@ thing. Namespaces are several at once, so that taking one out would leave the ot
 *confine-files*: Landlock is armed as ever, and gives the server all files. What it keeps of signals and sockets stays.
 *confine-processes*: Landlock is left out. The kernel keeps a server out of other processes by the very domain that
 keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
-*confine-privileges*: ``no_new_privs`` and the end of capabilities are left out. Landlock and seccomp stand without it only for who has
-CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it, since they stand on it.
+*confine-privileges*: ``no_new_privs`` and the end of capabilities are left out. Landlock and seccomp stand without it
+only for who has CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it.
 *no-orphans*: the server itself is ended as ever, and nothing that it started.
 """
 

@@ -343,11 +343,10 @@ ROWS: Final[tuple[Row, ...]] = (
         "localtime, and its own installation (interpreter's prefix, script's folder, package root). Folders: every "
         "argument (or its part after =) naming an existing directory: read and write; an existing file: read, and its "
         "folder where the argument follows an option; --read/--write. /, a home, or an ancestor of state or "
-        "configuration is refused with a hint. Its own temp. Rest of home unreadable (bubblewrap: empty)",
+        "configuration is refused with a hint. Its own temp. Rest of home unreadable (in a namespace: empty)",
         "folders only by --read/--write",
         ("confine-files",),
         strict_in_full="as standard, but folders only by --read/--write",
-        not_yet="bubblewrap",
     ),
     Row(
         "child-network",
