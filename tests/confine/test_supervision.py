@@ -24,6 +24,7 @@ def world(each_world: World) -> World:
     """All of this holds in both mechanisms."""
     return each_world
 
+
 # Makes a storm of daemons: each forks twice, leaves its session, closes its streams and will not hear of signals.
 STORM = """
 import os, signal, sys
