@@ -77,6 +77,17 @@ def spelt(target: Target) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def described(profile: SandboxProfile) -> tuple[str, ...]:
+    """Where a server may connect to, in words for people: its network, then each target."""
+    if profile.network == "none":
+        first = "none"
+    elif profile.hosts:
+        first = f"public addresses of {', '.join(profile.hosts)}, through doorward's proxy"
+    else:
+        first = "public addresses, through doorward's proxy"
+    return (first, *(f"{spelt(target)}, whatever that is" for target in profile.connect))
+
+
 def proxy_environment(profile: SandboxProfile) -> dict[str, str]:
     """The variables by which a server's programs find the proxy; none where there is no proxy for them.
 
