@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.gateway.asking_person import Person
 from tests.gateway.serving import Place, Session, by_command, place
 from tests.gateway.wrapping import World, Wrapped, crafted, wait_until
 
@@ -89,6 +91,19 @@ def test_without_a_network_targets_are_all_there_is(world: World) -> None:
         assert wrapped.text("knock", text="127.0.0.1 3128").startswith("cannot: ")
         assert wrapped.text("visit", text="http://10.0.0.1/").startswith("cannot: ")
         assert wrapped.end() == 0
+
+
+def test_whoever_agrees_to_a_server_sees_where_it_may_connect_to(world: World) -> None:
+    policy = world.top / "policy.toml"
+    policy.write_text('profile = "strict"\n[servers.notes]\nhosts = ["api.example.com"]\nconnect = ["[::1]:5432"]\n')
+    wrapped = world.wrap(crafted("plain", world.folder), before=("-c", str(policy)), after=("--name", "notes"))
+    with Person(Path(world.env["XDG_RUNTIME_DIR"]), world.state) as person:
+        shown = json.loads(person.ticket().ticket.shown)
+    assert shown["network"] == [
+        "public addresses of api.example.com, through doorward's proxy",
+        "[::1]:5432, whatever that is",
+    ]
+    wrapped.stop()
 
 
 def test_a_client_that_leaves_while_its_server_connects_leaves_nothing(world: World) -> None:
