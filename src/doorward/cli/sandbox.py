@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places, terminal
 from doorward.cli.wrap import NETWORK, SANDBOX
-from doorward.confine.network import spelt
+from doorward.confine.network import described, spelt
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,21 +108,13 @@ def _print(name: str, profile: str, walls: SandboxProfile) -> None:
         terminal.write(
             f"withheld, and passed on with --env NAME: {', '.join(sorted(walls.withheld))}", style=terminal.YELLOW
         )
-    for line in _network(walls):
-        terminal.write(line)
+    network, *targets = described(walls)
+    terminal.write(f"network: {network}")
+    for target in targets:
+        terminal.write(f"  and {target}")
     terminal.write(
         "\neverything else of yours it can neither read nor write: `doorward doctor` tries whether that holds"
     )
-
-
-def _network(walls: SandboxProfile) -> list[str]:
-    if walls.network == "none":
-        lines = ["network: none"]
-    elif walls.hosts:
-        lines = [f"network: through doorward's proxy, public addresses of {', '.join(walls.hosts)}"]
-    else:
-        lines = ["network: public addresses, through doorward's proxy"]
-    return lines + [f"  and {spelt(target)}, whatever that is" for target in walls.connect]
 
 
 def _access(folder: Folder) -> str:

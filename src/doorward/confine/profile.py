@@ -206,7 +206,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         ),
         home=os.path.realpath(home),
         network=network or networks.default(profile),
-        connect=networks.targets(connect),
+        connect=networks.targets(connect, network or networks.default(profile)),
         hosts=tuple(hosts),
     )
 
