@@ -21,13 +21,16 @@ SHARED = [stage for stage in STAGES if stage.beside and not runner.exclusion(sta
 
 @pytest.mark.parametrize("cell", CELLS, ids=name)
 def test_the_canonical_variant_is_one_that_is_played_there(cell: Cell) -> None:
-    (chosen,) = runner.canonical(cell).example.variants
-    assert chosen in cell.example.variants_of(cell.topology)
-    own = [v for v in cell.example.variants_of(cell.topology) if set(v.remote_internals).isdisjoint(BEHIND)]
-    if cell.topology is Topology.SERVE_URL and own:
-        assert chosen in own
+    chosen, *beside = runner.canonical(cell).example.variants
+    here = cell.example.variants_of(cell.topology)
+    assert chosen in here
+    own = [v for v in here if set(v.remote_internals).isdisjoint(BEHIND)]
+    if cell.topology is Topology.SERVE_URL:
+        assert chosen in (own or here)
+        assert beside == []
     else:
-        assert chosen == cell.example.variants_of(cell.topology)[0]
+        assert chosen == next(v for v in here if not v.inside)
+        assert beside == [v for v in here if v.inside][:1]
 
 
 def test_every_cell_is_played_on_one_stage() -> None:

@@ -185,6 +185,8 @@ def _print(report: Report, *, whole: bool) -> None:
         terminal.write(f"\n{trouble}", style=terminal.YELLOW)
     for opening in matrix.openings(runs):
         terminal.write(f"\n{opening}", style=terminal.YELLOW)
+    for inside in matrix.insides(runs):
+        terminal.write(f"\n{inside}", style=terminal.YELLOW)
     for missing in dict.fromkeys(run.evidence["note"] for run in runs if run.reason is Exclusion.REGISTRY_UNREACHABLE):
         terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
     more = "" if whole else "; one variant of each attack, --all-variants plays every one"

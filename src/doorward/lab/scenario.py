@@ -68,11 +68,11 @@ class Kind(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
     """The target was not reached, or nothing that could have prevented the harm can be named."""
     EXCLUDED = "EXCLUDED"
-    """Not played, for a reason of :class:`Exclusion`."""
+    """Not played, or not judged, for a reason of :class:`Exclusion`."""
 
 
 class Exclusion(StrEnum):
-    """Why a run cannot be played. There is no other reason."""
+    """Why a run cannot be played, or proves nothing. There is no other reason."""
 
     REGISTRY_UNREACHABLE = "REGISTRY_UNREACHABLE"
     """The published target is not installed and its registry did not answer."""
@@ -82,6 +82,8 @@ class Exclusion(StrEnum):
     """The target has no HTTP, so nobody reaches it by a URL."""
     REMOTE_INTERNALS = "REMOTE_INTERNALS"
     """The harm happens inside a remote server, where no gateway can stand."""
+    INSIDE_ITS_FOLDERS = "INSIDE_ITS_FOLDERS"
+    """Played as shipped, and what was harmed lies in the server's own folders, as ``own_folders`` looked up."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -92,9 +94,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Harm(msgspec.Struct, frozen=True):
-    """What an oracle saw of the harm that the stage planted the means to see."""
+    """What an oracle saw of the harm that the stage planted the means to see.
+
+    ``inside``: it is nothing but what the server was entrusted with. The runner takes that back where it does not lie
+    in the server's own folders, or the variant does not say so.
+    """
 
     seen: str
+    inside: bool = False
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -125,6 +132,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     ``remote_internals`` are the protections under which, behind a URL, only the remote server itself could stop it; it
     is played bare, and shown as not Doorward's to prevent. ``topologies`` are those in which it can be played at all.
+    ``inside`` says that as shipped its harm stays in the server's own folders; that is looked up, not believed.
     """
 
     id: str
@@ -132,6 +140,7 @@ class Variant(msgspec.Struct, frozen=True):
     payload: Any
     remote_internals: tuple[Protection, ...] = ()
     topologies: tuple[Topology, ...] = tuple(Topology)
+    inside: bool = False
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -144,6 +153,7 @@ class Target(msgspec.Struct, frozen=True):
     ``targets/over_http.py``, or by the option that ``http_option`` puts before its arguments. ``benign`` is what an
     honest user does with it, where that is not the flow of the scenario. ``equipped`` puts into the stage what must be
     gone when the target is, whatever happens; it answers why this machine does not allow that, else nothing.
+    ``entrusted`` puts among the server's own data a secret that no tool of it gives, and that lies nowhere else.
     """
 
     id: str
@@ -158,6 +168,7 @@ class Target(msgspec.Struct, frozen=True):
     http_option: str = ""
     benign: Callable[[Stage], Awaitable[str]] | None = None
     equipped: Callable[[Stage], AbstractContextManager[str]] = lambda _stage: nullcontext("")
+    entrusted: Callable[[Path, str], None] | None = None
 
 
 class Example(msgspec.Struct, frozen=True):

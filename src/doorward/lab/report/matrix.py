@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
 
 COLUMNS = tuple(Protection)
 
-REMOTE = "inside a remote server"
 REASONS = {
     Exclusion.ERA_NOT_SPOKEN: "target does not speak this era",
     Exclusion.REGISTRY_UNREACHABLE: "published target not installed",
-    Exclusion.REMOTE_INTERNALS: REMOTE,
+    Exclusion.REMOTE_INTERNALS: "inside a remote server",
     Exclusion.TRANSPORT_NOT_SPOKEN: "target has no URL",
+    Exclusion.INSIDE_ITS_FOLDERS: "harm inside the server's own folders",
 }
 
 
@@ -56,8 +57,9 @@ def _outcome(run: Run) -> str:
     outcomes = [variant["outcome"] for variant in run.evidence.get("variants", ())]
     count = len(outcomes)
     if run.outcome is Kind.PREVENTED:
-        remote = outcomes.count(Kind.EXCLUDED)
-        return f"prevented by {run.control}" + (f" ({remote}/{count} {REMOTE})" if remote else "")
+        reasons = Counter(variant["reason"] for variant in run.evidence.get("variants", ()) if variant.get("reason"))
+        left = ", ".join(f"{some}/{count} {REASONS[Exclusion(reason)]}" for reason, some in reasons.items())
+        return f"prevented by {run.control}" + (f" ({left})" if left else "")
     if run.outcome is Kind.SUCCEEDED:
         return f"ATTACK SUCCEEDED {outcomes.count(Kind.SUCCEEDED)}/{count}"
     return run.outcome.value
@@ -112,4 +114,17 @@ def openings(runs: Iterable[Run]) -> tuple[str, ...]:
     return tuple(
         f"open, issue {issue}: {what} ({', '.join(dict.fromkeys(places))}): {why}"
         for (what, issue, why), places in said.items()
+    )
+
+
+def insides(runs: Iterable[Run]) -> tuple[str, ...]:
+    """What is not prevented as shipped because it stays in the server's own folders: one line for each variant."""
+    said: dict[tuple[str, str, str], list[str]] = {}
+    for run in runs:
+        for one in run.evidence.get("variants", ()):
+            if one.get("reason") == Exclusion.INSIDE_ITS_FOLDERS:
+                said.setdefault((f"{run.id} on {run.example}", one["variant"], one["saw"]), []).append(run.topology)
+    return tuple(
+        f"excluded: {what}, {variant} ({', '.join(dict.fromkeys(places))}): {saw}"
+        for (what, variant, saw), places in said.items()
     )
