@@ -64,7 +64,6 @@ _WORK = (
     "a refused request still costs the SDK its decoding, and sixty-four at a time keep the honest client waiting",
 )
 _BYTES = (Unstopped.BEFORE_REQUEST, "it is read and decoded as a whole before anybody can ask how large it is")
-_ASKED = (Unstopped.NO_PART, "it takes a sealed state to tell whether an answer was asked for")
 UNSTOPPED: dict[tuple[str, str], dict[str, tuple[Unstopped, str]]] = {
     ("request-flooding", "tight-loop"): dict.fromkeys(
         ("own-sessions", "own-addresses", "separate-principals", "same-session"), _WORK
@@ -72,7 +71,6 @@ UNSTOPPED: dict[tuple[str, str], dict[str, tuple[Unstopped, str]]] = {
     ("oversized-payload", "string-argument"): dict.fromkeys(
         ("header-list", "many-values", "string", "announced", "huge-id"), _BYTES
     ),
-    ("capability-forgery", "unasked-answer"): dict.fromkeys(("in-first-request", "with-state"), _ASKED),
 }
 """Variants that the twin of their target does not stop either, by scenario and example."""
 
