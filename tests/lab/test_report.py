@@ -49,6 +49,21 @@ def test_where_the_table_does_not_fit_each_example_is_a_paragraph_that_does() ->
     ]
 
 
+def test_a_twin_stands_beside_its_bare_target_with_its_honest_use_and_no_gateway() -> None:
+    twin = msgspec.structs.replace(row(Kind.PREVENTED, control="root"), target="guarded")
+    head, _, line = matrix.text([row(Kind.SUCCEEDED), twin]).splitlines()
+    assert head.split()[4:] == ["naive", "guarded", "honest", "use"]
+    assert line.split("  ")[-3:] == ["ATTACK SUCCEEDED 1/1", "prevented by root", "read a note"]
+    assert matrix.text([row(Kind.SUCCEEDED), twin], columns=40).splitlines()[1:] == [
+        "    naive       ATTACK SUCCEEDED 1/1",
+        "    guarded     prevented by root",
+        "    honest use  read a note",
+    ]
+    broken = msgspec.structs.replace(twin, outcome=Kind.OBSTRUCTED, evidence={})
+    assert matrix.words(broken) == "OBSTRUCTED"
+    assert matrix.troubles([broken])
+
+
 def test_harm_behind_protection_is_a_trouble_with_its_evidence_and_harm_without_is_not() -> None:
     assert matrix.troubles(FULL) == ()
     (trouble,) = matrix.troubles([*FULL, row(Kind.SUCCEEDED, configured=True, saw="the key arrived")])

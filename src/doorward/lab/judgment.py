@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,14 +56,14 @@ class Played(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True):
     """The verdict on one variant: its outcome, the control or wall it owes that to, and what was seen.
 
-    ``reason`` only where it was excluded.
+    ``reason`` only where it was excluded, as in ``scenario.Outcome``.
     """
 
     variant: str
     outcome: Kind
     control: str
     saw: str
-    reason: Exclusion | None = None
+    reason: StrEnum | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):

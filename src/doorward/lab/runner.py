@@ -21,6 +21,7 @@ from doorward.lab.judgment import Played, Seen, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
     BEHIND,
+    GATEWAY,
     BenignTwinBrokenError,
     Era,
     Example,
@@ -108,7 +109,7 @@ def together(wanted: Iterable[Cell]) -> tuple[Cell, ...]:
 
 
 async def play_all(
-    wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protections: tuple[Protection, ...] = tuple(Protection)
+    wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protections: tuple[Protection, ...] = GATEWAY
 ) -> list[Run]:
     """Play ``wanted`` under each of ``protections`` and answer the rows in their order."""
     results: dict[int, list[Run]] = {}

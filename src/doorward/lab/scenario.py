@@ -37,15 +37,22 @@ class Era(StrEnum):
 
 
 class Protection(StrEnum):
-    """What stands between the client and the target. ``ABLATED`` is ``SHIPPED`` or ``CONFIGURED`` less one defence."""
+    """What stands between the client and the target. ``ABLATED`` is ``SHIPPED`` or ``CONFIGURED`` less one defence.
+
+    With ``GUARDED`` nothing does: the target is a twin that its author wrote with ``doorward.guard`` (``lab.guarded``).
+    """
 
     NAIVE = "naive"
     SHIPPED = "as shipped"
     CONFIGURED = "configured"
+    GUARDED = "guarded"
 
 
 BEHIND = (Protection.SHIPPED, Protection.CONFIGURED)
 """All that is not bare."""
+
+GATEWAY = (Protection.NAIVE, *BEHIND)
+"""What is compared where the gateway is what protects."""
 
 
 class Topology(StrEnum):
@@ -87,10 +94,10 @@ class Exclusion(StrEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a run ended; ``reason`` only where it was excluded."""
+    """How a run ended; ``reason`` only where it was excluded: an :class:`Exclusion`, or of a twin a ``Unstopped``."""
 
     kind: Kind
-    reason: Exclusion | None = None
+    reason: StrEnum | None = None
 
 
 class Harm(msgspec.Struct, frozen=True):
