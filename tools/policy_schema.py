@@ -102,6 +102,8 @@ def _definitions() -> Schema:
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
         "secrets": {"type": "boolean"},
         "rate": {"$ref": "#/definitions/rate"},
+        "sizes": {"$ref": "#/definitions/part_sizes"},
+        "unsafe_sizes": {"$ref": "#/definitions/part_sizes"},
         "uris": _list({"type": "string", "pattern": r"^(?![Ff][Ii][Ll][Ee]:)[A-Za-z][A-Za-z0-9+.-]*:[^\s*{}\"<>\\]*$"}),
         "below": _list({"type": "string", "pattern": r"^/[^\s]"}),
         "tools": {
@@ -149,6 +151,8 @@ def _definitions() -> Schema:
                 "ask": {"type": "boolean"},
                 "arguments": arguments,
                 "rate": rate,
+                "sizes": {"$ref": "#/definitions/part_sizes"},
+                "unsafe_sizes": {"$ref": "#/definitions/part_sizes"},
                 "secrets": _list({"type": "string", "pattern": r"^(?:[^/]|(?:/(?:[^/~]|~[01])*)+$)"}),
             },
         ),
@@ -156,6 +160,7 @@ def _definitions() -> Schema:
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
         "rate": _rate(),
+        "part_sizes": _raised(keys.PART_SIZES),
     }
 
 

@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 class Sizes(msgspec.Struct, frozen=True, gc=False):
     """How large a message and its parts may be. Bytes are bytes of UTF-8; nodes are values of the JSON tree.
 
+    ``content_bytes`` holds for each item of content (a text, an image, audio, what a resource holds), decoded.
     ``list_nodes`` takes the place of ``nodes`` for results that are lists (``tools/list`` and its kind); ``info_bytes``
     holds for ``clientInfo`` and ``serverInfo`` each, ``headers_bytes`` for the header section of one HTTP message.
     """
@@ -34,6 +35,7 @@ class Sizes(msgspec.Struct, frozen=True, gc=False):
     to_server_bytes: int
     from_server_bytes: int
     string_argument_bytes: int
+    content_bytes: int
     depth: int
     nodes: int
     list_nodes: int
@@ -41,6 +43,27 @@ class Sizes(msgspec.Struct, frozen=True, gc=False):
     id_bytes: int
     info_bytes: int
     headers_bytes: int
+
+
+class PartSizes(msgspec.Struct, frozen=True, gc=False):
+    """What a server or a tool has instead of `Sizes`, in bytes: all arguments of one call together and a whole result,
+    each as JSON, one text among the arguments, one item of content, decoded. 0 says nothing.
+    """
+
+    arguments_bytes: int = 0
+    string_argument_bytes: int = 0
+    result_bytes: int = 0
+    content_bytes: int = 0
+
+    def over(self, usual: PartSizes) -> PartSizes:
+        """What is said here, and where nothing is, what is ``usual``."""
+        if self == _NO_SIZES:
+            return usual
+        return PartSizes(*(mine or other for mine, other in zip(_sizes(self), _sizes(usual), strict=True)))
+
+
+_NO_SIZES: Final = PartSizes()
+_sizes: Final = msgspec.structs.astuple
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
@@ -134,13 +157,14 @@ class ToolPolicy(msgspec.Struct, frozen=True):
     a tool whose definition says that it destroys. None says nothing. ``arguments`` maps an argument (its name, or a
     JSON pointer in which ``*`` stands for any one step) to what must hold for its value; ``secrets`` are those, written
     likewise, in which a credential may go to the server. ``rate`` is how often one principal may call it, beside what
-    holds for every tool.
+    holds for every tool. ``sizes`` take the place of the server's.
     """
 
     ask: bool | None = None
     arguments: dict[str, tuple[Constraint, ...]] = {}
     secrets: tuple[str, ...] = ()
     rate: Rate | None = None
+    sizes: PartSizes = _NO_SIZES
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
@@ -185,7 +209,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
     ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
     go to it unasked.
-    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing.
+    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing. So do ``sizes`` of the
+    profile's, for its tools, prompts and resources.
     """
 
     name: str
@@ -207,6 +232,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     secrets: bool = False
     memory_bytes: int = 0
     file_bytes: int = 0
+    sizes: PartSizes = _NO_SIZES
 
     @property
     def served(self) -> bool:
@@ -228,6 +254,13 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     def tool(self, name: str) -> ToolPolicy:
         """What is said of the tool ``name``, exactly; nothing, if nothing is."""
         return self.tools.get(name) or _NOTHING_SAID
+
+    def sizes_of(self, tool: str, usual: Sizes) -> PartSizes:
+        """How large the parts of calls of ``tool`` may be, or with an empty name of anything else."""
+        said = self.tool(tool).sizes.over(self.sizes)
+        return said.over(
+            PartSizes(usual.to_server_bytes, usual.string_argument_bytes, usual.from_server_bytes, usual.content_bytes)
+        )
 
     def prompt(self, name: str) -> PromptPolicy:
         """The same of the prompt ``name``."""
@@ -307,8 +340,9 @@ class Policy(msgspec.Struct, frozen=True):
         both beside what is ``known`` of such servers (`doorward.policy.known_servers`).
 
         There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
-        tool, or of a rate, the exact table decides; constraints of both must hold; grants and standing approvals of
-        both count, and so do standing approvals of the whole policy. Where a server is, only its own table says.
+        tool, or of a rate or a size, the exact table decides; constraints of both must hold; grants and standing
+        approvals of both count, and so do standing approvals of the whole policy. Where a server is, only its own table
+        says.
         """
         every = self.servers.get(EVERY_SERVER, ServerPolicy(EVERY_SERVER))
         exact = self.servers.get(name, ServerPolicy(name))
@@ -335,6 +369,7 @@ class Policy(msgspec.Struct, frozen=True):
             rate=exact.rate or every.rate,
             memory_bytes=exact.memory_bytes or every.memory_bytes,
             file_bytes=exact.file_bytes or every.file_bytes,
+            sizes=exact.sizes.over(every.sizes),
         )
 
     def observes(self, today: str) -> bool:
@@ -379,6 +414,7 @@ def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
         arguments=_demands(every.arguments, exact.arguments),
         secrets=_both(every.secrets, exact.secrets),
         rate=exact.rate or every.rate,
+        sizes=exact.sizes.over(every.sizes),
     )
 
 

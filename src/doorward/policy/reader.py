@@ -41,6 +41,7 @@ from doorward.policy.reader_approvals import standing_approvals
 from doorward.policy.reader_caps import caps
 from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
+from doorward.policy.reader_sizes import part_sizes
 from doorward.policy.shapes import Key, Raw, Shapes
 from doorward.protocol.shown import beginning_problem
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
@@ -62,6 +63,7 @@ class Reader:
         self, source: str, positions: Positions, today: datetime.date | None = None, started_us: int | None = None
     ) -> None:
         self._shapes = Shapes(source, positions, today, started_us)
+        self._sizes = values(STANDARD).sizes
 
     def policy(self, raw: Raw) -> Policy:
         """The policy that ``raw`` says.
@@ -73,9 +75,11 @@ class Reader:
         shapes.known(raw, (), keys.TOP)
         profile = shapes.choice(raw, (), "profile", PROFILES, STANDARD)
         until = shapes.day(raw, (), "unsafe_observe_until")
+        effective = self._values(raw, values(profile))
+        self._sizes = effective.sizes
         policy = Policy(
             profile,
-            self._values(raw, values(profile)),
+            effective,
             hold_seconds=self._hold_seconds(raw),
             servers=self._servers(raw, values(profile)),
             observe_until=until.isoformat() if until else "",
@@ -185,6 +189,7 @@ class Reader:
             below=self._shapes.judged(raw, key, "below", _elsewhere_problem),
             standing=standing_approvals(self._shapes, key, raw),
             rate=self._rate(key, raw),
+            sizes=part_sizes(self._shapes, key, raw, self._sizes),
             **caps(self._shapes, key, raw, base.caps),
             **where(self._shapes, key, raw),
         )
@@ -210,6 +215,7 @@ class Reader:
             arguments=self._arguments(key, raw),
             secrets=self._shapes.judged(raw, key, "secrets", _argument_problem),
             rate=self._rate(key, raw),
+            sizes=part_sizes(self._shapes, key, raw, self._sizes),
         )
 
     def _tools(self, key: Key, raw: Raw) -> dict[str, ToolPolicy]:
