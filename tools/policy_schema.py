@@ -116,6 +116,11 @@ def _definitions() -> Schema:
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/prompt"}},
             "additionalProperties": False,
         },
+        "templates": {
+            "type": "object",
+            "patternProperties": {r"^[^{}]*\{.+\}": {"$ref": "#/definitions/template"}},
+            "additionalProperties": False,
+        },
         "unsafe_standing_approvals": {"$ref": "#/definitions/standing"},
     }
     where = {
@@ -157,6 +162,7 @@ def _definitions() -> Schema:
             },
         ),
         "prompt": _table(keys.PROMPT, {"arguments": arguments}),
+        "template": _table(keys.TEMPLATE, {"arguments": arguments}),
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
         "rate": _rate(),

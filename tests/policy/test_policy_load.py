@@ -187,6 +187,10 @@ def demands(rules: str) -> str:
         ("[log]\nfloor = 'error'\nunsafe_floor = 'debug'", "stands beside"),
         ("[sizes]\ndepth = 9\n[unsafe_sizes]\ndepth = 90", "keep one"),
         ("[unsafe_sizes]\ndepth = 0", "positive whole number"),
+        ("[servers.a.templates.'notes:'.arguments]\nx = { integer = true }", "is no URI template"),
+        ("[servers.a.templates.'n:{x'.arguments]\nx = { integer = true }", "is no URI template"),
+        ("[servers.a.templates.'n:{x}'.arguments]\ny = { integer = true }", "is no variable of the template"),
+        ("[servers.a.templates.'n:{x}']\nrate = 1", "not a known key"),
         ("[servers.a.sizes]\nresult_bytes = 0", "positive whole number"),
         ("[servers.a.tools.t.sizes]\ncontent_bytes = true", "positive whole number"),
         ("[servers.a.tools.t.sizes]\ndepth = 3", "not a known key"),
@@ -222,6 +226,21 @@ def test_limits_are_lowered_freely_and_raised_only_under_an_unsafe_name(tmp_path
     policy = loaded(tmp_path, "[sizes]\ndepth = 8\n[unsafe_sizes]\nnodes = 1_000_000\n")
     assert (policy.sizes.depth, policy.sizes.nodes) == (8, 1_000_000)
     assert policy.sizes.uri_bytes == values("standard").sizes.uri_bytes
+
+
+def test_demands_on_a_template_of_both_tables_hold(tmp_path: Path) -> None:
+    text = """
+[servers."*".templates."n://{x}/{+y}".arguments]
+x = { integer = true }
+[servers.a.templates."n://{x}/{+y}".arguments]
+x = { maximum = 3 }
+y = { path_below = true }
+"""
+    said = loaded(tmp_path, text).for_server("a").template("n://{x}/{+y}").arguments
+    assert {name: [one.kind for one in demands] for name, demands in said.items()} == {
+        "x": ["integer", "maximum"],
+        "y": ["path_below"],
+    }
 
 
 def test_sizes_of_a_tool_are_lowered_freely_and_raised_as_far_as_a_message_goes(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     "server": ("[servers.a]", SCHEMA["definitions"]["server"]),
     "every server": ('[servers."*"]', SCHEMA["definitions"]["every_server"]),
     "tool": ("[servers.a.tools.t]", SCHEMA["definitions"]["tool"]),
+    "template": ("[servers.a.templates.'n:{x}']", SCHEMA["definitions"]["template"]),
     "sizes of a tool": ("[servers.a.tools.t.sizes]", SCHEMA["definitions"]["part_sizes"]),
     "unsafe sizes of a server": ("[servers.a.unsafe_sizes]", SCHEMA["definitions"]["part_sizes"]),
     "constraints": ("[servers.a.tools.t.arguments.x]", SCHEMA["definitions"]["constraints"]),

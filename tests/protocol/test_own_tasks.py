@@ -135,7 +135,8 @@ def denied(turn: Turn) -> set[str]:
 def test_what_a_task_returns_fits_the_schema_of_its_tool(era: Era) -> None:
     assert not denied(returning(talking(era), structuredContent={"degrees": 3}))
     assert not denied(returning(talking(era), isError=True))
-    for wrong in ({"structuredContent": {"degrees": "3"}}, {"structuredContent": {}}, {}):
+    wrongs: tuple[Tree, ...] = ({"structuredContent": {"degrees": "3"}}, {"structuredContent": {}}, {})
+    for wrong in wrongs:
         turn = returning(talking(era), **wrong)
         assert denied(turn) == {"definition-results"}
         told = turn.only("client")

@@ -113,6 +113,7 @@ SERVER: Final[Keys] = {
     "below": "folders on the server's own machine; every path and file: URI lies in one, by its text",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
+    "templates": "what holds while the values of one URI template are completed, by its exact text",
     "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }
@@ -129,6 +130,9 @@ TOOL: Final[Keys] = {
 }
 PROMPT: Final[Keys] = {
     "arguments": "what must hold for an argument, by its name, as for a tool",
+}
+TEMPLATE: Final[Keys] = {
+    "arguments": "what must hold for a value, by the name of its variable, as for a tool",
 }
 CONSTRAINT: Final[Keys] = {
     "enum": "one of these values, exactly",

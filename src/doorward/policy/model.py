@@ -168,7 +168,9 @@ class ToolPolicy(msgspec.Struct, frozen=True):
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
-    """What the operator says of one prompt: what must hold for its arguments, as of a tool's."""
+    """What the operator says of one prompt: what must hold for its arguments, as of a tool's. Or of one URI template:
+    what must hold for the values that are completed for it.
+    """
 
     arguments: dict[str, tuple[Constraint, ...]] = {}
 
@@ -198,11 +200,12 @@ _NOTHING_SAID_OF_A_PROMPT: Final = PromptPolicy()
 class ServerPolicy(msgspec.Struct, frozen=True):
     """What the operator says of one server.
 
-    Folders it may read or write (absolute), variables it gets, its tools and prompts; ``grants`` names capabilities
-    that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in
-    advance; ``rate`` is how often all principals together may send to it, beside what holds for every server. ``uris``
-    are beginnings of resources that may be asked for although the server did not name or describe them; ``below`` the
-    folders, on the server's own machine, that every path must lie in as far as its text says.
+    Folders it may read or write (absolute), variables it gets, its tools and prompts, and its URI ``templates`` by
+    their exact text; ``grants`` names capabilities that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or
+    one of the top level); ``standing`` are yeses in advance; ``rate`` is how often all principals together may send to
+    it, beside what holds for every server. ``uris`` are beginnings of resources that may be asked for although the
+    server did not name or describe them; ``below`` the folders, on the server's own machine, that every path must lie
+    in as far as its text says.
 
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
@@ -219,6 +222,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     env: tuple[str, ...] = ()
     tools: dict[str, ToolPolicy] = {}
     prompts: dict[str, PromptPolicy] = {}
+    templates: dict[str, PromptPolicy] = {}
     grants: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
@@ -248,7 +252,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     def reads_sql(self) -> bool:
         """Whether some argument is held to ``read_only_sql``."""
         tables = [tool.arguments for tool in self.tools.values()]
-        tables += [prompt.arguments for prompt in self.prompts.values()]
+        tables += [one.arguments for one in (*self.prompts.values(), *self.templates.values())]
         return any(one.kind == "read_only_sql" for table in tables for demands in table.values() for one in demands)
 
     def tool(self, name: str) -> ToolPolicy:
@@ -265,6 +269,10 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     def prompt(self, name: str) -> PromptPolicy:
         """The same of the prompt ``name``."""
         return self.prompts.get(name) or _NOTHING_SAID_OF_A_PROMPT
+
+    def template(self, text: str) -> PromptPolicy:
+        """The same of the URI template ``text``."""
+        return self.templates.get(text) or _NOTHING_SAID_OF_A_PROMPT
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
@@ -352,7 +360,7 @@ class Policy(msgspec.Struct, frozen=True):
             every = msgspec.structs.replace(
                 every,
                 tools=_tools(known, every),
-                prompts=_prompts(known, every),
+                prompts=_joined(known.prompts, every.prompts),
             )
         return msgspec.structs.replace(
             exact,
@@ -360,7 +368,8 @@ class Policy(msgspec.Struct, frozen=True):
             write=_both(every.write, exact.write),
             env=_both(every.env, exact.env),
             tools=_tools(every, exact),
-            prompts=_prompts(every, exact),
+            prompts=_joined(every.prompts, exact.prompts),
+            templates=_joined(every.templates, exact.templates),
             grants=_both(every.grants, exact.grants),
             secrets=every.secrets or exact.secrets,
             uris=_both(every.uris, exact.uris),
@@ -401,10 +410,11 @@ def _tools(every: ServerPolicy, exact: ServerPolicy) -> dict[str, ToolPolicy]:
     return {tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools}
 
 
-def _prompts(every: ServerPolicy, exact: ServerPolicy) -> dict[str, PromptPolicy]:
+def _joined(every: dict[str, PromptPolicy], exact: dict[str, PromptPolicy]) -> dict[str, PromptPolicy]:
+    nothing = _NOTHING_SAID_OF_A_PROMPT
     return {
-        prompt: PromptPolicy(_demands(every.prompt(prompt).arguments, exact.prompt(prompt).arguments))
-        for prompt in every.prompts | exact.prompts
+        name: PromptPolicy(_demands(every.get(name, nothing).arguments, exact.get(name, nothing).arguments))
+        for name in every | exact
     }
 
 

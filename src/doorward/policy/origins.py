@@ -82,6 +82,8 @@ class Origins:
             yield from self._demands((*above, "tools", tool), said.arguments)
         for prompt, demanded in server.prompts.items():
             yield from self._demands((*above, "prompts", prompt), demanded.arguments)
+        for template, demanded in server.templates.items():
+            yield from self._demands((*above, "templates", template), demanded.arguments)
         yield from self._approvals(above)
 
     def _rate(self, above: Key, rate: Rate | None) -> Iterator[Setting]:

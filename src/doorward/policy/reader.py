@@ -17,6 +17,7 @@ import msgspec
 
 from doorward.content.arguments import Constraint
 from doorward.content.rates import Rate
+from doorward.content.templates import variables
 from doorward.content.uris import is_below
 from doorward.errors import PolicyError
 from doorward.policy import keys
@@ -182,6 +183,7 @@ class Reader:
             env=env,
             tools=self._tools(key, raw),
             prompts=self._prompts(key, raw),
+            templates=self._templates(key, raw),
             secrets=self._shapes.flag(raw, key, "secrets") is True,
             unsafe_no_profile=self._shapes.flag(raw, key, "unsafe_no_profile") is True,
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
@@ -240,6 +242,20 @@ class Reader:
                     here, f"{name!r} is not the name of a prompt", "names are exact, there are no patterns"
                 )
             found[name] = PromptPolicy(self._arguments(here, table))
+        return found
+
+    def _templates(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
+        key, templates, found = (*key, "templates"), self._shapes.table(raw, key, "templates"), {}
+        for text in templates:
+            here, table = (*key, text), self._shapes.table(templates, key, text)
+            self._shapes.known(table, here, keys.TEMPLATE)
+            names = variables(text)
+            if not names:
+                self._shapes.add(here, f"{text!r} is no URI template", 'as its server lists it: "notes://{topic}"')
+            found[text] = PromptPolicy(self._arguments(here, table))
+            for name in found[text].arguments:
+                if names and name not in names:
+                    self._shapes.add((*here, "arguments", name), f"{name!r} is no variable of the template")
         return found
 
     def _arguments(self, key: Key, raw: Raw) -> dict[str, tuple[Constraint, ...]]:
