@@ -13,7 +13,7 @@ from tests.relay.dialogue import Dialogue, Era, Tree, Turn, asks, eras, only_leg
 
 from doorward.policy.load import load
 from doorward.policy.model import PartSizes, Policy, ServerPolicy, ToolPolicy, sealed
-from doorward.policy.profiles import values
+from doorward.policy.profiles import PROFILES, values
 
 LIMIT = 999
 CONTROL = "content-limits"
@@ -233,8 +233,7 @@ def test_a_tool_that_may_have_longer_texts_has_them(era: Era) -> None:
 
 
 @eras()
-def test_by_default_an_item_has_half_of_an_answer(era: Era) -> None:
-    assert values("standard").sizes.content_bytes == 8 << 20
+def test_by_default_an_item_may_be_all_of_an_answer(era: Era) -> None:
+    assert all(values(one).sizes.content_bytes == values(one).sizes.from_server_bytes for one in PROFILES)
     call = {"name": "plain", "arguments": {}}
-    turn = answered(era, "tools/call", call, {"content": [text((8 << 20) + 1)]}, load(None))
-    assert denied_by(turn) == {CONTROL}
+    assert not denied_by(answered(era, "tools/call", call, {"content": [text(15 << 20)]}, load(None)))

@@ -195,7 +195,7 @@ def demands(rules: str) -> str:
         ("[servers.a.tools.t.sizes]\ncontent_bytes = true", "positive whole number"),
         ("[servers.a.tools.t.sizes]\ndepth = 3", "not a known key"),
         ("[servers.a.tools.t.sizes]\nresult_bytes = 9\n[servers.a.tools.t.unsafe_sizes]\nresult_bytes = 9", "keep one"),
-        ("[servers.a.tools.t.sizes]\ncontent_bytes = 8_388_609", "write it under unsafe_sizes"),
+        ("[servers.a.tools.t.sizes]\nstring_argument_bytes = 1_048_577", "write it under unsafe_sizes"),
         (
             "[servers.a.tools.t.unsafe_sizes]\ncontent_bytes = 16_777_217",
             "raise from_server_bytes under [unsafe_sizes]",
@@ -263,7 +263,7 @@ content_bytes = 16_777_216
     assert server.sizes_of("t", policy.sizes) == PartSizes(100, 2_000_000, 9_000, 16_777_216)
     assert server.sizes_of("other", policy.sizes) == PartSizes(2_000_000, 1 << 20, 9_000, 7_000)
     assert policy.for_server("b").sizes_of("t", policy.sizes).content_bytes == 8_000
-    assert load(None).for_server("a").sizes_of("t", policy.sizes) == PartSizes(2_000_000, 1 << 20, 16 << 20, 8 << 20)
+    assert load(None).for_server("a").sizes_of("t", policy.sizes) == PartSizes(2_000_000, 1 << 20, 16 << 20, 16 << 20)
     problem = only(tmp_path, text.replace("2_000_000\ncontent", "2_000_001\ncontent"))
     assert problem.what.endswith("2000001 is more than a whole message may have, 2000000")
 

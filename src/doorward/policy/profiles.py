@@ -38,12 +38,12 @@ _MIB: Final = 1024 * 1024
 # Answers hold images and files, so they may be larger than questions. Nodes bound memory more than bytes (DESIGN §8):
 # 20,000 is a table of a thousand rows with twenty columns; lists carry whole schemas, hence five times that. 8 KiB is
 # what web servers take for a URI by default; 256 bytes hold any UUID, hash or counter that serves as an id. One item of
-# content has half of an answer: 8 MiB are a photograph, or ten minutes of speech.
+# content may be all of an answer, as a file that is read; where a policy lowers it, what base64 decodes to counts.
 _STANDARD_SIZES: Final = Sizes(
     to_server_bytes=4 * _MIB,
     from_server_bytes=16 * _MIB,
     string_argument_bytes=1 * _MIB,
-    content_bytes=8 * _MIB,
+    content_bytes=16 * _MIB,
     depth=64,
     nodes=20_000,
     list_nodes=100_000,
