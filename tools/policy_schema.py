@@ -107,6 +107,8 @@ def _definitions() -> Schema:
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
         "secrets": {"type": "boolean"},
         "rate": {"$ref": "#/definitions/rate"},
+        "sizes": {"$ref": "#/definitions/part_sizes"},
+        "unsafe_sizes": {"$ref": "#/definitions/part_sizes"},
         "uris": _list({"type": "string", "pattern": r"^(?![Ff][Ii][Ll][Ee]:)[A-Za-z][A-Za-z0-9+.-]*:[^\s*{}\"<>\\]*$"}),
         "below": _list({"type": "string", "pattern": r"^/[^\s]"}),
         "tools": {
@@ -117,6 +119,11 @@ def _definitions() -> Schema:
         "prompts": {
             "type": "object",
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/prompt"}},
+            "additionalProperties": False,
+        },
+        "templates": {
+            "type": "object",
+            "patternProperties": {r"^[^{}]*\{.+\}": {"$ref": "#/definitions/template"}},
             "additionalProperties": False,
         },
         "unsafe_standing_approvals": {"$ref": "#/definitions/standing"},
@@ -154,13 +161,17 @@ def _definitions() -> Schema:
                 "ask": {"type": "boolean"},
                 "arguments": arguments,
                 "rate": rate,
+                "sizes": {"$ref": "#/definitions/part_sizes"},
+                "unsafe_sizes": {"$ref": "#/definitions/part_sizes"},
                 "secrets": _list({"type": "string", "pattern": r"^(?:[^/]|(?:/(?:[^/~]|~[01])*)+$)"}),
             },
         ),
         "prompt": _table(keys.PROMPT, {"arguments": arguments}),
+        "template": _table(keys.TEMPLATE, {"arguments": arguments}),
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
         "rate": _rate(),
+        "part_sizes": _raised(keys.PART_SIZES),
     }
 
 

@@ -109,6 +109,13 @@ _TABLE: Final = (
         "doorward.judge.gates.parts",
     ),
     Control(
+        "content-limits",
+        "each text, image, sound and resource is bounded before anybody decodes it, and base64 is base64",
+        ("oversized-payload",),
+        "gate",
+        "doorward.judge.gates.contents",
+    ),
+    Control(
         "sealed-state",
         "a retried request carries the state that was sealed for exactly it",
         ("consent-bypass", "capability-forgery", "request-state-swap"),

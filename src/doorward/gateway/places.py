@@ -77,7 +77,7 @@ class Server(abc.ABC):
         self.name = said.name
         self.path = said.served_path
         self._house = house
-        self._tasks: dict[str, dict[str, None]] = {}  # by principal: what belongs to none of its sessions alone
+        self._tasks: dict[str, dict[str, str]] = {}  # by principal: what belongs to none of its sessions alone
         self._shown: dict[str, Shown] = {}
 
     @abc.abstractmethod

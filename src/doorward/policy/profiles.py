@@ -37,11 +37,13 @@ _MIB: Final = 1024 * 1024
 
 # Answers hold images and files, so they may be larger than questions. Nodes bound memory more than bytes (DESIGN §8):
 # 20,000 is a table of a thousand rows with twenty columns; lists carry whole schemas, hence five times that. 8 KiB is
-# what web servers take for a URI by default; 256 bytes hold any UUID, hash or counter that serves as an id.
+# what web servers take for a URI by default; 256 bytes hold any UUID, hash or counter that serves as an id. One item of
+# content may be all of an answer, as a file that is read; where a policy lowers it, what base64 decodes to counts.
 _STANDARD_SIZES: Final = Sizes(
     to_server_bytes=4 * _MIB,
     from_server_bytes=16 * _MIB,
     string_argument_bytes=1 * _MIB,
+    content_bytes=16 * _MIB,
     depth=64,
     nodes=20_000,
     list_nodes=100_000,
@@ -207,7 +209,8 @@ def describe_sizes(sizes: Sizes) -> str:
     """All limits of ``sizes`` in one line."""
     return (
         f"to server {_size(sizes.to_server_bytes)}, from server {_size(sizes.from_server_bytes)}, "
-        f"string argument {_size(sizes.string_argument_bytes)}, depth {sizes.depth}, nodes {sizes.nodes:,} "
+        f"string argument {_size(sizes.string_argument_bytes)}, content item {_size(sizes.content_bytes)}, "
+        f"depth {sizes.depth}, nodes {sizes.nodes:,} "
         f"(lists {sizes.list_nodes:,}), URI {_size(sizes.uri_bytes)}, id {_size(sizes.id_bytes)}, "
         f"client/serverInfo {_size(sizes.info_bytes)}, headers {_size(sizes.headers_bytes)}"
     )
@@ -324,7 +327,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "sizes",
         describe_sizes(_STANDARD_SIZES),
         "a quarter",
-        ("frame-limits", "part-limits", "http-limits"),
+        ("frame-limits", "part-limits", "content-limits", "http-limits"),
         strict_in_full=describe_sizes(_QUARTER),
     ),
     Row("in-flight", "bytes in flight, whole process", _IN_FLIGHT, _SAME, ("in-flight",), strict_in_full=_IN_FLIGHT),
