@@ -41,7 +41,7 @@ from doorward.gateway.reporter import Reporter
 from doorward.gateway.sessions import Sessions
 from doorward.judge.vocabulary import Principal
 from doorward.policy.addresses import is_loopback, listen_problem, split_listen
-from doorward.policy.model import Policy, ServerPolicy
+from doorward.policy.model import CAPS, Policy, ServerPolicy
 from doorward.policy.profiles import weakened
 
 _KEEP_ALIVE_S: Final = 15.0
@@ -333,7 +333,7 @@ def _needs_restart(old: Policy, new: Policy) -> list[str]:
     found += [f"sizes.{key}" for key in carried if getattr(old.sizes, key) != getattr(new.sizes, key)]
     for name in sorted(old.servers.keys() | new.servers.keys()):
         one, other = (policy.servers.get(name, ServerPolicy(name)) for policy in (old, new))
-        keys = ("url", "command", "path", "transport", "read", "write", "env", "memory_bytes", "file_bytes")
+        keys = ("url", "command", "path", "transport", "read", "write", "env", *CAPS)
         if (one.served or other.served) and any(getattr(one, key) != getattr(other, key) for key in keys):
             found.append(f"servers.{name}")
     return found
