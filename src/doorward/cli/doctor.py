@@ -35,22 +35,25 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try every way out and say which is closed."""
-    from doorward.confine import probe
+    from doorward.confine import cgroups, probe
     from doorward.confine.process import gaps
 
     try:
         holds = probe.probe()
     except ConfinementError as problem:
         return _unconfined(args, problem)
+    groups = cgroups.held()
     if args.json:
         ways = [_as_json(way, holds) for way in probe.WAYS]
-        terminal.write_json({"mechanism": "landlock", "abi": holds.abi, "holds": holds.as_promised, "ways": ways})
+        told = {"mechanism": "landlock", "abi": holds.abi, "holds": holds.as_promised, "ways": ways, "groups": groups}
+        terminal.write_json(told)
     else:
         terminal.write(f"landlock ABI {holds.abi}, seccomp; what a confined server does:\n")
         for way in probe.WAYS:
             _print(way, holds)
         for gap in gaps(holds.abi):
             terminal.write(f"this kernel: {gap}", style=terminal.YELLOW)
+        _print_caps(groups)
         terminal.write()
         _conclude(holds)
     return CLEAN if holds.as_promised else FINDING
@@ -83,6 +86,21 @@ def _print(way: Way, holds: Holds) -> None:
         terminal.write(f"  OPEN    {way.what}  ({way.control} does not hold here)", style=terminal.RED)
     else:
         terminal.write(f"  open    {way.what}  (not enforced yet)", style=terminal.YELLOW)
+
+
+def _print_caps(groups: tuple[str, ...]) -> None:
+    from doorward.confine.caps import bound_of_user
+
+    each = "each process of a server has its own cap: no control group can be had here"
+    bound = "the processes of the user are bounded" if bound_of_user(1) else "processes are not bounded"
+    for resource, whole, instead in (
+        ("memory", "memory is capped for a server's whole tree", f"memory: {each}"),
+        ("pids", "processes are capped for a server's whole tree", f"{bound}: no control group can be had here"),
+    ):
+        if resource in groups:
+            terminal.write(f"  capped  {whole}  (child-caps)", style=terminal.GREEN)
+        else:
+            terminal.write(f"  partly  {instead}", style=terminal.YELLOW)
 
 
 def _conclude(holds: Holds) -> None:
