@@ -125,7 +125,7 @@ def _definitions() -> Schema:
         },
         "path": {
             "type": "string",
-            "pattern": r"^(?!/(?:healthz|readyz)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
+            "pattern": r"^(?!/(?:healthz|readyz|metrics)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
         },
         "transport": _choice(TRANSPORTS, STREAMABLE),
         "unsafe_no_profile": {"type": "boolean"},

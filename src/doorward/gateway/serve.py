@@ -28,6 +28,7 @@ from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.consent.desk import Desk
 from doorward.gateway.http.callers import Callers
 from doorward.gateway.http.door import HttpDoor
+from doorward.gateway.http.figures import Figures
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.limits import HttpLimits
 from doorward.gateway.http.names import Names
@@ -99,6 +100,7 @@ class _Gateway:
         self.reporter.mask_with(self.pipeline.masker)
         self.seal_key = os.urandom(32)
         self.supervisors: set[int] = set()
+        self.figures = Figures()
         self.children: Counter[str] = Counter()  # of each principal, whichever server they are
         self._servers = self._make_servers()
         settings = self.policy.serve
@@ -221,6 +223,7 @@ class _Gateway:
             callers=callers,
             sessions=self._sessions,
             front=front,
+            figures=self.figures,
         )
         limits = HttpLimits(headers_bytes=self.policy.sizes.headers_bytes, body_bytes=self.policy.sizes.to_server_bytes)
         try:
