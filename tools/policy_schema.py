@@ -18,10 +18,10 @@ import msgspec
 
 from doorward.content.sql import DIALECTS
 from doorward.policy import keys
-from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
+from doorward.policy.model import CAPS, EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE, RATE_RANGE
-from doorward.policy.reader_caps import CAPS, LEAST_BYTES
+from doorward.policy.reader_caps import least
 from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
 from doorward.policy.reader_network import NETWORKS
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
@@ -97,7 +97,7 @@ def _definitions() -> Schema:
         "write": _list({"type": "string", "pattern": _FOLDER}),
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
         **{
-            f"{unsafe}{name}": {"type": "integer", "minimum": LEAST_BYTES}
+            f"{unsafe}{name}": {"type": "integer", "minimum": least(name)}
             for name in CAPS
             for unsafe in ("", "unsafe_")
         },
@@ -137,7 +137,7 @@ def _definitions() -> Schema:
         },
         "path": {
             "type": "string",
-            "pattern": r"^(?!/(?:healthz|readyz)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
+            "pattern": r"^(?!/(?:healthz|readyz|metrics)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
         },
         "transport": _choice(TRANSPORTS, STREAMABLE),
         "unsafe_no_profile": {"type": "boolean"},

@@ -451,7 +451,7 @@ _TABLE: Final = (
     ),
     Control(
         "child-caps",
-        "a server uses no more memory and writes no larger file than it may, and only it ends over that",
+        "a server, with all that it starts, uses no more memory and processes than it may, and only it ends over that",
         ("oversized-payload",),
         "sandbox",
         "doorward.confine.caps",

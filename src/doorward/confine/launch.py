@@ -25,10 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from doorward.confine import caps, landlock, loopback, namespaces, privileges, seccomp
+    from doorward.confine import caps, cgroups, landlock, loopback, namespaces, privileges, seccomp
 else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out; last, so it can shadow nothing
     import caps
+    import cgroups
     import landlock
     import loopback
     import namespaces
@@ -100,6 +101,10 @@ def _fork_first(plan: Plan, outcome: int) -> int:
         os.close(_life)
         _be_first(plan, outcome, alive, user, group)
     os.close(alive)
+    # From here: in a namespace of control groups nobody moves to a group outside of it.
+    for folder in plan.get(b"group", ()):
+        cgroups.enter(folder, child)
+    os.write(_life, b"!")
     return child
 
 
@@ -107,7 +112,6 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
     try:
         namespaces.become_user(user, group)
         landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
-        _end_without(alive)
         targets = plan.get(b"connect", ())
         loopback.bring_up()
         found = loopback.listen(targets, proxy=plan[b"network"] == [b"public"])
@@ -120,6 +124,7 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
             files={"etc/hosts": loopback.hosts(targets)} if targets else {},
         )
         loopback.hand_over(REPORT_FD, found)
+        _wait_for_group(alive)
         server = os.fork()
         if server == 0:
             _become_server(plan, b"namespaces", outcome, None)
@@ -134,14 +139,13 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
     os._exit(namespaces.stay(server))
 
 
-def _end_without(alive: int) -> None:
-    """End now if the supervisor, who holds the other end, is gone: it may have been before we asked to die with it."""
-    os.set_blocking(alive, False)
-    try:
-        if not os.read(alive, 1):
-            os._exit(1)
-    except BlockingIOError:
-        os.close(alive)
+def _wait_for_group(alive: int) -> None:
+    """Go on when the supervisor has put us into our group. End now if it is gone: it holds the other end, and may have
+    been gone before we asked to die with it.
+    """
+    if not os.read(alive, 1):
+        os._exit(1)
+    os.close(alive)
 
 
 def _load_supervise() -> Any:
@@ -157,11 +161,12 @@ def _supervise(plan: Plan, child: int, mechanism: bytes, failure: str) -> NoRetu
     supervisor = supervise.Supervisor(child, orders=PLAN_FD, report=REPORT_FD)
     # Only now: before, this signal would have ended us without ending the tree. Descriptor 3 tells us anyway.
     landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
+    groups = plan.get(b"group", ())
     if failure:
-        supervisor.give_up(failure, plan[b"temp"][0])
+        supervisor.give_up(failure, plan[b"temp"][0], groups)
     else:
         abi = landlock.detect_abi() if mechanism else 0
-        supervisor.run(mechanism.decode(), abi, plan[b"temp"][0])
+        supervisor.run(mechanism.decode(), abi, plan[b"temp"][0], groups)
     os._exit(0)  # nothing to tidy up, and the gateway waits for the end of our reports
 
 
@@ -177,8 +182,13 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int |
         stage = "folder"
         os.chdir(plan[b"cwd"][0])
         os.umask(int(plan[b"umask"][0], 8))
+        if supervisor is not None:
+            stage = "group"
+            for folder in plan.get(b"group", ()):
+                cgroups.enter(folder, os.getpid())
         stage = "caps"
-        caps.restrict(*(int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors")))
+        numbers = (int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors", b"tasks"))
+        caps.restrict(*numbers, alone=mechanism == b"namespaces")
         if mechanism:
             stage = "landlock"
             privileges.give_up_new()

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from doorward.confine import network, tree
+from doorward.confine import cgroups, network, tree
 from doorward.confine.shortfalls import explain
 from doorward.errors import ConfinementError
 
@@ -64,15 +64,17 @@ class Child:
     ``stdin``, ``stdout`` and ``stderr`` are raw descriptors of this side and belong to the caller, who closes them.
     ``control`` is readable when there is something to ``receive``, and at its end nothing of the server is left.
     ``listeners`` are its ways out; their descriptors belong to the caller too, once it ``started``.
+    ``groups`` are the control groups that hold its whole tree, by resource (``cgroups``); none where none can be had.
     ``pid``, ``mechanism`` (empty: not confined), ``abi`` (Landlock's, 0 where it does not stand) and ``status`` (the
     exit code, 128+n for a signal) are None until reported.
     """
 
-    def __init__(self, supervisor: int, pipes: tuple[int, int, int], orders: int, control: int, temp: str) -> None:
-        self.stdin, self.stdout, self.stderr = pipes
-        self.control = control
+    def __init__(self, launcher: Launcher, temp: str, groups: cgroups.Groups) -> None:
+        self.stdin, self.stdout, self.stderr = launcher.pipes
+        self.control = launcher.control
         self.temp = temp
-        self.supervisor = supervisor
+        self.groups = groups
+        self.supervisor = launcher.supervisor
         self.pid: int | None = None
         self.mechanism: str | None = None
         self.abi: int | None = None
@@ -80,7 +82,7 @@ class Child:
         self.listeners: tuple[Listener, ...] = ()
         self.ended = False
         self._failure = ""
-        self._orders = orders
+        self._orders = launcher.orders
         self._passed: list[int] = []
         self._unread = b""
 
@@ -188,6 +190,8 @@ class Child:
             # No last report: the supervisor was killed, and the server with it.
             self.status = 128 + _SIGKILL if self.pid is not None else None
             sweep()
+        for group in {*self.groups.values()}:
+            cgroups.remove(group)  # a supervisor that was not killed did it
         if self.temp and os.path.isdir(self.temp):
             from doorward.confine.removal import remove_tree  # only here: a supervisor that was not killed did it
 
@@ -253,27 +257,31 @@ def start(
     """Start a server's command line inside its profile; returns at once, ``Child.started`` tells how it went.
 
     Makes the server's cache folder and a fresh temporary one (both 0700; the latter goes when the server does), points
-    TMPDIR, TMP and TEMP at it. ``umask`` is the server's; None keeps this process's. ``unsafe_no_sandbox`` leaves out
-    the walls and ``no_new_privs``, never the caps, the supervision, the environment's rules or the closing of
-    descriptors. ``launcher`` is one that was booted before; it is used up in any case.
+    TMPDIR, TMP and TEMP at it, and makes a control group where it can. ``umask`` is the server's; None keeps this
+    process's. ``unsafe_no_sandbox`` leaves out the walls and ``no_new_privs``, never the caps, the supervision, the
+    environment's rules or the closing of descriptors. ``launcher`` is one that was booted before; it is used up in any
+    case.
 
     Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
     folder cannot be made, and when there is no launcher to start.
     """
     launcher = launcher or boot()
-    temp = ""
+    temp, groups = "", {}
     try:
         if not argv:
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
-        plan = _encode_plan(argv, profile, temp, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
+        groups = cgroups.make(profile.memory_bytes, profile.processes)
+        plan = _encode_plan(argv, profile, temp, groups, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
     except BaseException:
         launcher.abandon()
+        for group in {*groups.values()}:
+            cgroups.remove(group)
         if temp:
             os.rmdir(temp)
         raise
     launcher.used = True
-    child = Child(launcher.supervisor, launcher.pipes, launcher.orders, launcher.control, temp)
+    child = Child(launcher, temp, groups)
     with contextlib.suppress(BrokenPipeError):  # the launcher died at once: its missing report says so
         _write_all(launcher.orders, plan)
     return child
@@ -325,7 +333,13 @@ def _make_private(folder: str) -> None:
 
 
 def _encode_plan(
-    argv: Sequence[str], profile: SandboxProfile, temp: str, *, unsafe_no_sandbox: bool, umask: int | None
+    argv: Sequence[str],
+    profile: SandboxProfile,
+    temp: str,
+    groups: cgroups.Groups,
+    *,
+    unsafe_no_sandbox: bool,
+    umask: int | None,
 ) -> bytes:
     if umask is None:
         umask = os.umask(0o077)  # it can only be read by setting it; nothing another thread makes now is too open
@@ -349,6 +363,8 @@ def _encode_plan(
         ("memory", [str(profile.memory_bytes)]),
         ("file", [str(profile.file_bytes)]),
         ("descriptors", [str(profile.descriptors)]),
+        ("tasks", ["0" if "pids" in groups else str(profile.processes)]),
+        ("group", {*groups.values()}),
     ]
     encoded = [f"{kind}:{value}" for kind, values in records for value in values]
     if any("\0" in record for record in encoded):

@@ -114,6 +114,7 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
     file_bytes: int = 0
     descriptors: int = 0
+    processes: int = 0
 
     def readable(self) -> tuple[str, ...]:
         """All that may be read and not written."""

@@ -56,6 +56,8 @@ def explain(failure: str) -> ConfinementError:
         )
     if stage == "caps":
         return ConfinementError(f"the server's memory and files could not be capped: {reason}")
+    if stage == "group":
+        return ConfinementError(f"the server could not be put into its control group: {reason}")
     if stage == "folder":
         return ConfinementError(f"the server's working directory cannot be entered: {reason}")
     if stage == "program":

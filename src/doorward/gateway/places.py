@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from doorward.gateway.archive import Archive
     from doorward.gateway.consent.desk import Desk
     from doorward.gateway.defences import Defences
+    from doorward.gateway.http.figures import Figures
     from doorward.gateway.reporter import Reporter
     from doorward.relay.pipeline import Pipeline
 
@@ -65,6 +66,7 @@ class House(Protocol):
     pipeline: Pipeline
     seal_key: bytes
     supervisors: set[int]
+    figures: Figures
     children: Counter[str]
 
     async def make_room(self, principal: Principal) -> bool: ...
@@ -273,6 +275,7 @@ class CommandServer(Server):
         egress = self._way_out(child, walls, identity.verified(), principal)
         connector = ChildConnector(child, link, pass_on, egress=egress, limits=limits, on_closed=ended, on_ended=died)
         link.begin(connector)
+        house.figures.watch(child, self.name, link.id)
         return link
 
     def _tell_gaps(self, child: Child, walls: SandboxProfile) -> None:
@@ -314,6 +317,7 @@ class CommandServer(Server):
 
     def _ended(self, principal: Principal, supervisor: int) -> None:
         self._house.supervisors.discard(supervisor)
+        self._house.figures.forget(supervisor)
         self._gone(principal)
 
     def _gone(self, principal: Principal) -> None:

@@ -29,6 +29,7 @@ from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.consent.desk import Desk
 from doorward.gateway.http.callers import Callers
 from doorward.gateway.http.door import HttpDoor
+from doorward.gateway.http.figures import Figures
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.limits import HttpLimits
 from doorward.gateway.http.names import Names
@@ -42,15 +43,15 @@ from doorward.gateway.reporter import Reporter
 from doorward.gateway.sessions import Sessions
 from doorward.judge.vocabulary import Principal
 from doorward.policy.addresses import is_loopback, listen_problem, split_listen
-from doorward.policy.model import Policy, ServerPolicy
+from doorward.policy.model import CAPS, Policy, ServerPolicy
 from doorward.policy.profiles import weakened
 
 _KEEP_ALIVE_S: Final = 15.0
 _SWEEP_S: Final = 5.0
 _LOOK_S: Final = 0.05
 _SETTLED: Final = (
-    *("url", "command", "path", "transport", "read", "write", "env", "memory_bytes", "file_bytes"),
-    *("network", "hosts", "connect"),
+    *("url", "command", "path", "transport", "read", "write", "env", "network", "hosts", "connect"),
+    *CAPS,
 )
 """What is said of a server and settled when it is first looked at."""
 _STOP: Final = (signal.SIGINT, signal.SIGTERM)
@@ -107,6 +108,7 @@ class _Gateway:
         self.reporter.mask_with(self.pipeline.masker)
         self.seal_key = os.urandom(32)
         self.supervisors: set[int] = set()
+        self.figures = Figures()
         self.children: Counter[str] = Counter()  # of each principal, whichever server they are
         self._servers = self._make_servers()
         settings = self.policy.serve
@@ -231,6 +233,7 @@ class _Gateway:
             callers=callers,
             sessions=self._sessions,
             front=front,
+            figures=self.figures,
         )
         limits = HttpLimits(headers_bytes=self.policy.sizes.headers_bytes, body_bytes=self.policy.sizes.to_server_bytes)
         try:

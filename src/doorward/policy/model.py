@@ -114,13 +114,19 @@ class RateLimits(msgspec.Struct, frozen=True, gc=False):
 
 
 class Caps(msgspec.Struct, frozen=True, gc=False):
-    """How much of the machine one server that Doorward starts may use up: memory of each of its processes, the size of
-    each file that it writes, open descriptors of each process.
+    """How much of the machine one server that Doorward starts may use up: memory of all its processes together (of each
+    where it has no control group), the size of each file that it writes, open descriptors of each process, and
+    processes at one time, of which each thread is one.
     """
 
     memory_bytes: int
     file_bytes: int
     descriptors: int
+    processes: int
+
+
+CAPS: Final = ("memory_bytes", "file_bytes", "processes")
+"""Those that a server's table may lower, and raise as ``unsafe_`` and the name."""
 
 
 class ProfileValues(msgspec.Struct, frozen=True):
@@ -212,9 +218,10 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
     ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
     go to it unasked.
-    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing. So do ``sizes`` of the
-    profile's, for its tools, prompts and resources. ``network`` is ``public`` or ``none``, of the former only ``hosts``
-    if there are any (``*.`` before a domain: all below it); empty says nothing. ``connect`` are HOST:PORT beside that.
+    ``memory_bytes``, ``file_bytes`` and ``processes`` take the place of the profile's caps; 0 says nothing. So do
+    ``sizes`` of the profile's, for its tools, prompts and resources. ``network`` is ``public`` or ``none``, of the
+    former only ``hosts`` if there are any (``*.`` before a domain: all below it); empty says nothing. ``connect`` are
+    HOST:PORT beside that.
     """
 
     name: str
@@ -237,6 +244,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     secrets: bool = False
     memory_bytes: int = 0
     file_bytes: int = 0
+    processes: int = 0
     network: str = ""
     hosts: tuple[str, ...] = ()
     connect: tuple[str, ...] = ()
@@ -345,6 +353,7 @@ class Policy(msgspec.Struct, frozen=True):
             usual,
             memory_bytes=said.memory_bytes or usual.memory_bytes,
             file_bytes=said.file_bytes or usual.file_bytes,
+            processes=said.processes or usual.processes,
         )
 
     def for_server(self, name: str, known: ServerPolicy | None = None) -> ServerPolicy:
@@ -382,6 +391,7 @@ class Policy(msgspec.Struct, frozen=True):
             rate=exact.rate or every.rate,
             memory_bytes=exact.memory_bytes or every.memory_bytes,
             file_bytes=exact.file_bytes or every.file_bytes,
+            processes=exact.processes or every.processes,
             network=exact.network or every.network,
             hosts=exact.hosts or every.hosts,
             connect=_both(every.connect, exact.connect),

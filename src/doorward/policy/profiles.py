@@ -16,6 +16,7 @@ import msgspec
 
 from doorward.errors import UsageError
 from doorward.policy.model import (
+    CAPS,
     EVERY_SERVER,
     Caps,
     Limits,
@@ -92,9 +93,10 @@ _TENTH_OF_RATES: Final = RateLimits(
 
 # Node with its workers, a JVM or a browser's process stay well below 2 GiB, and a machine of 8 GiB survives one server
 # that does not. 16 GiB is more than a server writes into one file unless something runs away; 65,536 descriptors are
-# what a server of thousands of connections is usually given.
-_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536)
-_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096)
+# what a server of thousands of connections is usually given. Node has a dozen threads, a browser that a server drives
+# some two hundred; a JVM or a numeric library has a few for each processor.
+_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536, processes=512)
+_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096, processes=128)
 
 _VALUES: Final = {
     STANDARD: ProfileValues(
@@ -162,8 +164,8 @@ def weakened(policy: Policy) -> tuple[str, ...]:
     ]
     for server in policy.servers.values():
         words += [
-            f"{_called(server)} may use more (unsafe_{name}): {_size(getattr(server, name))}"
-            for name in ("memory_bytes", "file_bytes")
+            f"{_called(server)} may use more (unsafe_{name}): {_amount(name, getattr(server, name))}"
+            for name in CAPS
             if getattr(server, name) > getattr(usual.caps, name)
         ]
     words += [_standing(one, "any server") for one in policy.standing]
@@ -234,9 +236,14 @@ def describe_rates(rates: RateLimits) -> str:
 def describe_caps(caps: Caps) -> str:
     """All caps of ``caps`` in one line."""
     return (
-        f"memory {_size(caps.memory_bytes)} a process, {_size(caps.file_bytes)} a file, "
+        f"memory {_size(caps.memory_bytes)} and {caps.processes} processes (threads count), of the whole tree in a "
+        f"control group, else of a process and by the user; {_size(caps.file_bytes)} a file, "
         f"{caps.descriptors:,} descriptors, no core dumps"
     )
+
+
+def _amount(name: str, count: int) -> str:
+    return _size(count) if name.endswith("_bytes") else f"{count:,}"
 
 
 def _size(count: int) -> str:
@@ -371,7 +378,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         "child-caps",
-        "child: memory, files it writes, descriptors",
+        "child: memory, processes, files it writes, descriptors",
         describe_caps(_STANDARD_CAPS),
         describe_caps(_STRICT_CAPS),
         ("child-caps",),
