@@ -401,6 +401,13 @@ _TABLE: Final = (
         "doorward.gateway.identity.judgment",
     ),
     Control(
+        "package-fetch",
+        "what a launcher would fetch is fetched without running it, pinned by its integrity, and not written again",
+        ("server-imitation", "privileged-tool"),
+        "pin",
+        "doorward.gateway.fetching.fetch",
+    ),
+    Control(
         "server-proof",
         "nothing is sent to a server at a URL before its certificate, or the owner of its socket, proves it",
         ("server-imitation", "message-tampering"),

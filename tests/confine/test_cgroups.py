@@ -157,12 +157,13 @@ def test_what_a_gateway_and_a_supervisor_leave_that_are_killed_together_ends_wit
     world: World, parents: list[str]
 ) -> None:
     with storm(world, deaf=True) as (gateway, supervisor, pids):
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in (supervisor, gateway.pid):
-                os.kill(pid, number)
-        gateway.wait(BOUND_SECONDS)
         with watched(pids) as descriptors:
-            os.kill(pids[1], 0)
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in (supervisor, gateway.pid):
+                    os.kill(pid, number)
+            gateway.wait(BOUND_SECONDS)
+            if world.mechanism == "landlock":  # in namespaces all of it has ended with the supervisor
+                os.kill(pids[1], 0)
             assert len(groups_of(gateway.pid, parents)) == len(parents)
             assert world.run(["/bin/true"])[0] == 0
             assert still_there(descriptors) == set()

@@ -14,13 +14,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from doorward.confine.shortfalls import gaps
-from doorward.errors import CapacityError, IdentityError
+from doorward.errors import CapacityError, FetchError, IdentityError
 from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.clock import Clock, written
-from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
+from doorward.gateway.command_use import Places, WrapOptions, changed, executed, walls_of, wish_of
 from doorward.gateway.egress.refusals import Refusals
 from doorward.gateway.egress.server import Egress
+from doorward.gateway.fetching.fetch import fetch, present
 from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
 from doorward.gateway.identity.command import CommandIdentity, identify_here
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from doorward.gateway.archive import Archive
     from doorward.gateway.consent.desk import Desk
     from doorward.gateway.defences import Defences
+    from doorward.gateway.fetching.fetch import Wish
     from doorward.gateway.http.figures import Figures
     from doorward.gateway.reporter import Reporter
     from doorward.relay.pipeline import Pipeline
@@ -186,16 +188,30 @@ class CommandServer(Server):
         self._options = options
         self._identity: CommandIdentity | None = None
         self._walls: SandboxProfile | None = None
+        self._wish: Wish | None = None
+        self._argv = options.command
         self._restarts = Restarts()
         self._told: set[str] = set()
 
     def _identify(self) -> CommandIdentity:
-        return identify_here(self._options.command, self.name)
+        """Who the command is now, with what was fetched for it."""
+        if self._wish is None:
+            return identify_here(self._options.command, self.name)
+        fetched = present(self._wish)
+        if fetched is None:
+            raise FetchError(f"what was fetched for {self.name} is gone", hint="start doorward again")
+        return identify_here(self._options.command, self.name, fetched.package)
 
     async def settle(self) -> None:
         house = self._house
         identity = self._identify()
-        walls = walls_of(self._options, identity, house.policy, house.places)
+        self._wish = wish_of(self._options, identity, house.policy, house.places)
+        fetched = None
+        if self._wish is not None:
+            fetched = await fetch(self._wish, house.reporter.say)
+            identity = self._identify()
+            self._argv = executed(self._options, identity, fetched)
+        walls = walls_of(self._options, identity, house.policy, house.places, fetched)
         verdict = judgment.judge(identity, lock.read(house.places.lock), house.policy.profile)
         if isinstance(verdict, judgment.First) and not verdict.asks:
             at = written(house.clock.now())
@@ -224,6 +240,8 @@ class CommandServer(Server):
             house.reporter.say(f"not passed on to {self.name}: {names}", hint='env = ["NAME"] passes one on')
         if self._options.unsafe_no_sandbox:
             house.reporter.say(f"unsafe: {self.name} runs without a sandbox (--unsafe-no-sandbox)")
+        if self._options.unsafe_install_scripts:
+            house.reporter.say(f"unsafe: install scripts of what {self.name} needs are run (--unsafe-install-scripts)")
         self._identity, self._walls = identity, walls
         await self._warm(identity.verified())
 
@@ -249,9 +267,7 @@ class CommandServer(Server):
         found = await asyncio.to_thread(self._identify)  # what is started now, not what was there when we began
         if found.verified().fingerprint != identity.verified().fingerprint:
             raise IdentityError(f"{self.name} is not what it was when doorward started", hint="start doorward again")
-        child = house.armed.confine(
-            self._options.command, walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox, launcher=None
-        )
+        child = house.armed.confine(self._argv, walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox, launcher=None)
         house.supervisors.add(child.supervisor)
         try:
             await asyncio.to_thread(child.started, _STARTED_S)

@@ -70,6 +70,7 @@ class ServeOptions(msgspec.Struct, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
     as_json: bool = False
     unsafe_no_sandbox: bool = False
+    unsafe_install_scripts: bool = False
 
 
 def serve(options: ServeOptions, load: Callable[[int], Policy], places: Places) -> int:
@@ -156,6 +157,7 @@ class _Gateway:
                 network=options.network if ours else (),
                 sandbox=options.sandbox,
                 unsafe_no_sandbox=options.unsafe_no_sandbox,
+                unsafe_install_scripts=options.unsafe_install_scripts,
             ),
         )
 
