@@ -60,13 +60,16 @@ async def way_out(
     hosts: tuple[str, ...] = (),
     connect: tuple[tuple[str, int], ...] = (),
     limits: Limits | None = None,
+    shared: asyncio.Semaphore | None = None,
     resolve: Resolve | None = everything_is_here,
     judge: Judge = everything_is_open,
 ) -> AsyncIterator[Way]:
     listening = [socket.create_server(("127.0.0.1", 0)) for _ in ("", *relays)]
     ports = [one.getsockname()[1] for one in listening]
     way = Way(ports[0], ports[1:])
-    egress = Egress(way.refuse, hosts=hosts, connect=connect, limits=limits, resolve=resolve, judge=judge)
+    egress = Egress(
+        way.refuse, hosts=hosts, connect=connect, shared=shared, limits=limits, resolve=resolve, judge=judge
+    )
     egress.open([Listener(one.detach(), target) for one, target in zip(listening, ("", *relays), strict=True)])
     try:
         yield way
@@ -416,6 +419,25 @@ async def test_further_connections_wait_for_a_place() -> None:
                 await asyncio.wait_for(third.read(1), 0.2)
             writer.close()
             assert (await third.read()).endswith(b"hello")
+
+
+@on_both_loops
+async def test_servers_of_one_process_share_its_room_and_listening_takes_none() -> None:
+    shared = asyncio.Semaphore(1)
+    async with (
+        raw_upstream(hello) as server,
+        way_out(shared=shared, relays=(f"127.0.0.1:{server.port}",) * 3) as one,
+        way_out(shared=shared) as other,
+        talking(one.relays[2]) as (_, holding),
+        talking(other.proxy) as (waiting, asking),
+    ):
+        await until(shared.locked)
+        asking.write(f"GET http://a.example:{server.port}/ HTTP/1.1\r\n\r\n".encode())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waiting.read(1), 0.2)
+        holding.close()
+        assert (await waiting.read()).endswith(b"hello")
+    assert not shared.locked()
 
 
 @on_both_loops

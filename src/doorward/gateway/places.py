@@ -56,7 +56,9 @@ _STARTED_S: Final = 10.0
 
 
 class House(Protocol):
-    """What all servers of one gateway share. ``children`` counts those of each principal."""
+    """What all servers of one gateway share. ``children`` counts those of each principal, ``outward`` is
+    room for connections of servers that were started.
+    """
 
     policy: Policy
     places: Places
@@ -70,6 +72,7 @@ class House(Protocol):
     supervisors: set[int]
     figures: Figures
     children: Counter[str]
+    outward: asyncio.Semaphore
 
     async def make_room(self, principal: Principal) -> bool: ...
 
@@ -317,7 +320,7 @@ class CommandServer(Server):
             say=house.reporter.say,
             hint='connect = ["{}"] in its table',
         )
-        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect)
+        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect, shared=house.outward)
         egress.open(child.listeners)
         return egress
 

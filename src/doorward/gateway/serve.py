@@ -27,6 +27,7 @@ from doorward.gateway.clock import Clock
 from doorward.gateway.command_use import Places, WrapOptions
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.consent.desk import Desk
+from doorward.gateway.egress.server import shared_room
 from doorward.gateway.http.callers import Callers
 from doorward.gateway.http.door import HttpDoor
 from doorward.gateway.http.figures import Figures
@@ -111,6 +112,7 @@ class _Gateway:
         self.supervisors: set[int] = set()
         self.figures = Figures()
         self.children: Counter[str] = Counter()  # of each principal, whichever server they are
+        self.outward = shared_room()
         self._servers = self._make_servers()
         settings = self.policy.serve
         self._sessions = Sessions(time.monotonic, idle_s=settings.idle_seconds, max_s=settings.max_seconds)
