@@ -102,8 +102,13 @@ def _fork_first(plan: Plan, outcome: int) -> int:
         _be_first(plan, outcome, alive, user, group)
     os.close(alive)
     # From here: in a namespace of control groups nobody moves to a group outside of it.
-    for folder in plan.get(b"group", ()):
-        cgroups.enter(folder, child)
+    try:
+        for folder in plan.get(b"group", ()):
+            cgroups.enter(folder, child)
+    except OSError:
+        os.kill(child, _SIGKILL)
+        os.waitpid(child, 0)
+        raise
     os.write(_life, b"!")
     return child
 
@@ -112,7 +117,7 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
     try:
         namespaces.become_user(user, group)
         landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
-        targets = plan.get(b"connect", ())
+        targets = plan.get(b"connect", [])
         loopback.bring_up()
         found = loopback.listen(targets, proxy=plan[b"network"] == [b"public"])
         namespaces.build_root(
@@ -121,7 +126,7 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
             plan.get(b"write", ()),
             empty=plan.get(b"empty", ()),
             links=plan.get(b"link", ()),
-            files={"etc/hosts": loopback.hosts(targets)} if targets else {},
+            files=_files(plan, targets, user or namespaces.USER_OF_ROOT, group or namespaces.USER_OF_ROOT),
         )
         loopback.hand_over(REPORT_FD, found)
         _wait_for_group(alive)
@@ -137,6 +142,16 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
         os.write(outcome, f"namespaces {getattr(error, 'errno', None) or 0}".encode())
         os._exit(127)
     os._exit(namespaces.stay(server))
+
+
+def _files(plan: Plan, targets: list[bytes], user: int, group: int) -> dict[str, bytes]:
+    """Who the server is, in the words of getpwuid(3), which much software cannot do without; and its hosts, if any."""
+    name, home = plan[b"account"][0], plan[b"home"][0]
+    files = {
+        "etc/passwd": b"%s:x:%d:%d::%s:/bin/sh\n" % (name, user, group, home),
+        "etc/group": b"%s:x:%d:\n" % (name, group),
+    }
+    return files | {"etc/hosts": loopback.hosts(targets)} if targets else files
 
 
 def _wait_for_group(alive: int) -> None:
@@ -216,7 +231,7 @@ def _arm_landlock(plan: Plan, mechanism: bytes) -> None:
         ports = [int(target.rpartition(b":")[2]) for target in plan.get(b"connect", ())]
         landlock.restrict([*read, f"/proc/{os.getpid()}"], write, ports)
     elif landlock.detect_abi():  # the root folder stands without it
-        landlock.restrict([*read, b"/proc", b"/etc/hosts"], write)
+        landlock.restrict([*read, b"/proc", b"/etc/passwd", b"/etc/group", b"/etc/hosts"], write)
 
 
 def _sockets(plan: Plan, mechanism: bytes) -> str:

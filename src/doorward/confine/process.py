@@ -354,6 +354,8 @@ def _encode_plan(
         ("network", [profile.network]),
         ("connect", map(network.spelt, profile.connect)),
         ("empty", (profile.cwd, profile.home)),
+        ("account", [profile.account]),
+        ("home", [profile.home or "/"]),
         ("link", (f"{place}\n{target}" for place, target in profile.links)),
         ("read", profile.readable()),
         ("write", (*profile.writable(), temp)),

@@ -89,11 +89,11 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the folder in which
     ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. ``links`` are the
     symbolic links by which its paths are also known, each with its target, and ``home`` the user's: where the server
-    has a root folder of its own the links are there again, and the home is there and empty. ``mechanism`` is by what
-    it is confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. Where it may connect to
-    (``network``): ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.`` before
-    a domain: all below it); ``connect`` are targets beside that. The numbers at the end are what it may use up
-    (``caps``); 0 leaves that as it is for Doorward.
+    has a root folder of its own the links are there again, and the home is there and empty; ``account`` is the name
+    that it then has for itself. ``mechanism`` is by what it is confined: ``auto`` is namespaces where the machine allows
+    them, else Landlock alone. Where it may connect to (``network``): ``network`` is public addresses or none, of the
+    former only ``hosts`` if there are any (``*.`` before a domain: all below it); ``connect`` are targets beside that.
+    The numbers at the end are what it may use up (``caps``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -107,6 +107,7 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     cache: str
     links: tuple[tuple[str, str], ...] = ()
     home: str = ""
+    account: str = "user"
     mechanism: Mechanism = "auto"
     network: networks.Network = "none"
     connect: tuple[networks.Target, ...] = ()
@@ -206,6 +207,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
             )
         ),
         home=os.path.realpath(home),
+        account=_account(),
         network=network or networks.default(profile),
         connect=networks.targets(connect, network or networks.default(profile)),
         hosts=tuple(hosts),
@@ -396,6 +398,12 @@ def _has_account() -> bool:
     except KeyError:
         return False
     return True
+
+
+def _account() -> str:
+    """Our user's name, where it can stand in a table of users."""
+    name = pwd.getpwuid(os.getuid()).pw_name if _has_account() else ""
+    return name if name and name.isascii() and name.isprintable() and ":" not in name else "user"
 
 
 def _file_name(server: str) -> str:
