@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+
+def outside(pid: int, among: Iterable[int]) -> int:
+    """The process that has the number ``pid`` in its own namespace. AssertionError if it is none of ``among``."""
+    for candidate in among:
+        with suppress(OSError):
+            numbers = Path(f"/proc/{candidate}/status").read_text().partition("NSpid:")[2].splitlines()[0].split()
+            if int(numbers[-1]) == pid:
+                return candidate
+    raise AssertionError(f"no process is {pid} in its namespace")
 
 
 def below(pid: int) -> set[int]:

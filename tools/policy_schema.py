@@ -18,10 +18,10 @@ import msgspec
 
 from doorward.content.sql import DIALECTS
 from doorward.policy import keys
-from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
+from doorward.policy.model import CAPS, EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE, RATE_RANGE
-from doorward.policy.reader_caps import CAPS, LEAST_BYTES
+from doorward.policy.reader_caps import least
 from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
 from doorward.policy.reader_network import NETWORKS
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
@@ -97,7 +97,7 @@ def _definitions() -> Schema:
         "write": _list({"type": "string", "pattern": _FOLDER}),
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
         **{
-            f"{unsafe}{name}": {"type": "integer", "minimum": LEAST_BYTES}
+            f"{unsafe}{name}": {"type": "integer", "minimum": least(name)}
             for name in CAPS
             for unsafe in ("", "unsafe_")
         },
@@ -107,6 +107,8 @@ def _definitions() -> Schema:
         "grants": _list({"type": "string", "pattern": r"^(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}$"}),
         "secrets": {"type": "boolean"},
         "rate": {"$ref": "#/definitions/rate"},
+        "sizes": {"$ref": "#/definitions/part_sizes"},
+        "unsafe_sizes": {"$ref": "#/definitions/part_sizes"},
         "uris": _list({"type": "string", "pattern": r"^(?![Ff][Ii][Ll][Ee]:)[A-Za-z][A-Za-z0-9+.-]*:[^\s*{}\"<>\\]*$"}),
         "below": _list({"type": "string", "pattern": r"^/[^\s]"}),
         "tools": {
@@ -117,6 +119,11 @@ def _definitions() -> Schema:
         "prompts": {
             "type": "object",
             "patternProperties": {r"^[^\s*?\[\]]{1,256}$": {"$ref": "#/definitions/prompt"}},
+            "additionalProperties": False,
+        },
+        "templates": {
+            "type": "object",
+            "patternProperties": {r"^[^{}]*\{.+\}": {"$ref": "#/definitions/template"}},
             "additionalProperties": False,
         },
         "unsafe_standing_approvals": {"$ref": "#/definitions/standing"},
@@ -130,7 +137,7 @@ def _definitions() -> Schema:
         },
         "path": {
             "type": "string",
-            "pattern": r"^(?!/(?:healthz|readyz)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
+            "pattern": r"^(?!/(?:healthz|readyz|metrics)$)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$",
         },
         "transport": _choice(TRANSPORTS, STREAMABLE),
         "unsafe_no_profile": {"type": "boolean"},
@@ -154,13 +161,17 @@ def _definitions() -> Schema:
                 "ask": {"type": "boolean"},
                 "arguments": arguments,
                 "rate": rate,
+                "sizes": {"$ref": "#/definitions/part_sizes"},
+                "unsafe_sizes": {"$ref": "#/definitions/part_sizes"},
                 "secrets": _list({"type": "string", "pattern": r"^(?:[^/]|(?:/(?:[^/~]|~[01])*)+$)"}),
             },
         ),
         "prompt": _table(keys.PROMPT, {"arguments": arguments}),
+        "template": _table(keys.TEMPLATE, {"arguments": arguments}),
         "constraints": {**_table(keys.CONSTRAINT, _constraints()), "minProperties": 1},
         "standing": _standing(),
         "rate": _rate(),
+        "part_sizes": _raised(keys.PART_SIZES),
     }
 
 

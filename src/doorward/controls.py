@@ -109,6 +109,13 @@ _TABLE: Final = (
         "doorward.judge.gates.parts",
     ),
     Control(
+        "content-limits",
+        "each text, image, sound and resource is bounded before anybody decodes it, and base64 is base64",
+        ("oversized-payload",),
+        "gate",
+        "doorward.judge.gates.contents",
+    ),
+    Control(
         "sealed-state",
         "a retried request carries the state that was sealed for exactly it",
         ("consent-bypass", "capability-forgery", "request-state-swap"),
@@ -394,6 +401,13 @@ _TABLE: Final = (
         "doorward.gateway.identity.judgment",
     ),
     Control(
+        "package-fetch",
+        "what a launcher would fetch is fetched without running it, pinned by its integrity, and not written again",
+        ("server-imitation", "privileged-tool"),
+        "pin",
+        "doorward.gateway.fetching.fetch",
+    ),
+    Control(
         "server-proof",
         "nothing is sent to a server at a URL before its certificate, or the owner of its socket, proves it",
         ("server-imitation", "message-tampering"),
@@ -409,7 +423,7 @@ _TABLE: Final = (
     ),
     Control(
         "confine-calls",
-        "a server sets no limits on other processes and reaches no keyrings, modules or clock",
+        "a server sets no limits on other processes and reaches no keyrings, sockets of others, modules or clock",
         ("privileged-tool",),
         "sandbox",
         "doorward.confine.seccomp",
@@ -433,18 +447,18 @@ _TABLE: Final = (
         "a server gains no privilege that it was not started with",
         ("privileged-tool",),
         "sandbox",
-        "doorward.confine.launch",
+        "doorward.confine.privileges",
     ),
     Control(
         "confine-processes",
         "no signal, trace or descriptor of a server's reaches another process",
         ("message-tampering",),
         "sandbox",
-        "doorward.confine.landlock",
+        "doorward.confine.namespaces",
     ),
     Control(
         "child-caps",
-        "a server uses no more memory and writes no larger file than it may, and only it ends over that",
+        "a server, with all that it starts, uses no more memory and processes than it may, and only it ends over that",
         ("oversized-payload",),
         "sandbox",
         "doorward.confine.caps",

@@ -74,6 +74,12 @@ class ConfinementError(DoorwardError):
     code = "confinement"
 
 
+class FetchError(DoorwardError):
+    """A package that a command asks for cannot be fetched, or is not what it was, so nothing of it was started."""
+
+    code = "fetch"
+
+
 class RefusedError(DoorwardError):
     """A guard refused what somebody asked a server of yours to do (see ``doorward.guard``).
 

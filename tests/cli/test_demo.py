@@ -225,6 +225,36 @@ def test_behind_doorward_no_log_carries_the_secret_and_the_demo_says_all_is_well
     assert done.returncode == 0
 
 
+def test_the_guarded_twins_are_shown_beside_their_targets_in_every_form(tmp_path: Path) -> None:
+    files = {name: str(tmp_path / f"g.{name}") for name in ("html", "json", "junit", "sarif")}
+    options = [word for name, file in files.items() for word in (f"--{name}", file)]
+    chosen = ("--guarded", "--only", "log-leakage", "--topology", "wrap", "--seed", "3")
+    done = subprocess.run((*DEMO, *chosen, *options), capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads(Path(files["json"]).read_text())
+    jsonschema_rs.validate(SCHEMA, written)
+    runs = written["runs"]
+    assert [(run["target"], run["outcome"]) for run in runs] == [("naive", "SUCCEEDED"), ("guarded", "PREVENTED")] * 2
+    assert all(run["control"] == "masker" and run["evidence"]["benign"] for run in runs if run["target"] == "guarded")
+    page, junit = Path(files["html"]).read_text(), Path(files["junit"]).read_text()
+    assert "written with doorward.guard" in page
+    assert "behind Doorward, as shipped" not in page
+    assert 'tests="4" failures="0" errors="0" skipped="0"' in junit
+    assert json.loads(Path(files["sarif"]).read_text())["runs"][0]["results"] == []
+
+
+def test_of_the_guarded_twins_only_what_has_one_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--guarded", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "path-traversal  " in listed
+    assert "server-imitation" not in listed
+    assert main(["demo", "--guarded", "--only", "server-imitation"]) == 2
+    assert "there is no scenario with a twin 'server-imitation'" in capsys.readouterr().err
+    assert main(["demo", "--guarded", "--topology", "serve-command"]) == 2
+    assert "nothing of it is played over that" in capsys.readouterr().err
+    assert main(["demo", "--guarded", "--neighbours"]) == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_no_process_and_no_folder(number: signal.Signals) -> None:
     stages = Path("/tmp", f"demo-{os.getpid()}-{number}")  # short, for sockets

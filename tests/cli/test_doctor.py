@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from doorward.cli.main import main
-from doorward.confine import probe
-from doorward.confine.probe import WAYS, Holds, landlock_abi
+from doorward.confine import cgroups, probe
+from doorward.confine.probe import WAYS, Holds
 from doorward.controls import CONTROLS
 
 PROMISED = tuple(way.id for way in WAYS)
@@ -76,3 +76,18 @@ def test_a_way_that_is_shut_without_walls_too_proves_nothing(
     monkeypatch.setattr(probe, "probe", lambda _mechanism: Holds("namespaces", 7, rest, (), ("io-uring",)))
     assert main(["doctor"]) == 0
     assert "also without walls: not proven to be ours" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("groups", [("memory", "pids"), ("pids",), ()])
+def test_what_a_control_group_holds_is_said_and_what_holds_instead(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], groups: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(probe, "probe", lambda _mechanism: Holds("namespaces", 7, PROMISED, ()))
+    monkeypatch.setattr(cgroups, "held", lambda: groups)
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert ("memory is capped for a server's whole tree" in said) is ("memory" in groups)
+    assert ("processes are capped for a server's whole tree" in said) is ("pids" in groups)
+    assert said.count("no control group can be had here") == 2 - len(groups)
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == list(groups)

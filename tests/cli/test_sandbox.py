@@ -102,7 +102,7 @@ def test_the_network_is_what_the_policy_and_the_command_line_say(
     assert (told["network"], told["hosts"], told["connect"]) == ("none", [], ["db.internal:5432"])
     assert main(["sandbox", "show", *common, "--", *server]) == 0
     said = capsys.readouterr().out
-    assert "network: through doorward's proxy, public addresses of *.example.org\n" in said
+    assert "network: public addresses of *.example.org, through doorward's proxy\n" in said
     assert "  and db.internal:5432, whatever that is\n" in said
 
 

@@ -19,6 +19,7 @@ from doorward.confine.environment import (
     is_credential_like,
     select_environment,
 )
+from doorward.confine.network import proxy_environment
 from doorward.errors import ConfinementError
 
 
@@ -162,4 +163,6 @@ def test_the_server_gets_exactly_the_chosen_environment_and_its_own_folders(worl
     got = dict(line.split("=", 1) for line in out.splitlines())
     own = {"TMPDIR", "TMP", "TEMP", "npm_config_cache", "UV_CACHE_DIR", "UV_TOOL_DIR"}
     assert status == 0
-    assert set(got) - {"GIT_CONFIG_NOSYSTEM"} == {"PATH", "PLAIN", *own}
+    proxy = proxy_environment(world.profile(["env"]))
+    assert got.items() >= proxy.items()
+    assert set(got) - {"GIT_CONFIG_NOSYSTEM"} - proxy.keys() == {"PATH", "PLAIN", *own}

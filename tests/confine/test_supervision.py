@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.confine.conftest import BOUND_SECONDS, World, finish
 
-from doorward.confine import process, tree
+from doorward.confine import process, shortfalls, tree
 from doorward.errors import ConfinementError
 
 
@@ -23,6 +23,7 @@ from doorward.errors import ConfinementError
 def world(each_world: World) -> World:
     """All of this holds in both mechanisms."""
     return each_world
+
 
 # Makes a storm of daemons: each forks twice, leaves its session, closes its streams and will not hear of signals.
 STORM = """
@@ -386,8 +387,8 @@ def test_what_the_lesser_mechanism_leaves_open_or_closes_is_said(world: World) -
         world.profile(["/bin/true"], **options)
         for options in ({"profile": "strict"}, {}, {"profile": "strict", "connect": [("db", 5432), ("::1", 5432)]})
     )
-    assert [len(process.gaps("landlock", abi, strict)) for abi in (1, 3, 5, 6, 7)] == [4, 3, 2, 0, 0]
-    assert "none at all" in process.gaps("landlock", 7, standard)[0]
-    assert "TCP to port 5432, of any host" in process.gaps("landlock", 7, ports)[0]
+    assert [len(shortfalls.gaps("landlock", abi, strict)) for abi in (1, 3, 5, 6, 7)] == [4, 3, 2, 0, 0]
+    assert "none at all" in shortfalls.gaps("landlock", 7, standard)[0]
+    assert "TCP to port 5432, of any host" in shortfalls.gaps("landlock", 7, ports)[0]
     for nothing in ("namespaces", ""):
-        assert process.gaps(nothing, 0, standard) == ()
+        assert shortfalls.gaps(nothing, 0, standard) == ()

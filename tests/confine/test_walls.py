@@ -70,7 +70,7 @@ attempts = {
     "move the canary into the folder": lambda: os.rename(plan["victim file"], plan["folder"] + "/moved"),
     "reach an abstract socket": lambda: connect("\0" + plan["socket"]),
     "list the home": lambda: check(len(os.listdir(plan["home"])) - 1),
-    "read the users": lambda: read("/etc/passwd"),
+    "read the users": lambda: read("/etc/passwd").index("daemon:") if "daemon:" in read("/etc/passwd") else check(-1),
     "write the folder": lambda: write(plan["folder"] + "/new"),
     "rename in the folder": lambda: (os.mkdir(plan["folder"] + "/sub"),
                                      os.rename(plan["folder"] + "/new", plan["folder"] + "/sub/newer")),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from doorward.content import quick, redaction
 from doorward.content.credentials import SHAPES, Shape, shapes_in
-from doorward.content.pairs import names_in
+from doorward.content.pairs import named_values, names_in
 from doorward.content.quick import words_in
 from doorward.content.redaction import Masker
 
@@ -27,6 +28,7 @@ PIECES = st.sampled_from(
         "-----BEGIN PRIVATE KEY-----", "xoxb-123456789012-abc", "gh", "IA", "k_",
     ]
 )  # fmt: skip
+FILL = ("word ", "x", "-", "_", "1", "\u6771", "\n", " ")
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
 
 
@@ -47,6 +49,20 @@ def test_what_is_masked_in_a_small_text_is_masked_in_a_large_one(text: str, fill
 def test_names_stand_where_they_stood_before_the_text_grew(text: str, filler: str) -> None:
     moved = {(start - len(filler), end - len(filler), kind) for start, end, kind in names_in(filler + text)}
     assert moved == set(names_in(text))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(PIECES | st.sampled_from(FILL), st.integers(1, 12)), max_size=60))
+@example([("x", 12), ("password", 1), ("=", 1), ("hunter2hunter2", 1)])
+def test_what_is_found_part_by_part_is_what_is_found_in_the_whole(drawn: list[tuple[str, int]]) -> None:
+    text = "".join(piece * times if piece in FILL else piece for piece, times in drawn)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quick, "_PART", len(text) + 1)
+        whole = list(named_values(text)), MASKER.mask_text(text)
+        patch.setattr(redaction, "_LARGE", 0)
+        for part in (32, 57):  # less than what is seen around each, so that every name lies at an edge
+            patch.setattr(quick, "_PART", part)
+            assert (list(named_values(text)), MASKER.mask_text(text)) == whole
 
 
 @given(st.text(max_size=20), st.sampled_from(["", *FILLERS]))

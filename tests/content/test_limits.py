@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.content.limits import exceeds, first_oversized_string, utf8_bytes
+from doorward.content.limits import base64_problem, decoded_bytes, exceeds, first_oversized_string, utf8_bytes
 
 
 @given(st.text(max_size=40), st.integers(0, 120))
@@ -36,3 +40,26 @@ def test_a_deep_value_costs_no_stack() -> None:
     for _ in range(2_000):
         value = [value]
     assert first_oversized_string(value, 3) == "/0" * 2_000
+
+
+@given(st.binary(max_size=200))
+def test_what_base64_decodes_to_is_counted_without_decoding_it(data: bytes) -> None:
+    encoded = base64.b64encode(data).decode()
+    assert base64_problem(encoded) is None
+    assert decoded_bytes(encoded) == len(data)
+
+
+@given(st.text("ABw9+/=- \n\u00e9\u0130\0", max_size=12) | st.text(max_size=12))
+def test_what_is_taken_for_base64_is_what_one_encoder_gives(text: str) -> None:
+    try:
+        again = base64.b64encode(binascii.a2b_base64(text.encode("utf-8", "surrogatepass"), strict_mode=True)).decode()
+    except binascii.Error:
+        again = None
+    assert (base64_problem(text) is None) == (again == text)
+
+
+@pytest.mark.parametrize(
+    "text", ["QQ", "QQ=", "QR==", "QUJ=", "Q=Q=", "====", "=QQQ", "QQ==QQ==", "Q_-Q", "QU\nJ", "QQ== "]
+)
+def test_what_decoders_differ_about_is_no_base64(text: str) -> None:
+    assert base64_problem(text) is not None

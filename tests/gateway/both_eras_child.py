@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import mmap
+import os
+import signal
 import sys
 from typing import Any
 
 META = "io.modelcontextprotocol/"
 ABLE = {"capabilities": {"tools": {}, "logging": {}}, "serverInfo": {"name": "both", "version": "1"}}
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "count": {"type": "integer"}}}
-NAMES = ("echo", "pair", "mute", "mutes", "cancels", "poke", "finish", "flood", "die", "hoard")
+NAMES = ("echo", "pair", "mute", "mutes", "cancels", "poke", "finish", "flood", "die", "hoard", "share", "bomb")
 CACHED = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 Message = dict[str, Any]
@@ -73,11 +76,31 @@ class Server:
             self.say(message, "held")
         elif name == "die":
             sys.exit(7)
-        elif name in ("poke", "finish", "flood"):
+        elif name in ("poke", "finish", "flood", "share", "bomb"):
             getattr(self, name)(message, arguments)
         else:
             told = {"mutes": str(self.mutes), "cancels": str(self.cancels)}
             self.say(message, told.get(name) or str(arguments.get("text", "")))
+
+    def share(self, message: Message, arguments: Message) -> None:
+        """Memory that is shared, which no limit of a process counts."""
+        shared = mmap.mmap(-1, arguments["count"])
+        for page in range(0, arguments["count"], mmap.PAGESIZE):
+            shared[page] = 1
+        self.say(message, "held")
+
+    def bomb(self, message: Message, arguments: Message) -> None:
+        """As many processes as it may have, up to a count; they stay."""
+        started = 0
+        try:
+            while started < arguments["count"]:
+                if os.fork() == 0:
+                    while True:
+                        signal.pause()
+                started += 1
+        except BlockingIOError:
+            pass
+        self.say(message, str(started))
 
     def poke(self, message: Message, _: Message) -> None:
         for listener in reversed(self.listening):

@@ -116,6 +116,33 @@ def daemon(_: Arguments) -> str:
     return os.read(told, 32).decode()
 
 
+def visit(arguments: Arguments) -> str:
+    """What comes from a URL, as any program of the standard library would get it."""
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(arguments["text"], timeout=20) as answer:  # noqa: S310 - whatever the test says
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as refused:
+        return f"{refused.code} {refused.read().decode()}"
+    except OSError as problem:
+        return f"cannot: {problem}"
+
+
+def knock(arguments: Arguments) -> str:
+    """Knows no proxy: a connection to HOST PORT, and what is said there first."""
+    import socket
+
+    host, port = arguments["text"].split()
+    try:
+        with socket.create_connection((host, int(port)), 20) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return connection.recv(1000).decode()
+    except OSError as problem:
+        return f"cannot: {problem}"
+
+
 def leave(arguments: Arguments) -> str:
     sys.exit(int(arguments["count"]))
 
@@ -136,6 +163,8 @@ TOOLS: dict[str, Callable[[Arguments], str]] = {
         chatter,
         endless,
         daemon,
+        visit,
+        knock,
         leave,
     )
 }

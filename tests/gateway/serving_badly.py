@@ -439,7 +439,9 @@ class Honest:
         assert self.slowest < SLOWEST_S, self.slowest
 
 
-def serve(world: World, *upstream: str, policy: str = "", **options: Any) -> Served:
+def serve(
+    world: World, *upstream: str, policy: str = "", listen: str = "127.0.0.1:0", sandbox: str = "auto", **options: Any
+) -> Served:
     """Start ``doorward serve``: with one upstream at ``/mcp``, or with what ``policy`` says."""
     general: tuple[str, ...] = ("--state", str(world.state))
     if policy:
@@ -449,5 +451,7 @@ def serve(world: World, *upstream: str, policy: str = "", **options: Any) -> Ser
         place.chmod(0o600)
         general = ("-c", str(place), *general)
     words = ("--upstream", upstream[0] if len(upstream) == 1 else shlex.join(upstream)) if upstream else ()
-    process = world.run((*DOORWARD, *general, "serve", "--json", "--listen", "127.0.0.1:0", *words), **options)
+    process = world.run(
+        (*DOORWARD, *general, "serve", "--json", "--listen", listen, "--sandbox", sandbox, *words), **options
+    )
     return Served(world, process)

@@ -28,6 +28,7 @@ from doorward.confine.process import Listener
 from doorward.confine.profile import SandboxProfile
 from doorward.content.destinations import is_listed, is_public
 from doorward.gateway.egress.lookups import Judge, Resolve, why_closed
+from doorward.gateway.egress.request import RefusedError, read_request
 from doorward.gateway.egress.server import Egress, Limits
 
 
@@ -59,13 +60,16 @@ async def way_out(
     hosts: tuple[str, ...] = (),
     connect: tuple[tuple[str, int], ...] = (),
     limits: Limits | None = None,
+    shared: asyncio.Semaphore | None = None,
     resolve: Resolve | None = everything_is_here,
     judge: Judge = everything_is_open,
 ) -> AsyncIterator[Way]:
     listening = [socket.create_server(("127.0.0.1", 0)) for _ in ("", *relays)]
     ports = [one.getsockname()[1] for one in listening]
     way = Way(ports[0], ports[1:])
-    egress = Egress(way.refuse, hosts=hosts, connect=connect, limits=limits, resolve=resolve, judge=judge)
+    egress = Egress(
+        way.refuse, hosts=hosts, connect=connect, shared=shared, limits=limits, resolve=resolve, judge=judge
+    )
     egress.open([Listener(one.detach(), target) for one, target in zip(listening, ("", *relays), strict=True)])
     try:
         yield way
@@ -332,6 +336,40 @@ async def test_a_chunked_body_is_carried_as_it_comes() -> None:
         assert came == [b"3\r\nabc\r\n0\r\n\r\n"]
 
 
+_PIECES = st.sampled_from(
+    [
+        *(b"GET ", b"CONNECT ", b"http://", b"a.example", b"127.0.0.1", b":80", b":443", b"/", b"?q", b" ", b"@", b"#"),
+        *(b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\n", b"\r", b"\t", b"\0", b"\xff", b"Host: x", b"Connection: a, b"),
+        *(b"Content-Length: 3", b"Transfer-Encoding: chunked", b"Proxy-X: 1", b"X: 1", b": ", b"[::1]", b"%41", b"\\"),
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=14).map(b"".join).filter(lambda head: b"\r\n\r\n" not in head))
+def test_any_head_is_refused_or_goes_on_with_one_reading(head: bytes) -> None:
+    try:
+        request = read_request(b"GET http://a.example/ HTTP/1.1\r\n" + head + b"\r\n\r\n")
+    except RefusedError:
+        return
+    lines = request.head.split(b"\r\n")
+    names = [line.partition(b":")[0].lower() for line in lines[1:-2]]
+    assert request.target == ("a.example", 80)
+    assert names.count(b"host") == names.count(b"connection") == 1
+    assert not [name for name in names if name.startswith(b"proxy-")]
+    assert not set(request.head.replace(b"\r\n", b"")) & {0, 10, 13}
+
+
+@given(st.lists(_PIECES, max_size=14).map(b"".join).filter(lambda head: b"\r\n\r\n" not in head))
+def test_any_request_line_is_refused_or_names_one_place(head: bytes) -> None:
+    try:
+        request = read_request(head + b"\r\n\r\n")
+    except RefusedError:
+        return
+    assert request.target[0] in ("a.example", "127.0.0.1", "::1") or request.target[0].count("a.example")
+    assert 0 < request.target[1] < 65536
+    assert b"://" not in request.head.split(b"?")[0]
+
+
 # -- how it ends -----------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +419,25 @@ async def test_further_connections_wait_for_a_place() -> None:
                 await asyncio.wait_for(third.read(1), 0.2)
             writer.close()
             assert (await third.read()).endswith(b"hello")
+
+
+@on_both_loops
+async def test_servers_of_one_process_share_its_room_and_listening_takes_none() -> None:
+    shared = asyncio.Semaphore(1)
+    async with (
+        raw_upstream(hello) as server,
+        way_out(shared=shared, relays=(f"127.0.0.1:{server.port}",) * 3) as one,
+        way_out(shared=shared) as other,
+        talking(one.relays[2]) as (_, holding),
+        talking(other.proxy) as (waiting, asking),
+    ):
+        await until(shared.locked)
+        asking.write(f"GET http://a.example:{server.port}/ HTTP/1.1\r\n\r\n".encode())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waiting.read(1), 0.2)
+        holding.close()
+        assert (await waiting.read()).endswith(b"hello")
+    assert not shared.locked()
 
 
 @on_both_loops

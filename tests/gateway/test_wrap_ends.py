@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from tests.descendants import outside
 from tests.gateway.wrapping import World, Wrapped, crafted, is_alive, wait_gone, wait_until
 
 
@@ -18,7 +19,7 @@ def started(world: World, mode: str = "plain", *options: str) -> Wrapped:
 def test_a_client_that_leaves_ends_the_server_and_the_exit_code_is_the_servers(world: World) -> None:
     wrapped = started(world, "code")
     below = wrapped.descendants()
-    assert len(below) == 2  # the launcher and the server
+    assert len(below) == 3  # the launcher, the first process of the server's namespace, and the server
     assert wrapped.end() == 3
     wait_gone(*below)
 
@@ -55,7 +56,7 @@ def test_a_server_that_ignores_its_end_and_the_signal_is_killed(world: World) ->
 def test_a_server_that_never_answers_is_ended_after_its_client_left(world: World) -> None:
     wrapped = world.wrap(crafted("silent"))
     wrapped.start_asking("tools/list")
-    wait_until(lambda: len(wrapped.descendants()) == 2, "the server runs")
+    wait_until(lambda: len(wrapped.descendants()) == 3, "the server runs")
     below = wrapped.descendants()
     wrapped.close_stdout()
     wrapped.end()
@@ -76,7 +77,7 @@ def test_a_daemon_of_the_server_does_not_outlive_the_wrap(world: World, end: str
     wrapped = started(world)
     daemon = int(wrapped.text("daemon"))
     below = wrapped.descendants()
-    assert daemon in below
+    assert outside(daemon, below) in below
     if end == "stdin":
         wrapped.end()
     else:
@@ -101,7 +102,7 @@ def test_a_wrap_that_is_ended_while_it_starts_leaves_nothing(world: World, numbe
 
 def test_a_daemon_does_not_outlive_a_launcher_that_was_killed(world: World) -> None:
     wrapped = started(world)
-    daemon = int(wrapped.text("daemon"))
+    daemon = outside(int(wrapped.text("daemon")), wrapped.descendants())
     launcher, server, *_ = wrapped.descendants()
     os.kill(launcher, signal.SIGKILL)
     assert wrapped.wait() == 128 + signal.SIGKILL

@@ -16,15 +16,27 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 FASTMCP = Path(os.environ["DOORWARD_TARGETS"]) / "fastmcp" / "venv" / "bin" / "python"
+MODERN = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+}
 LEGACY = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 
 
 class Spoken:
-    """One server on two pipes, in the legacy era; every answer is waited for."""
+    """One server on two pipes, in the legacy era, or where it is ``modern``; every answer is waited for."""
 
     def __init__(
-        self, python: str, program: Path, folder: Path, paths: str = "", capabilities: dict[str, Any] | None = None
+        self,
+        python: str,
+        program: Path,
+        folder: Path,
+        paths: str = "",
+        capabilities: dict[str, Any] | None = None,
+        *,
+        modern: bool = False,
     ) -> None:
+        self._meta = {"_meta": MODERN} if modern else {}
         self.process = subprocess.Popen(
             [python, str(program), str(folder)],
             stdin=subprocess.PIPE,
@@ -32,8 +44,9 @@ class Spoken:
             env={**os.environ, "PYTHONPATH": paths},
         )
         self._ids = iter(range(1, 1000))
-        self.ask("initialize", {**LEGACY, "capabilities": capabilities or {}})
-        self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        if not modern:
+            self.ask("initialize", {**LEGACY, "capabilities": capabilities or {}})
+            self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +67,7 @@ class Spoken:
 
     def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         number = next(self._ids)
-        self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, **self._meta}})
         assert self.process.stdout is not None
         while line := self.process.stdout.readline():
             answer: dict[str, Any] = json.loads(line)
@@ -129,6 +142,29 @@ def test_a_session_is_not_initialized_again(sdk_server: Spoken) -> None:
     answer = sdk_server.ask("initialize", {**LEGACY, "capabilities": {"sampling": {}}})
     assert answer["error"]["message"] == "the session was initialized already"
     assert sdk_server.call("read_note", path="a.txt")[0] is False
+
+
+def test_a_server_believes_no_answer_but_to_its_own_question(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("a note")
+    call: dict[str, Any] = {"name": "remove_all", "arguments": {}}
+    yes = {"inputResponses": {"sure": {"action": "accept", "content": {}}}}
+    with Spoken(sys.executable, EXAMPLES / "guard-state" / "server.py", tmp_path, modern=True) as spoken:
+
+        def said(**more: Any) -> str:
+            result = spoken.ask("tools/call", {**call, **more})["result"]
+            return str(result["content"][0]["text"])
+
+        asked = spoken.ask("tools/call", call)["result"]
+        state = {"requestState": asked["requestState"]}
+        assert list(asked["inputRequests"]) == ["sure"]
+        assert said(**yes) == "an answer that was not asked for"
+        assert said(requestState='["a.txt"]', **yes) == "the state was not sealed here"
+        assert said(arguments={"folder": "/"}, **state, **yes) == "the state was sealed for other params"
+        assert said(**state, inputResponses={"sure": {"action": "decline"}}) == "removed: 0"
+        (tmp_path / "c.txt").write_text("written after the question")
+        assert said(**state, **yes) == "removed: 2"
+    assert [file.name for file in tmp_path.iterdir()] == ["c.txt"]
 
 
 FEATURES = """

@@ -44,7 +44,9 @@ def test_the_library_is_there_in_sixty_milliseconds_and_brings_nobody_along() ->
     assert of(loaded, HEAVY + UPSTAIRS) == []
 
 
-@pytest.mark.parametrize("name", ["Root", "arguments", "identifier", "RateLimit", "FeatureGate", "reveal"])
+@pytest.mark.parametrize(
+    "name", ["Root", "arguments", "identifier", "RateLimit", "FeatureGate", "open_state", "reveal"]
+)
 def test_what_a_tool_uses_first_costs_no_more_and_brings_nobody_along(name: str) -> None:
     took, loaded = first_use(name)
     assert took < LIMIT_SECONDS

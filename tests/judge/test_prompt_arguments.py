@@ -188,3 +188,37 @@ def test_a_path_among_the_arguments_of_a_prompt_is_judged_where_it_leads(era: Er
     assert get(talk, 1, topic="a.txt").told("server")
     assert denied(get(talk, 2, topic="../a.txt")) == {"argument-constraints"}
     assert denied(complete(talk, 3, "/etc/pass")) == {"argument-constraints"}
+
+
+TEMPLATE = "notes://{topic}/{language}"
+
+
+def complete_template(talk: Dialogue, id: object, value: str, *, member: str = "uri", **others: str) -> Turn:
+    params: Tree = {"ref": {"type": "ref/resource", member: TEMPLATE}, "argument": {"name": "topic", "value": value}}
+    if others:
+        params["context"] = {"arguments": others}
+    return talk.client(talk.request(id, "completion/complete", params))
+
+
+@eras()
+@pytest.mark.parametrize("member", ["uri", "name"])
+def test_values_of_a_template_are_held_to_what_is_demanded_of_them(era: Era, member: str) -> None:
+    demands: dict[str, tuple[Constraint, ...]] = {
+        "topic": (Constraint("enum", ("rain", "snow")),),
+        "language": (Constraint("max_length", 2),),
+    }
+    said = ServerPolicy("notes", templates={TEMPLATE: PromptPolicy(demands)})
+    talk = prompted(era, policy=sealed(msgspec.structs.replace(load(None), servers={"notes": said})))
+    assert complete_template(talk, 1, "ra", member=member, language="en").told("server")
+    assert denied(complete_template(talk, 2, "x", member=member)) == {"argument-constraints"}
+    assert denied(complete_template(talk, 3, "ra", member=member, language="eng")) == {"argument-constraints"}
+    assert denied(complete_template(talk, 4, "ra", member=member)) == set()
+
+
+@eras()
+def test_a_path_among_the_values_of_a_template_is_judged_where_it_leads(era: Era) -> None:
+    demands: dict[str, tuple[Constraint, ...]] = {"topic": (Constraint("path_below", "/srv/notes"),)}
+    said = ServerPolicy("notes", templates={TEMPLATE: PromptPolicy(demands)})
+    talk = prompted(era, policy=sealed(msgspec.structs.replace(load(None), servers={"notes": said})))
+    assert complete_template(talk, 1, "a.txt").told("server")
+    assert denied(complete_template(talk, 2, "../a.txt")) >= {"argument-constraints"}

@@ -11,9 +11,11 @@ from tests.lab.drawing import WHOLE, name, sample
 
 from doorward.lab import generated, guarded, runner
 from doorward.lab.catalogue import CATALOGUE
-from doorward.lab.guarded import UNSTOPPED, UNWRITTEN, Shown
+from doorward.lab.guarded import UNSTOPPED, UNWRITTEN, Shown, Unstopped
+from doorward.lab.judgment import Played, Seen
+from doorward.lab.report import matrix
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import Era, Kind, Protection, Target, Topology
+from doorward.lab.scenario import Era, Harm, Kind, Protection, Target, Topology
 from doorward.lab.scenarios.log_leakage import JOBS
 from doorward.lab.stage import Staging, raised
 from doorward.lab.targets.guarded import FOLDER, PARTS, twin
@@ -99,6 +101,37 @@ def test_every_twin_says_what_it_is_written_with_and_is_played() -> None:
 def test_every_target_of_the_catalogue_has_a_twin_or_a_reason() -> None:
     targets = {example.target.id: example.target for scenario in CATALOGUE for example in scenario.examples}
     assert {id for id, target in targets.items() if twin(target) is None} == UNWRITTEN.keys()
+
+
+def test_what_no_twin_stops_is_said_in_words_and_excluded() -> None:
+    said = guarded.unplayed()
+    assert len(said) == len(UNWRITTEN) + len(
+        {(where, why) for where, some in UNSTOPPED.items() for why in some.values()}
+    )
+    flood = next(line for line in said if "tight-loop" in line)
+    assert flood.startswith("no twin stops request-flooding on tight-loop: before there is a request, ")
+    assert flood.endswith(" (own-sessions, own-addresses, separate-principals, same-session)")
+    left = guarded.left_out()
+    played = {(cell.scenario.id, cell.example.id) for cell in CELLS}
+    assert {(run.id, run.example) for run in left} == UNSTOPPED.keys() - played
+    assert {(run.protection, run.outcome, run.reason) for run in left} == {
+        (Protection.GUARDED, Kind.EXCLUDED, Unstopped.BEFORE_REQUEST)
+    }
+    assert all(matrix.words(run) == "excluded: before there is a request" for run in left)
+
+
+def test_a_report_gets_the_bare_target_and_its_twin_with_what_was_left_out() -> None:
+    storms = next(cell for cell in CELLS if cell.example.id == "tight-loop")
+    naive = Played({"subscription-storm": Seen(Harm("it waited"))}, benign="it was served")
+    stopped = Shown("subscription-storm", Kind.SUCCEEDED, Kind.PREVENTED, "rate", "refused: rate: too many calls")
+    row = guarded.Row("", "", "", "", Kind.PREVENTED, (stopped,), "it was served")
+    bare, twin_of_it = guarded.told(storms, row, naive, Played({}, benign="it was served"))
+    assert (bare.target, bare.outcome, matrix.words(bare)) == ("naive", Kind.SUCCEEDED, "ATTACK SUCCEEDED 1/1")
+    assert (twin_of_it.target, twin_of_it.configured) == ("guarded", None)
+    assert matrix.words(twin_of_it) == "prevented by rate (1/2 before there is a request)"
+    assert all(one["title"] for one in twin_of_it.evidence["variants"])
+    harmed = msgspec.structs.replace(row, outcome=Kind.SUCCEEDED)
+    assert guarded.told(storms, harmed, naive, Played({}))[1].control is None
 
 
 def test_every_reason_is_of_a_variant_whose_target_has_a_twin() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from doorward.lab.judgment import Played, Seen, undecided, verdict
-from doorward.lab.scenario import Glance, Harm, Kind, Protection
+from doorward.lab.scenario import Exclusion, Glance, Harm, Kind, Protection
 from doorward.lab.trail import Fired
 
 CONTROLS = ("path-decision",)
 HARM = Harm("the client got the secret")
+OWN = Harm("the client got a draft", inside=True)
 DENY = Fired(5, "resources/read", "path-decision", "DENY", "outside every folder", "/etc/passwd")
 STRAY = Fired(5, "resources/read", "lifecycle", "DENY", "too early", "")
 RELAYED = (Protection.SHIPPED, Protection.CONFIGURED)
@@ -101,3 +102,27 @@ def test_what_the_person_said_is_part_of_the_evidence() -> None:
     found = verdict(Protection.SHIPPED, Played({"hidden": seen}, benign="ok"), ("input-consent",))
     assert found.outcome is Kind.PREVENTED
     assert "the person refused: nobody announced that" in found.variants[0].saw
+
+
+def test_as_shipped_harm_in_the_servers_own_folders_is_excluded_with_its_reason_and_what_was_seen() -> None:
+    both = Played({"own": Seen(OWN), "stopped": Seen(None, (DENY,))}, benign="ok")
+    found = verdict(Protection.SHIPPED, both, CONTROLS)
+    assert (found.outcome, found.controls) == (Kind.PREVENTED, CONTROLS)
+    own, stopped = found.variants
+    assert (own.outcome, own.reason) == (Kind.EXCLUDED, Exclusion.INSIDE_ITS_FOLDERS)
+    assert OWN.seen in own.saw
+    assert stopped.reason is None
+
+
+@pytest.mark.parametrize("protection", [Protection.NAIVE, Protection.CONFIGURED])
+def test_bare_and_configured_the_same_harm_is_harm(protection: Protection) -> None:
+    assert verdict(protection, played(harm=OWN), CONTROLS).outcome is Kind.SUCCEEDED
+
+
+def test_harm_in_its_own_folders_hides_no_other() -> None:
+    beside = Played({"own": Seen(OWN), "other": Seen(HARM)}, benign="ok")
+    assert verdict(Protection.SHIPPED, beside, CONTROLS).outcome is Kind.SUCCEEDED
+    unexplained = Played({"own": Seen(OWN), "other": Seen(None)}, benign="ok")
+    assert verdict(Protection.SHIPPED, unexplained, CONTROLS).outcome is Kind.INCONCLUSIVE
+    assert verdict(Protection.SHIPPED, played(harm=OWN, broken="no note"), CONTROLS).outcome is Kind.SUCCEEDED
+    assert verdict(Protection.SHIPPED, played(harm=OWN), CONTROLS).outcome is Kind.EXCLUDED

@@ -49,6 +49,21 @@ def test_where_the_table_does_not_fit_each_example_is_a_paragraph_that_does() ->
     ]
 
 
+def test_a_twin_stands_beside_its_bare_target_with_its_honest_use_and_no_gateway() -> None:
+    twin = msgspec.structs.replace(row(Kind.PREVENTED, control="root"), target="guarded")
+    head, _, line = matrix.text([row(Kind.SUCCEEDED), twin]).splitlines()
+    assert head.split()[4:] == ["naive", "guarded", "honest", "use"]
+    assert line.split("  ")[-3:] == ["ATTACK SUCCEEDED 1/1", "prevented by root", "read a note"]
+    assert matrix.text([row(Kind.SUCCEEDED), twin], columns=40).splitlines()[1:] == [
+        "    naive       ATTACK SUCCEEDED 1/1",
+        "    guarded     prevented by root",
+        "    honest use  read a note",
+    ]
+    broken = msgspec.structs.replace(twin, outcome=Kind.OBSTRUCTED, evidence={})
+    assert matrix.words(broken) == "OBSTRUCTED"
+    assert matrix.troubles([broken])
+
+
 def test_harm_behind_protection_is_a_trouble_with_its_evidence_and_harm_without_is_not() -> None:
     assert matrix.troubles(FULL) == ()
     (trouble,) = matrix.troubles([*FULL, row(Kind.SUCCEEDED, configured=True, saw="the key arrived")])
@@ -70,11 +85,23 @@ def test_what_is_known_to_be_open_is_shown_as_open_with_its_reason_and_is_no_tro
 
 
 def test_variants_that_only_a_remote_server_could_stop_are_counted_beside_what_was_prevented() -> None:
-    remote = {"variant": "symlink", "outcome": "EXCLUDED", "control": "", "saw": ""}
+    remote = {"variant": "symlink", "outcome": "EXCLUDED", "control": "", "saw": "", "reason": "REMOTE_INTERNALS"}
     run = row(Kind.PREVENTED, configured=False, control="path-confinement")
     both = {**run.evidence, "variants": [*run.evidence["variants"], remote]}
     words = matrix.words(msgspec.structs.replace(run, evidence=both))
     assert words == "prevented by path-confinement (1/2 inside a remote server)"
+
+
+def test_harm_in_the_servers_own_folders_is_counted_beside_what_was_prevented_and_told() -> None:
+    own = {"variant": "sql", "outcome": "EXCLUDED", "control": "", "saw": "a draft", "reason": "INSIDE_ITS_FOLDERS"}
+    run = row(Kind.PREVENTED, configured=False, control="confine-files")
+    both = {**run.evidence, "variants": [*run.evidence["variants"], own]}
+    shown = msgspec.structs.replace(run, evidence=both)
+    assert matrix.words(shown) == "prevented by confine-files (1/2 harm inside the server's own folders)"
+    there = msgspec.structs.replace(shown, topology="serve→command")
+    told = ("excluded: path-traversal on notes, sql (wrap, serve→command): a draft",)
+    assert matrix.insides([shown, shown, there]) == told
+    assert matrix.insides(FULL) == ()
 
 
 @pytest.mark.parametrize("reason", Exclusion)

@@ -31,6 +31,7 @@ def test_its_own_table_counts_before_that_of_every_server(tmp_path: Path) -> Non
     )
     assert (said.caps_of("notes").memory_bytes, said.caps_of("notes").file_bytes) == (GIB // 4, GIB)
     assert said.caps_of("other").memory_bytes == GIB
+    assert said.caps_of("other").processes == values("standard").caps.processes
     assert weakened(said) == ()
 
 
@@ -40,12 +41,20 @@ def test_what_is_raised_says_so_in_its_name_and_at_the_start(tmp_path: Path) -> 
     assert weakened(said) == ("server notes may use more (unsafe_memory_bytes): 8 GiB",)
 
 
+def test_processes_are_lowered_and_raised_as_bytes_are(tmp_path: Path) -> None:
+    said = policy(tmp_path, '[servers."*"]\nprocesses = 100\n[servers.notes]\nunsafe_processes = 5000')
+    assert (said.caps_of("other").processes, said.caps_of("notes").processes) == (100, 5000)
+    assert weakened(said) == ("server notes may use more (unsafe_processes): 5,000",)
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
         (f"memory_bytes = {4 * GIB}", "above the profile's"),
         ("memory_bytes = 512", "is not a whole number"),
         ("file_bytes = true", "is not a whole number"),
+        ("processes = 2", "is not a whole number of at least 16$"),
+        ("processes = 100000", "above the profile's"),
         ('unsafe_file_bytes = "1 GiB"', "is not a whole number"),
         (f"memory_bytes = {GIB}\nunsafe_memory_bytes = {GIB}", "stands beside"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from doorward.content.arguments import Constraint
 from doorward.errors import PolicyError, Problem
 from doorward.policy.load import load
-from doorward.policy.model import Policy, ServerPolicy, ToolPolicy
+from doorward.policy.model import PartSizes, Policy, ServerPolicy, ToolPolicy
 from doorward.policy.profiles import values
 
 TODAY = datetime.date(2026, 11, 22)
@@ -187,6 +187,21 @@ def demands(rules: str) -> str:
         ("[log]\nfloor = 'error'\nunsafe_floor = 'debug'", "stands beside"),
         ("[sizes]\ndepth = 9\n[unsafe_sizes]\ndepth = 90", "keep one"),
         ("[unsafe_sizes]\ndepth = 0", "positive whole number"),
+        ("[servers.a.templates.'notes:'.arguments]\nx = { integer = true }", "is no URI template"),
+        ("[servers.a.templates.'n:{x'.arguments]\nx = { integer = true }", "is no URI template"),
+        ("[servers.a.templates.'n:{x}'.arguments]\ny = { integer = true }", "is no variable of the template"),
+        ("[servers.a.templates.'n:{x}']\nrate = 1", "not a known key"),
+        ("[servers.a.sizes]\nresult_bytes = 0", "positive whole number"),
+        ("[servers.a.tools.t.sizes]\ncontent_bytes = true", "positive whole number"),
+        ("[servers.a.tools.t.sizes]\ndepth = 3", "not a known key"),
+        ("[servers.a.tools.t.sizes]\nresult_bytes = 9\n[servers.a.tools.t.unsafe_sizes]\nresult_bytes = 9", "keep one"),
+        ("[servers.a.tools.t.sizes]\nstring_argument_bytes = 1_048_577", "write it under unsafe_sizes"),
+        (
+            "[servers.a.tools.t.unsafe_sizes]\ncontent_bytes = 16_777_217",
+            "raise from_server_bytes under [unsafe_sizes]",
+        ),
+        ("[servers.a.tools.t.sizes]\narguments_bytes = 4_194_305", "raise to_server_bytes under [unsafe_sizes]"),
+        ("[servers.a.unsafe_sizes]\nstring_argument_bytes = 4_194_305", "raise to_server_bytes under [unsafe_sizes]"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, what: str) -> None:
@@ -211,6 +226,46 @@ def test_limits_are_lowered_freely_and_raised_only_under_an_unsafe_name(tmp_path
     policy = loaded(tmp_path, "[sizes]\ndepth = 8\n[unsafe_sizes]\nnodes = 1_000_000\n")
     assert (policy.sizes.depth, policy.sizes.nodes) == (8, 1_000_000)
     assert policy.sizes.uri_bytes == values("standard").sizes.uri_bytes
+
+
+def test_demands_on_a_template_of_both_tables_hold(tmp_path: Path) -> None:
+    text = """
+[servers."*".templates."n://{x}/{+y}".arguments]
+x = { integer = true }
+[servers.a.templates."n://{x}/{+y}".arguments]
+x = { maximum = 3 }
+y = { path_below = true }
+"""
+    said = loaded(tmp_path, text).for_server("a").template("n://{x}/{+y}").arguments
+    assert {name: [one.kind for one in demands] for name, demands in said.items()} == {
+        "x": ["integer", "maximum"],
+        "y": ["path_below"],
+    }
+
+
+def test_sizes_of_a_tool_are_lowered_freely_and_raised_as_far_as_a_message_goes(tmp_path: Path) -> None:
+    text = """
+[sizes]
+to_server_bytes = 2_000_000
+[servers."*".sizes]
+result_bytes = 9_000
+content_bytes = 8_000
+[servers.a.sizes]
+content_bytes = 7_000
+[servers.a.tools.t.sizes]
+arguments_bytes = 100
+[servers.a.tools.t.unsafe_sizes]
+string_argument_bytes = 2_000_000
+content_bytes = 16_777_216
+"""
+    policy = loaded(tmp_path, text)
+    server = policy.for_server("a")
+    assert server.sizes_of("t", policy.sizes) == PartSizes(100, 2_000_000, 9_000, 16_777_216)
+    assert server.sizes_of("other", policy.sizes) == PartSizes(2_000_000, 1 << 20, 9_000, 7_000)
+    assert policy.for_server("b").sizes_of("t", policy.sizes).content_bytes == 8_000
+    assert load(None).for_server("a").sizes_of("t", policy.sizes) == PartSizes(2_000_000, 1 << 20, 16 << 20, 16 << 20)
+    problem = only(tmp_path, text.replace("2_000_000\ncontent", "2_000_001\ncontent"))
+    assert problem.what.endswith("2000001 is more than a whole message may have, 2000000")
 
 
 def test_limits_of_strict_are_the_ceiling_under_strict(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_words_for_sizes_give_back_the_numbers() -> None:
 
 
 def test_a_size_that_is_no_round_number_is_told_in_bytes() -> None:
-    sizes = Sizes(*range(1001, 1011))
+    sizes = Sizes(*range(1001, 1012))
     assert describe_sizes(sizes).startswith("to server 1001 B, from server 1002 B")
 
 

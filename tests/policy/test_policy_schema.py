@@ -68,6 +68,9 @@ TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     "server": ("[servers.a]", SCHEMA["definitions"]["server"]),
     "every server": ('[servers."*"]', SCHEMA["definitions"]["every_server"]),
     "tool": ("[servers.a.tools.t]", SCHEMA["definitions"]["tool"]),
+    "template": ("[servers.a.templates.'n:{x}']", SCHEMA["definitions"]["template"]),
+    "sizes of a tool": ("[servers.a.tools.t.sizes]", SCHEMA["definitions"]["part_sizes"]),
+    "unsafe sizes of a server": ("[servers.a.unsafe_sizes]", SCHEMA["definitions"]["part_sizes"]),
     "constraints": ("[servers.a.tools.t.arguments.x]", SCHEMA["definitions"]["constraints"]),
     "standing": ("[unsafe_standing_approvals]", SCHEMA["definitions"]["standing"]),
     "standing of a server": ("[servers.a.unsafe_standing_approvals]", SCHEMA["definitions"]["standing"]),
@@ -83,7 +86,17 @@ def unknown_here(folder: Path, table: str, names: set[str]) -> set[str]:
 
 def all_names() -> set[str]:
     """Every word that is a key in some table of the schema or of the reader."""
-    words = (keys.TOP, keys.CONSENT, keys.LOG, keys.SIZES, keys.LIMITS, keys.SERVE, keys.SERVER, keys.TOOL)
+    words = (
+        keys.TOP,
+        keys.CONSENT,
+        keys.LOG,
+        keys.SIZES,
+        keys.PART_SIZES,
+        keys.LIMITS,
+        keys.SERVE,
+        keys.SERVER,
+        keys.TOOL,
+    )
     names = {name for table in (*words, keys.STANDING) for name in table} | set(KINDS) | {"no_such_key"}
     return names | {name for _, schema in TABLES.values() for name in schema["properties"]}
 

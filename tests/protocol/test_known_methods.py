@@ -56,7 +56,7 @@ def test_exactly_the_methods_of_the_schemas_are_known(era: str, sender: str) -> 
 @pytest.mark.parametrize("method", sorted((EVERY_REQUEST | STRANGE) - {""}))
 def test_a_client_request_passes_the_gate_only_where_the_revision_names_it(era: Era, method: str) -> None:
     talk = Dialogue("legacy") if method == "initialize" and era == "legacy" else ready(era)
-    talk.relay.state.began("t")
+    talk.relay.state.began("t", "read")
     params: Tree = {"name": "read", "uri": "x:y", "taskId": "t", "arguments": {"text": "x"}}
     params |= {"ref": {"name": "p"}, "argument": {"name": "a", "value": "v"}}
     message = initialize(1) if method == "initialize" else talk.request(1, method, params)
@@ -75,7 +75,7 @@ def test_a_client_request_passes_the_gate_only_where_the_revision_names_it(era: 
 def test_a_client_notification_passes_only_where_the_revision_names_it(era: Era, method: str) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
-    turn = talk.client(notification(method, requestId=1, progressToken="none"))
+    turn = talk.client(notification(method, requestId=1, progressToken="none", taskId="t"))
     named = method.removeprefix("notifications/") in CLIENT_NOTIFICATIONS[era].split()
     asked_for = method != "notifications/progress"
     assert bool(turn.told("server")) is (named and asked_for)
@@ -86,7 +86,8 @@ def test_a_client_notification_passes_only_where_the_revision_names_it(era: Era,
 def test_a_server_notification_passes_only_where_the_revision_names_it(era: Era, method: str) -> None:
     talk = ready(era)
     talk.client(talk.call(1, meta={"progressToken": "t"}))
-    turn = talk.server(notification(method, progressToken="t", level="error", data="x", uri="x:y"))
+    talk.relay.state.began("t", "read")
+    turn = talk.server(notification(method, progressToken="t", level="error", data="x", uri="x:y", taskId="t"))
     named = method.removeprefix("notifications/") in SERVER_NOTIFICATIONS[era].split()
     cancels_nothing = method == "notifications/cancelled"
     undeclared = method in versions.EXTENSION_METHODS

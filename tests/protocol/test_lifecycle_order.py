@@ -322,7 +322,7 @@ def test_extension_methods_pass_only_where_both_declared_them(era: Era) -> None:
         return
     tasks: Tree = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
     without, with_both = greet(Dialogue(era)), greet(Dialogue(era), client=tasks, server={"tools": {}, **tasks})
-    with_both.relay.state.began("t")
+    with_both.relay.state.began("t", "read")
     update = with_both.request(1, "tasks/update", {"taskId": "t"}, capabilities=tasks)
     assert without.client(update).only("client")["error"]["code"] == -32601
     assert with_both.client(update).told("server")

@@ -1,4 +1,8 @@
-"""A confined server cannot answer in its user's place; without the walls the same program can."""
+"""A confined server cannot answer in its user's place; without the walls the same program can.
+
+A confined server has no socket by which it could reach the channel. That the channel defends itself is shown with that
+wall taken out.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,12 @@ def report(world: World) -> dict[str, str]:
     return told
 
 
+def hostile(world: World, *command: str) -> Wrapped:
+    """A server that has the machine's sockets, within all other walls."""
+    product = (sys.executable, "-P", "-m", "doorward.lab.ablated", "confine-calls")
+    return world.run((*product, "--state", str(world.state), "wrap", "--", *command))
+
+
 def victim(world: World) -> tuple[Wrapped, str]:
     """A gateway with an honest server, and how the path of its socket was when it was bound."""
     wrapped = world.wrap(crafted("plain"))
@@ -53,7 +63,7 @@ def victim(world: World) -> tuple[Wrapped, str]:
 
 
 def test_a_confined_server_neither_reads_the_key_nor_is_heard_by_its_own_gateway(world: World) -> None:
-    wrapped = world.wrap(answerer(world, str(runtime(world))))
+    wrapped = hostile(world, *answerer(world, str(runtime(world))))
     assert report(world) == REFUSED
     wrapped.end()
     assert "the server tried to reach the consent channel" in wrapped.stderr
@@ -62,7 +72,7 @@ def test_a_confined_server_neither_reads_the_key_nor_is_heard_by_its_own_gateway
 
 def test_the_confined_server_of_another_gateway_does_not_pass_the_challenge(world: World) -> None:
     wrapped, beginning = victim(world)
-    world.wrap(answerer(world, beginning))
+    hostile(world, *answerer(world, beginning))
     assert report(world) == REFUSED
     wrapped.end()
     assert "could not prove that it can read consent.key" in wrapped.stderr
@@ -81,7 +91,7 @@ def test_an_unconfined_process_of_the_same_user_passes_it_as_the_docs_say(world:
 
 
 def test_a_server_that_floods_the_channel_does_not_keep_people_out(world: World) -> None:
-    world.wrap((sys.executable, "-I", "-S", str(FLOODER), f"at:{runtime(world)}", str(world.folder)))
+    hostile(world, sys.executable, "-I", "-S", str(FLOODER), f"at:{runtime(world)}", str(world.folder))
     wait_until((world.folder / "flooding").exists, "the flood")
     came: list[Event] = []
 

@@ -116,6 +116,7 @@ def test_the_archive_keeps_no_large_body_of_what_was_refused(era: Era) -> None:
 @pytest.mark.parametrize("method", ["notifications/message", "notifications/tasks/status"])
 def test_every_text_of_a_servers_notification_is_masked(method: str) -> None:
     talk = ready("legacy")
+    talk.relay.state.began("t", "read")
     told = {"level": "error", "data": "x", "taskId": "t", "status": "working", "statusMessage": f"used {SECRET}"}
     turn = talk.server(notification(method, **told))
     assert len(turn.told("client")) == 1

@@ -80,6 +80,7 @@ def test_a_task_notification_that_asks_does_not_reach_the_client() -> None:
 
 def test_a_task_notification_that_asks_nothing_passes() -> None:
     talk = with_tasks()
+    talk.relay.state.began("t", "read")
     told = notification("notifications/tasks", taskId="t", status="working")
     assert talk.server(told).only("client") == told
 

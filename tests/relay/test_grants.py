@@ -110,7 +110,7 @@ def test_methods_of_an_extension_follow_its_grant(era: Era, grants: tuple[str, .
     tasks: Tree = {"extensions": {TASKS: {}}}
     policy = granting(*grants, profile="strict")
     talk = greet(Dialogue(era, policy=policy), client=tasks, server={"tools": {}, **tasks})
-    talk.relay.state.began("t")
+    talk.relay.state.began("t", "read")
     turn = talk.client(talk.request(1, "tasks/update", {"taskId": "t"}, capabilities=tasks))
     assert bool(turn.told("server")) == passes
     talk.relay.state.adopt(granting(profile="strict"))

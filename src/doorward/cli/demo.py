@@ -27,11 +27,12 @@ TOPOLOGIES = ("wrap", "serve-command", "serve-url")
 """What stands where, in letters that every keyboard has; the order is that of ``lab.scenario.Topology``."""
 
 _EPILOG = """\
-exit: 0 every attack succeeded bare and was prevented behind Doorward, or is listed as open and shown as such; 1 harm or
-a broken benign use behind Doorward, or an attack that does not work on a bare target; 2 environment, or an inconclusive
-run
+exit: 0 every attack succeeded bare and was prevented behind Doorward (or by the twin), or is listed as open and shown
+as such; 1 harm or a broken benign use there, or an attack that does not work on a bare target; 2 environment, or an
+inconclusive run
 
   doorward demo --only path-traversal --json - | jq '.runs[] | {target, outcome, control}'
+  doorward demo --guarded --only path-traversal
 """
 
 
@@ -54,8 +55,14 @@ def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser], common:
         choices=TOPOLOGIES,
         help="only over this; may be repeated (default: all)",
     )
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--neighbours", action="store_true", help="instead of the document's attacks, those next to them"
+    )
+    instead.add_argument(
+        "--guarded",
+        action="store_true",
+        help="instead of Doorward, twins of the servers, written with doorward.guard: nothing stands in front of them",
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument(
@@ -77,15 +84,14 @@ def run(args: argparse.Namespace) -> int:
     """Play and report.
 
     Raises:
-        UsageError: the extra ``lab`` is not installed, ``--only`` names no scenario, or a file cannot be written.
+        UsageError: the extra ``lab`` is not installed, ``--only`` names no scenario (with ``--guarded`` none with a
+            twin), nothing is played over ``--topology``, or a file cannot be written.
     """
-    from doorward.lab.catalogue import CATALOGUE
-    from doorward.lab.neighbours.catalogue import NEIGHBOURS
-
-    known = {scenario.id: scenario for scenario in (NEIGHBOURS if args.neighbours else CATALOGUE)}
+    known = {scenario.id: scenario for scenario in _catalogue(args)}
     for wanted in args.only:
         if wanted not in known:
-            raise UsageError(f"there is no scenario {wanted!r}", hint=f"one of: {', '.join(known)}")
+            kind = "scenario with a twin" if args.guarded else "scenario"
+            raise UsageError(f"there is no {kind} {wanted!r}", hint=f"one of: {', '.join(known)}")
     chosen = [scenario for id, scenario in known.items() if not args.only or id in args.only]
     if args.list:
         return _list(chosen, args.json)
@@ -94,32 +100,57 @@ def run(args: argparse.Namespace) -> int:
     draft = reporting.begun(args, "demo", seed_of(args.seed))
     report = reporting.played(
         draft,
-        lambda: _play(chosen, draft.seed, args.topology or TOPOLOGIES, whole=args.all_variants or args.neighbours),
+        lambda: _play(
+            chosen,
+            draft.seed,
+            args.topology or TOPOLOGIES,
+            whole=args.all_variants or args.neighbours,
+            guarded=args.guarded,
+        ),
     )
     if not reporting.written(args, report):
-        _print(report, whole=args.all_variants or args.neighbours)
+        _print(report, chosen, whole=args.all_variants or args.neighbours)
         for line in reporting.compared(report):
             terminal.write(line)
     return exit_code(report, allow_inconclusive=args.allow_inconclusive, in_ci=os.environ.get("CI") == "true")
 
 
-def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool) -> list[Run]:
+def _catalogue(args: argparse.Namespace) -> Sequence[Any]:
+    """What could be played."""
+    from doorward.lab import guarded
+    from doorward.lab.catalogue import CATALOGUE
+    from doorward.lab.neighbours.catalogue import NEIGHBOURS
+
+    if args.guarded:
+        return tuple(dict.fromkeys(cell.scenario for cell in guarded.cells()))
+    return NEIGHBOURS if args.neighbours else CATALOGUE
+
+
+def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool, guarded: bool) -> list[Run]:
     import importlib.util
     import signal
 
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("the targets of the demo need the MCP SDK", hint="`make demo` in a checkout installs them")
+    from doorward.lab import guarded as twins
     from doorward.lab.runner import canonical, cells, play_all, together
-    from doorward.lab.scenario import Topology
+    from doorward.lab.scenario import GATEWAY, Topology
 
     over = {topology for name, topology in zip(TOPOLOGIES, Topology, strict=True) if name in topologies}
-    wanted = tuple(cell if whole else canonical(cell) for cell in cells(chosen) if cell.topology in over)
-    progress = _Progress(len(wanted) * 3, seed)
+    all_cells = twins.cells(chosen) if guarded else cells(chosen)
+    wanted = tuple(cell if whole else canonical(cell) for cell in all_cells if cell.topology in over)
+    if not wanted:
+        raise UsageError("nothing of it is played over that", hint="leave --topology out")
+    progress = _Progress(len(wanted) * (2 if guarded else len(GATEWAY)), seed)
+
+    async def played() -> list[Run]:
+        if guarded:
+            rest = [run for run in twins.left_out(chosen) if Topology(run.topology) in over]
+            return [*await twins.play_all(wanted, progress, seed=seed), *rest]
+        return await play_all(together(wanted), progress, seed=seed)
 
     try:
-        return play_until(
-            lambda: play_all(together(wanted), progress, seed=seed), signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-        )
+        return play_until(played, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     finally:
         progress.close()
 
@@ -171,9 +202,10 @@ def _label(cell: Cell, protection: Protection) -> str:
     return f"{cell.topology.value}: {cell.scenario.id} on {cell.example.id}, {cell.era.value}, {protection.value}"
 
 
-def _print(report: Report, *, whole: bool) -> None:
+def _print(report: Report, chosen: Sequence[Any], *, whole: bool) -> None:
+    from doorward.lab import guarded
     from doorward.lab.report import matrix
-    from doorward.lab.scenario import Exclusion
+    from doorward.lab.scenario import Exclusion, Protection
 
     runs = report.runs
     terminal.write(matrix.text(runs, columns=terminal.width() if sys.stdout.isatty() else None))
@@ -185,8 +217,13 @@ def _print(report: Report, *, whole: bool) -> None:
         terminal.write(f"\n{trouble}", style=terminal.YELLOW)
     for opening in matrix.openings(runs):
         terminal.write(f"\n{opening}", style=terminal.YELLOW)
+    for inside in matrix.insides(runs):
+        terminal.write(f"\n{inside}", style=terminal.YELLOW)
     for missing in dict.fromkeys(run.evidence["note"] for run in runs if run.reason is Exclusion.REGISTRY_UNREACHABLE):
         terminal.write(f"\n{missing}; `make demo` does so as well", style=terminal.YELLOW)
+    if Protection.GUARDED in matrix.columns_of(runs):
+        for missing in guarded.unplayed(chosen):
+            terminal.write(f"\n{missing}", style=terminal.YELLOW)
     more = "" if whole else "; one variant of each attack, --all-variants plays every one"
     terminal.write(f"\n{len(runs)} runs in {report.seconds:.0f} s{more}")
 

@@ -38,7 +38,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try every way out of every mechanism and say which is closed."""
-    from doorward.confine import probe
+    from doorward.confine import cgroups, probe
 
     tried: Tried = {}
     for mechanism in probe.MECHANISMS:
@@ -46,15 +46,16 @@ def run(args: argparse.Namespace) -> int:
             tried[mechanism] = probe.probe(mechanism)
         except ConfinementError as problem:
             tried[mechanism] = problem
+    groups = cgroups.held()
     chosen = next((found for found in tried.values() if not isinstance(found, ConfinementError)), None)
     if args.json:
-        terminal.write_json(_document(tried, chosen))
+        terminal.write_json(_document(tried, chosen) | {"groups": groups})
     if chosen is None:
-        for problem in tried.values():
-            if isinstance(problem, ConfinementError):
-                terminal.error(str(problem), problem.hint)
+        for why in tried.values():
+            if isinstance(why, ConfinementError):
+                terminal.error(str(why), why.hint)
     elif not args.json:
-        _print(tried, chosen)
+        _print(tried, chosen, groups)
     return CLEAN if chosen is not None and chosen.as_promised else FINDING
 
 
@@ -86,7 +87,7 @@ def _state(way: Way, holds: Holds) -> str:
     return "untried" if way.id in holds.untried else "closed"
 
 
-def _print(tried: Tried, chosen: Holds) -> None:
+def _print(tried: Tried, chosen: Holds, groups: tuple[str, ...]) -> None:
     from doorward.confine.probe import WAYS
 
     standing = [found for found in tried.values() if not isinstance(found, ConfinementError)]
@@ -105,11 +106,27 @@ def _print(tried: Tried, chosen: Holds) -> None:
         style = terminal.RED if states[0] == "open" else terminal.GREEN if states[0] == "closed" else ""
         proof = ", also without walls: not proven to be ours" if "untried" in states else ""
         terminal.write(f"  {line}{way.what}  ({way.control}{proof})", style=style)
+    _print_caps(groups)
     terminal.write()
     if chosen.as_promised:
         terminal.write(f"{len(WAYS)} ways out, none open: servers are confined as promised")
     else:
         terminal.write("servers are not confined as promised on this machine", style=terminal.RED)
+
+
+def _print_caps(groups: tuple[str, ...]) -> None:
+    from doorward.confine.caps import bound_of_user
+
+    each = "each process of a server has its own cap: no control group can be had here"
+    bound = "the processes of the user are bounded" if bound_of_user(1) else "processes are not bounded"
+    for resource, whole, instead in (
+        ("memory", "memory is capped for a server's whole tree", f"memory: {each}"),
+        ("pids", "processes are capped for a server's whole tree", f"{bound}: no control group can be had here"),
+    ):
+        if resource in groups:
+            terminal.write(f"  capped  {whole}  (child-caps)", style=terminal.GREEN)
+        else:
+            terminal.write(f"  partly  {instead}", style=terminal.YELLOW)
 
 
 _WORDS = {"open": "OPEN", "closed": "closed", "untried": "closed"}

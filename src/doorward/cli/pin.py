@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import terminal
-from doorward.cli.places import lock_path
+from doorward.cli.places import lock_path, of_gateway
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     accept = actions.add_parser(
         "accept",
         parents=[common],
-        usage="doorward pin accept NAME\n       doorward pin accept [--name NAME] -- COMMAND…\n"
+        usage="doorward pin accept [--refresh] NAME\n       doorward pin accept [--name NAME] -- COMMAND…\n"
         "       doorward pin accept [--name NAME] --url URL",
         description="pin a server as it is now: one that is pinned, by its name, or one by its whole command or URL",
         epilog=_EXAMPLE,
@@ -46,6 +46,10 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         "--name", help="the name that the server is given; without one, one is made of the command or URL"
     )
     accept.add_argument("--url", help="the URL of a server: https://, or http:// on this machine")
+    accept.add_argument("--refresh", action="store_true", help="fetch anew what npx or uvx would fetch, then pin that")
+    accept.add_argument(
+        "--unsafe-install-scripts", action="store_true", help="run install scripts of what npx or uvx would fetch"
+    )
     accept.set_defaults(run=_accept, takes_command=True)
 
     remove = actions.add_parser("remove", parents=[common], description="forget a server: its next use is a first use")
@@ -101,7 +105,7 @@ def _wanted(args: argparse.Namespace, pins: Pins) -> CommandIdentity | UrlIdenti
             "pin accept takes either a pinned name or a command or a URL", hint="doorward pin accept --help"
         )
     if args.command:
-        return _command(args.command, args.name or "")
+        return _command(args, args.command, args.name or "")
     if args.url is not None:
         return _url(args.url, args.name or "")
     pin = _pinned(args.pinned, pins)
@@ -111,13 +115,27 @@ def _wanted(args: argparse.Namespace, pins: Pins) -> CommandIdentity | UrlIdenti
         what, rest = ("URL", "--url URL") if pin.url else ("command", "-- COMMAND…")
         hint = f"doorward pin accept --name {pin.name} {rest}"
         raise UsageError(f"the {what} of {pin.name} holds a secret that the lock file does not keep", hint=hint)
-    return _url(pin.url, pin.name) if pin.url else _command(pin.argv, pin.name)
+    return _url(pin.url, pin.name) if pin.url else _command(args, pin.argv, pin.name)
 
 
-def _command(argv: tuple[str, ...], name: str) -> CommandIdentity:
+def _command(args: argparse.Namespace, argv: tuple[str, ...], name: str) -> CommandIdentity:
+    """Who the command is, with what it needs: fetched where it is not there, or where something newer is wanted."""
+    from doorward.gateway.command_use import WrapOptions, fetches, wish_to_accept
     from doorward.gateway.identity.command import identify_here
 
-    return identify_here(argv, name)
+    identity = identify_here(argv, name)
+    wish = None
+    if fetches(argv):
+        options = WrapOptions(argv, name, unsafe_install_scripts=args.unsafe_install_scripts)
+        wish = wish_to_accept(options, identity, of_gateway(args), refresh=args.refresh)
+    if wish is None:
+        if args.refresh:
+            raise UsageError(f"nothing is fetched for {identity.name}", hint="leave out --refresh")
+        return identity
+    from doorward.gateway.fetching.fetch import have
+
+    fetched = have(wish, lambda text, hint="": terminal.say(f"{text} ({hint})" if hint else text))
+    return identify_here(argv, name, fetched.package)
 
 
 def _url(url: str, name: str) -> UrlIdentity:
@@ -196,6 +214,7 @@ def _command_rows(pin: Pin) -> tuple[tuple[str, str], ...]:
         ("executable", f"{pin.executable}  {owner or f'sha256 {pin.executable_sha256}'}"),
         ("script", f"{pin.script}  sha256 {pin.script_sha256}" if pin.script else ""),
         ("package", f"{pin.package}  {f'sha256 {pin.package_sha256}' if pin.package_sha256 else ''}".rstrip()),
+        ("integrity", pin.package_integrity),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places, terminal
 from doorward.cli.wrap import NETWORK, SANDBOX
-from doorward.confine.network import spelt
+from doorward.confine.network import described, spelt
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 def _show(args: argparse.Namespace) -> int:
     if not args.command:
         raise UsageError("no command to look at", hint="doorward sandbox show -- COMMAND [ARGUMENT…]")
-    from doorward.gateway.command_use import WrapOptions, walls_of
+    from doorward.gateway.command_use import WrapOptions, fetches, walls_of, wish_to_accept
     from doorward.gateway.identity.command import identify_here
     from doorward.policy.load import load
 
@@ -63,7 +63,15 @@ def _show(args: argparse.Namespace) -> int:
     )
     policy = load(places.policy_path(args))
     identity = identify_here(options.command, options.name)
-    walls = walls_of(options, identity, policy, places.of_gateway(args))
+    where = places.of_gateway(args)
+    fetched = None
+    if fetches(options.command) and (wish := wish_to_accept(options, identity, where)) is not None:
+        from doorward.gateway.fetching.fetch import present
+
+        fetched = present(wish)
+        if fetched is None:
+            terminal.say("not fetched yet, so this is what the launcher could touch, which does not run the server")
+    walls = walls_of(options, identity, policy, where, fetched)
     if args.json:
         terminal.write_json(_document(identity.name, policy.profile, walls))
     else:
@@ -108,21 +116,13 @@ def _print(name: str, profile: str, walls: SandboxProfile) -> None:
         terminal.write(
             f"withheld, and passed on with --env NAME: {', '.join(sorted(walls.withheld))}", style=terminal.YELLOW
         )
-    for line in _network(walls):
-        terminal.write(line)
+    network, *targets = described(walls)
+    terminal.write(f"network: {network}")
+    for target in targets:
+        terminal.write(f"  and {target}")
     terminal.write(
         "\neverything else of yours it can neither read nor write: `doorward doctor` tries whether that holds"
     )
-
-
-def _network(walls: SandboxProfile) -> list[str]:
-    if walls.network == "none":
-        lines = ["network: none"]
-    elif walls.hosts:
-        lines = [f"network: through doorward's proxy, public addresses of {', '.join(walls.hosts)}"]
-    else:
-        lines = ["network: public addresses, through doorward's proxy"]
-    return lines + [f"  and {spelt(target)}, whatever that is" for target in walls.connect]
 
 
 def _access(folder: Folder) -> str:

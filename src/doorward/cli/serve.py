@@ -55,6 +55,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=NETWORK)
     add("--sandbox", choices=("auto", "namespaces", "landlock"), default="auto", help=SANDBOX)
     add("--unsafe-no-sandbox", action="store_true", help="start commands unconfined: they can do all that you can")
+    add("--unsafe-install-scripts", action="store_true", help="run install scripts of what npx or uvx would fetch")
     parser.set_defaults(run=run)
 
 
@@ -87,6 +88,7 @@ def _serve(args: argparse.Namespace) -> int:
         allowed_hosts=tuple(args.allowed_host),
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,
+        unsafe_install_scripts=args.unsafe_install_scripts,
     )
     return serve.serve(options, lambda started_us: load(path, started_us=started_us), where)
 

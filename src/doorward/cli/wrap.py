@@ -54,6 +54,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--network", action="append", default=[], metavar="none|public|HOST:PORT", help=NETWORK)
     add("--sandbox", choices=("auto", "namespaces", "landlock"), default="auto", help=SANDBOX)
     add("--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then do all that you can")
+    add("--unsafe-install-scripts", action="store_true", help="run install scripts of what npx or uvx would fetch")
     parser.set_defaults(run=run, takes_command=True)
 
 
@@ -79,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
 def _run_url(args: argparse.Namespace) -> int:
     if args.command:
         raise UsageError("a URL and a command", hint="give one of them")
-    if args.read or args.write or args.env or args.network or args.unsafe_no_sandbox:
-        given = "--read, --write, --env, --network and --unsafe-no-sandbox"
+    if args.read or args.write or args.env or args.network or args.unsafe_no_sandbox or args.unsafe_install_scripts:
+        given = "--read, --write, --env, --network and --unsafe-…"
         raise UsageError(f"{given} are for a command, which --url does not start")
     from doorward.gateway import remote
     from doorward.policy.addresses import url_problem
@@ -108,5 +109,6 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
         sandbox=args.sandbox,
         as_json=args.json,
         unsafe_no_sandbox=args.unsafe_no_sandbox,
+        unsafe_install_scripts=args.unsafe_install_scripts,
     )
     return app.wrap(options, load(places.policy_path(args)), places.of_gateway(args), launcher)

@@ -8,15 +8,21 @@ they hold whatever a server was told.
 
 Whoever has CAP_SYS_RESOURCE may raise its limits again, so it is taken from a server that root starts.
 
-Does not protect: each process has a cap of its own, so a server that starts many may use many times as much, and none
-of these is a limit on time. Control groups would count the whole tree; unprivileged users rarely have any to give, and
-root of a container often none either. Memory that is shared, and pages of files in the cache, do not count. CPU time is
-not bounded: a server may live for weeks. Nor is the number of processes, which the kernel counts by user, so that one
-server would starve the rest. A gateway with ambient capabilities passes them on.
+These are caps of each process. The whole tree of a server is counted and capped together where it has a control group
+(``cgroups``): its memory, with the same number, and its *processes*. Where it has none, processes are bounded by
+``RLIMIT_NPROC``, which the kernel counts by user and user namespace. With namespaces of its own (``namespaces``) it
+counts the server alone. Else a server may bring the count of its user to so many more than there were when it started;
+on a busy machine it may be refused a process before. That is left out for root, whom it does not bind, and where
+Doorward itself runs in a process namespace (a container): the same user may run processes that we do not see.
+
+Does not protect: without a control group a server that starts many processes may use many times the memory; then what
+is shared does not count either. None of these is a limit on time: a server may live for weeks. A gateway with ambient
+capabilities passes them on.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 
 TYPE_CHECKING = False
@@ -29,17 +35,22 @@ else:
         from doorward.confine import landlock
 
 _PR_CAPBSET_DROP, _CAP_SYS_RESOURCE = 24, 24
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # the inode of the one that sees every process (PROC_PID_INIT_INO)
 
 
-def restrict(memory_bytes: int, file_bytes: int, descriptors: int) -> None:
+def restrict(memory_bytes: int, file_bytes: int, descriptors: int, processes: int = 0, *, alone: bool = False) -> None:
     """Cap this process and all that it will ever start; 0 leaves a limit as it was. None is ever raised.
 
-    Raises OSError as the kernel gave it.
+    ``processes`` is how many more its user may have, each thread counted; ``alone``: in a user namespace of its own,
+    where they are counted for themselves. Raises OSError as the kernel gave it.
     """
+    if processes and not alone:
+        processes = bound_of_user(processes)
     for kind, most in (
         (resource.RLIMIT_DATA, memory_bytes),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, descriptors),
+        (resource.RLIMIT_NPROC, processes),
     ):
         if most:
             soft, hard = (_lower(limit, most) for limit in resource.getrlimit(kind))
@@ -49,6 +60,25 @@ def restrict(memory_bytes: int, file_bytes: int, descriptors: int) -> None:
         landlock.prctl(_PR_CAPBSET_DROP, _CAP_SYS_RESOURCE)
     except PermissionError:
         pass  # who may not take it away has none to pass on
+
+
+def bound_of_user(more: int) -> int:
+    """How many processes our user may have where it may have ``more`` than now; 0 where such a limit would not bind, or
+    would count what we cannot see.
+    """
+    user = os.getuid()
+    if user == 0 or os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+        return 0
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                tasks = os.stat(f"/proc/{name}/task")
+            except OSError:
+                continue
+            if tasks.st_uid == user:
+                count += tasks.st_nlink - 2  # a folder for each thread
+    return count + more
 
 
 def _lower(limit: int, most: int) -> int:

@@ -25,13 +25,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from doorward.confine import caps, landlock, loopback, namespaces, privileges, seccomp
+    from doorward.confine import caps, cgroups, landlock, loopback, namespaces, privileges, seccomp
 else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out; last, so it can shadow nothing
     import caps
+    import cgroups
     import landlock
-    import namespaces
     import loopback
+    import namespaces
     import privileges
     import seccomp
 
@@ -100,6 +101,15 @@ def _fork_first(plan: Plan, outcome: int) -> int:
         os.close(_life)
         _be_first(plan, outcome, alive, user, group)
     os.close(alive)
+    # From here: in a namespace of control groups nobody moves to a group outside of it.
+    try:
+        for folder in plan.get(b"group", ()):
+            cgroups.enter(folder, child)
+    except OSError:
+        os.kill(child, _SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    os.write(_life, b"!")
     return child
 
 
@@ -107,8 +117,7 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
     try:
         namespaces.become_user(user, group)
         landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
-        _end_without(alive)
-        targets = plan.get(b"connect", ())
+        targets = plan.get(b"connect", [])
         loopback.bring_up()
         found = loopback.listen(targets, proxy=plan[b"network"] == [b"public"])
         namespaces.build_root(
@@ -117,9 +126,10 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
             plan.get(b"write", ()),
             empty=plan.get(b"empty", ()),
             links=plan.get(b"link", ()),
-            files={"etc/hosts": loopback.hosts(targets)} if targets else {},
+            files=_files(plan, targets, user or namespaces.USER_OF_ROOT, group or namespaces.USER_OF_ROOT),
         )
         loopback.hand_over(REPORT_FD, found)
+        _wait_for_group(alive)
         server = os.fork()
         if server == 0:
             _become_server(plan, b"namespaces", outcome, None)
@@ -134,14 +144,23 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> No
     os._exit(namespaces.stay(server))
 
 
-def _end_without(alive: int) -> None:
-    """End now if the supervisor, who holds the other end, is gone: it may have been before we asked to die with it."""
-    os.set_blocking(alive, False)
-    try:
-        if not os.read(alive, 1):
-            os._exit(1)
-    except BlockingIOError:
-        os.close(alive)
+def _files(plan: Plan, targets: list[bytes], user: int, group: int) -> dict[str, bytes]:
+    """Who the server is, in the words of getpwuid(3), which much software cannot do without; and its hosts, if any."""
+    name, home = plan[b"account"][0], plan[b"home"][0]
+    files = {
+        "etc/passwd": b"%s:x:%d:%d::%s:/bin/sh\n" % (name, user, group, home),
+        "etc/group": b"%s:x:%d:\n" % (name, group),
+    }
+    return files | {"etc/hosts": loopback.hosts(targets)} if targets else files
+
+
+def _wait_for_group(alive: int) -> None:
+    """Go on when the supervisor has put us into our group. End now if it is gone: it holds the other end, and may have
+    been gone before we asked to die with it.
+    """
+    if not os.read(alive, 1):
+        os._exit(1)
+    os.close(alive)
 
 
 def _load_supervise() -> Any:
@@ -157,11 +176,12 @@ def _supervise(plan: Plan, child: int, mechanism: bytes, failure: str) -> NoRetu
     supervisor = supervise.Supervisor(child, orders=PLAN_FD, report=REPORT_FD)
     # Only now: before, this signal would have ended us without ending the tree. Descriptor 3 tells us anyway.
     landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
+    groups = plan.get(b"group", ())
     if failure:
-        supervisor.give_up(failure, plan[b"temp"][0])
+        supervisor.give_up(failure, plan[b"temp"][0], groups)
     else:
         abi = landlock.detect_abi() if mechanism else 0
-        supervisor.run(mechanism.decode(), abi, plan[b"temp"][0])
+        supervisor.run(mechanism.decode(), abi, plan[b"temp"][0], groups)
     os._exit(0)  # nothing to tidy up, and the gateway waits for the end of our reports
 
 
@@ -177,8 +197,13 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int |
         stage = "folder"
         os.chdir(plan[b"cwd"][0])
         os.umask(int(plan[b"umask"][0], 8))
+        if supervisor is not None:
+            stage = "group"
+            for folder in plan.get(b"group", ()):
+                cgroups.enter(folder, os.getpid())
         stage = "caps"
-        caps.restrict(*(int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors")))
+        numbers = (int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors", b"tasks"))
+        caps.restrict(*numbers, alone=mechanism == b"namespaces")
         if mechanism:
             stage = "landlock"
             privileges.give_up_new()
@@ -206,7 +231,7 @@ def _arm_landlock(plan: Plan, mechanism: bytes) -> None:
         ports = [int(target.rpartition(b":")[2]) for target in plan.get(b"connect", ())]
         landlock.restrict([*read, f"/proc/{os.getpid()}"], write, ports)
     elif landlock.detect_abi():  # the root folder stands without it
-        landlock.restrict([*read, b"/proc", b"/etc/hosts"], write)
+        landlock.restrict([*read, b"/proc", b"/etc/passwd", b"/etc/group", b"/etc/hosts"], write)
 
 
 def _sockets(plan: Plan, mechanism: bytes) -> str:

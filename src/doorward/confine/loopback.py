@@ -28,7 +28,7 @@ _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCGIFINDEX = 0x8914, 0x8916, 0x8933
 _UP_AND_RUNNING = 0x1 | 0x40
 _NAME_BYTES = 16
 _FIRST_OF_NAMES = 2
-"""127.0.0.2 and on are the addresses of names: 127.0.0.1 is the proxy's."""
+"""127.0.0.2 and on are the addresses of names, except that of ``localhost``: 127.0.0.1 is the proxy's."""
 _IPV6_FREEBIND = 78
 _BACKLOG = 128
 
@@ -42,7 +42,8 @@ def hosts(targets: Sequence[bytes]) -> bytes:
     """The host table of this namespace: the loopback, and each name among the targets at an address of its own."""
     lines = [b"127.0.0.1 localhost", b"::1 localhost"]
     for name, address in _addresses_of_names(targets).items():
-        lines.append(address + b" " + name)
+        if name != b"localhost":
+            lines.append(address + b" " + name)
     return b"\n".join((*lines, b""))
 
 
@@ -72,7 +73,8 @@ def _listener(address: bytes, port: int) -> int:
 
 def _addresses_of_names(targets: Sequence[bytes]) -> dict[bytes, bytes]:
     names = dict.fromkeys(host for host, _ in map(_split, targets) if not _is_address(host))
-    return {name: b"127.0.0.%d" % number for number, name in enumerate(names, _FIRST_OF_NAMES)}
+    found = {name: b"127.0.0.%d" % number for number, name in enumerate(names, _FIRST_OF_NAMES)}
+    return found | {b"localhost": b"127.0.0.1"} if b"localhost" in found else found
 
 
 def _split(target: bytes) -> tuple[bytes, int]:

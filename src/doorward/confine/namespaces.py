@@ -99,8 +99,9 @@ def build_root(
     """Make the root folder of these paths, and enter it; for the first process of a new namespace.
 
     ``base`` is a folder of the machine over which it is built, in this namespace only. ``empty`` are folders that are
-    there without content; ``links`` are ``PLACE\\nTARGET``; ``files`` have content of ours. A path that is not there,
-    or leads through a link, is left out. Ends in ``/``, everything else of the machine out of reach.
+    there without content; ``links`` are places and targets, a line feed between them; ``files`` have content of
+    ours. A path that is not there, or leads through a link, is left out. Ends in ``/``, everything else of the machine
+    out of reach.
 
     Raises OSError as the kernel gave it.
     """

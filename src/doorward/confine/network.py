@@ -35,6 +35,8 @@ Target = tuple[str, int]
 PROXY: Target = ("127.0.0.1", 3128)
 """Where the proxy is found in the server's own network; 3128 is what proxies usually have."""
 
+MOST_TARGETS = 64
+
 _FIRST_PORT, _LAST_PORT = 1, 65535
 _NOT_IN_A_HOST = frozenset("/@?#[]%\\\"'<>,;=")
 
@@ -44,11 +46,12 @@ def default(profile: Profile) -> Network:
     return "none" if profile == "strict" else "public"
 
 
-def targets(named: Iterable[Target]) -> tuple[Target, ...]:
+def targets(named: Iterable[Target], network: Network) -> tuple[Target, ...]:
     """``named`` without repetitions, names in lower case.
 
-    Raises ConfinementError for what could be no line of ``/etc/hosts`` and no address to connect to. Whoever reads them
-    from a person says more (``policy.addresses``); this keeps a slip in between from becoming another place.
+    Raises ConfinementError for what could be no line of ``/etc/hosts`` and no address to connect to (whoever reads them
+    from a person says more, ``policy.addresses``; this keeps a slip in between from becoming another place), for more
+    than `MOST_TARGETS`, each of which is a socket that listens, and beside ``public`` for the place of the proxy.
     """
     found: dict[Target, None] = {}
     for host, port in named:
@@ -57,6 +60,14 @@ def targets(named: Iterable[Target]) -> tuple[Target, ...]:
         if not _FIRST_PORT <= port <= _LAST_PORT:
             raise ConfinementError(f"{port} is no port to connect to")
         found[host.lower().removesuffix("."), port] = None
+    if len(found) > MOST_TARGETS:
+        raise ConfinementError(f"{len(found)} targets are too many", hint=f"at most {MOST_TARGETS} can be named")
+    for own in (PROXY, ("localhost", PROXY[1])):
+        if network == "public" and own in found:
+            raise ConfinementError(
+                f"{spelt(own)} is where a server finds doorward's proxy",
+                hint="a proxy of yours that listens there can be its only way out: --network none beside it",
+            )
     return tuple(found)
 
 
@@ -64,6 +75,17 @@ def spelt(target: Target) -> str:
     """``target`` as one writes it: HOST:PORT, an IPv6 address in brackets."""
     host, port = target
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def described(profile: SandboxProfile) -> tuple[str, ...]:
+    """Where a server may connect to, in words for people: its network, then each target."""
+    if profile.network == "none":
+        first = "none"
+    elif profile.hosts:
+        first = f"public addresses of {', '.join(profile.hosts)}, through doorward's proxy"
+    else:
+        first = "public addresses, through doorward's proxy"
+    return (first, *(f"{spelt(target)}, whatever that is" for target in profile.connect))
 
 
 def proxy_environment(profile: SandboxProfile) -> dict[str, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import _socket
 import _thread
 import contextlib
-import errno
 import fcntl
 import os
 import select
@@ -22,7 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from doorward.confine import network, tree
+from doorward.confine import cgroups, network, tree
+from doorward.confine.shortfalls import explain
 from doorward.errors import ConfinementError
 
 if TYPE_CHECKING:
@@ -64,15 +64,17 @@ class Child:
     ``stdin``, ``stdout`` and ``stderr`` are raw descriptors of this side and belong to the caller, who closes them.
     ``control`` is readable when there is something to ``receive``, and at its end nothing of the server is left.
     ``listeners`` are its ways out; their descriptors belong to the caller too, once it ``started``.
+    ``groups`` are the control groups that hold its whole tree, by resource (``cgroups``); none where none can be had.
     ``pid``, ``mechanism`` (empty: not confined), ``abi`` (Landlock's, 0 where it does not stand) and ``status`` (the
     exit code, 128+n for a signal) are None until reported.
     """
 
-    def __init__(self, supervisor: int, pipes: tuple[int, int, int], orders: int, control: int, temp: str) -> None:
-        self.stdin, self.stdout, self.stderr = pipes
-        self.control = control
+    def __init__(self, launcher: Launcher, temp: str, groups: cgroups.Groups) -> None:
+        self.stdin, self.stdout, self.stderr = launcher.pipes
+        self.control = launcher.control
         self.temp = temp
-        self.supervisor = supervisor
+        self.groups = groups
+        self.supervisor = launcher.supervisor
         self.pid: int | None = None
         self.mechanism: str | None = None
         self.abi: int | None = None
@@ -80,7 +82,7 @@ class Child:
         self.listeners: tuple[Listener, ...] = ()
         self.ended = False
         self._failure = ""
-        self._orders = orders
+        self._orders = launcher.orders
         self._passed: list[int] = []
         self._unread = b""
 
@@ -101,7 +103,7 @@ class Child:
         if self.pid is not None:
             return self.pid
         self.kill_tree()
-        raise _explain(self._failure)
+        raise explain(self._failure)
 
     def receive(self) -> None:
         """Take in what the launcher reported, without waiting. Call when ``control`` is readable."""
@@ -188,6 +190,8 @@ class Child:
             # No last report: the supervisor was killed, and the server with it.
             self.status = 128 + _SIGKILL if self.pid is not None else None
             sweep()
+        for group in {*self.groups.values()}:
+            cgroups.remove(group)  # a supervisor that was not killed did it
         if self.temp and os.path.isdir(self.temp):
             from doorward.confine.removal import remove_tree  # only here: a supervisor that was not killed did it
 
@@ -253,27 +257,31 @@ def start(
     """Start a server's command line inside its profile; returns at once, ``Child.started`` tells how it went.
 
     Makes the server's cache folder and a fresh temporary one (both 0700; the latter goes when the server does), points
-    TMPDIR, TMP and TEMP at it. ``umask`` is the server's; None keeps this process's. ``unsafe_no_sandbox`` leaves out
-    the walls and ``no_new_privs``, never the caps, the supervision, the environment's rules or the closing of
-    descriptors. ``launcher`` is one that was booted before; it is used up in any case.
+    TMPDIR, TMP and TEMP at it, and makes a control group where it can. ``umask`` is the server's; None keeps this
+    process's. ``unsafe_no_sandbox`` leaves out the walls and ``no_new_privs``, never the caps, the supervision, the
+    environment's rules or the closing of descriptors. ``launcher`` is one that was booted before; it is used up in any
+    case.
 
     Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
     folder cannot be made, and when there is no launcher to start.
     """
     launcher = launcher or boot()
-    temp = ""
+    temp, groups = "", {}
     try:
         if not argv:
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
-        plan = _encode_plan(argv, profile, temp, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
+        groups = cgroups.make(profile.memory_bytes, profile.processes)
+        plan = _encode_plan(argv, profile, temp, groups, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
     except BaseException:
         launcher.abandon()
+        for group in {*groups.values()}:
+            cgroups.remove(group)
         if temp:
             os.rmdir(temp)
         raise
     launcher.used = True
-    child = Child(launcher.supervisor, launcher.pipes, launcher.orders, launcher.control, temp)
+    child = Child(launcher, temp, groups)
     with contextlib.suppress(BrokenPipeError):  # the launcher died at once: its missing report says so
         _write_all(launcher.orders, plan)
     return child
@@ -292,23 +300,6 @@ def become_subreaper() -> None:
     except OSError as error:
         raise ConfinementError(f"this process cannot adopt orphans: {error.strerror}") from error
     _is_subreaper = True
-
-
-def gaps(mechanism: str, abi: int, profile: SandboxProfile) -> tuple[str, ...]:
-    """What this mechanism leaves open, or closes though the profile would not, in words; nothing where there is none.
-
-    ``abi`` is Landlock's. Inside namespaces it is a second wall, and what an old one leaves open is closed.
-    """
-    if mechanism != "landlock":
-        return ()
-    from doorward.confine import landlock
-
-    old = (f"this kernel's landlock is old: {what}" for first, what in landlock.GAPS if abi < first)
-    network = "this machine gives the server no network of its own, so it has "
-    if profile.connect:
-        ports = ", ".join(dict.fromkeys(str(port) for _, port in profile.connect))
-        return (*old, f"{network}TCP to port {ports}, of any host, and nothing else")
-    return (*old, f"{network}none at all") if profile.network == "public" else tuple(old)
 
 
 def sweep() -> None:
@@ -342,7 +333,13 @@ def _make_private(folder: str) -> None:
 
 
 def _encode_plan(
-    argv: Sequence[str], profile: SandboxProfile, temp: str, *, unsafe_no_sandbox: bool, umask: int | None
+    argv: Sequence[str],
+    profile: SandboxProfile,
+    temp: str,
+    groups: cgroups.Groups,
+    *,
+    unsafe_no_sandbox: bool,
+    umask: int | None,
 ) -> bytes:
     if umask is None:
         umask = os.umask(0o077)  # it can only be read by setting it; nothing another thread makes now is too open
@@ -357,6 +354,8 @@ def _encode_plan(
         ("network", [profile.network]),
         ("connect", map(network.spelt, profile.connect)),
         ("empty", (profile.cwd, profile.home)),
+        ("account", [profile.account]),
+        ("home", [profile.home or "/"]),
         ("link", (f"{place}\n{target}" for place, target in profile.links)),
         ("read", profile.readable()),
         ("write", (*profile.writable(), temp)),
@@ -366,6 +365,8 @@ def _encode_plan(
         ("memory", [str(profile.memory_bytes)]),
         ("file", [str(profile.file_bytes)]),
         ("descriptors", [str(profile.descriptors)]),
+        ("tasks", ["0" if "pids" in groups else str(profile.processes)]),
+        ("group", {*groups.values()}),
     ]
     encoded = [f"{kind}:{value}" for kind, values in records for value in values]
     if any("\0" in record for record in encoded):
@@ -423,41 +424,3 @@ def _write_all(descriptor: int, content: bytes) -> None:
 def _close(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-
-def _explain(failure: str) -> ConfinementError:
-    stage, _, number = failure.partition(" ")
-    code = int(number or 0)
-    reason = os.strerror(code) if code else "no reason given"
-    if stage == "namespaces":
-        return ConfinementError(
-            f"this machine gives the server no namespaces: {reason}",
-            hint="--sandbox landlock confines it by other means, without a network; doorward doctor tells what holds here",
-        )
-    if stage == "landlock" and code == errno.ENOSYS:
-        return ConfinementError(
-            "this machine allows neither namespaces nor landlock, so the server cannot be confined as its profile says",
-            hint="allow user namespaces, use a kernel with landlock (5.13, for TCP ports 6.7), or --unsafe-no-sandbox",
-        )
-    if stage == "landlock":
-        return ConfinementError(
-            f"landlock could not confine the server: {reason}",
-            hint="--unsafe-no-sandbox starts the server without walls",
-        )
-    if stage in ("seccomp", "privileges"):
-        return ConfinementError(
-            f"the server could not be confined ({stage}): {reason}",
-            hint="--unsafe-no-sandbox starts the server without walls",
-        )
-    if stage == "caps":
-        return ConfinementError(f"the server's memory and files could not be capped: {reason}")
-    if stage == "folder":
-        return ConfinementError(f"the server's working directory cannot be entered: {reason}")
-    if stage == "program":
-        hint = (
-            "a script needs a first line such as #!/bin/sh" if code == errno.ENOEXEC else "check the command after --"
-        )
-        return ConfinementError(f"the server's program cannot be executed: {reason}", hint=hint)
-    if stage:
-        return ConfinementError(f"the launcher failed before the server ran: {reason}")
-    return ConfinementError("the launcher ended or stood still before the server ran", hint="its stderr may say why")

@@ -18,7 +18,7 @@ Decisions, each with its reason:
   ``kcore``. The price: processes that the server starts cannot open their own ``/proc/self`` (``readlink`` works).
 - *Of /sys, the processors and the page size*, for thread pools and allocators; control groups would show what else
   runs.
-- *HOME stays set and unreadable.* Programs that look there find that they may not; bubblewrap will show an empty one.
+- *HOME stays set and unreadable.* Programs that look there find that they may not; in a namespace it is empty.
   Only git takes that for the end of the world, so it is told not to look (unless ``--read`` gives it its settings).
 - *What the server may write does not widen its walls.* A link, a path file or a ``node_modules`` that it left in its
   folder would give it, at its next start, whatever it points to. So a folder reached through a link that lies in a
@@ -89,11 +89,11 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the folder in which
     ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. ``links`` are the
     symbolic links by which its paths are also known, each with its target, and ``home`` the user's: where the server
-    has a root folder of its own the links are there again, and the home is there and empty. ``mechanism`` is by what
-    it is confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. Where it may connect to
-    (``network``): ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.`` before
-    a domain: all below it); ``connect`` are targets beside that. The numbers at the end are what it may use up
-    (``caps``); 0 leaves that as it is for Doorward.
+    has a root folder of its own the links are there again, and the home is there and empty; ``account`` is the name
+    that it then has for itself. ``mechanism`` is by what it is confined: ``auto`` is namespaces where the machine
+    allows them, else Landlock alone. Where it may connect to (``network``): ``network`` is public addresses or none, of the
+    former only ``hosts`` if there are any (``*.`` before a domain: all below it); ``connect`` are targets beside that.
+    The numbers at the end are what it may use up (``caps``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -107,6 +107,7 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     cache: str
     links: tuple[tuple[str, str], ...] = ()
     home: str = ""
+    account: str = "user"
     mechanism: Mechanism = "auto"
     network: networks.Network = "none"
     connect: tuple[networks.Target, ...] = ()
@@ -114,6 +115,7 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
     file_bytes: int = 0
     descriptors: int = 0
+    processes: int = 0
 
     def readable(self) -> tuple[str, ...]:
         """All that may be read and not written."""
@@ -205,8 +207,9 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
             )
         ),
         home=os.path.realpath(home),
+        account=_account(),
         network=network or networks.default(profile),
-        connect=networks.targets(connect),
+        connect=networks.targets(connect, network or networks.default(profile)),
         hosts=tuple(hosts),
     )
 
@@ -395,6 +398,12 @@ def _has_account() -> bool:
     except KeyError:
         return False
     return True
+
+
+def _account() -> str:
+    """Our user's name, where it can stand in a table of users."""
+    name = pwd.getpwuid(os.getuid()).pw_name if _has_account() else ""
+    return name if name and name.isascii() and name.isprintable() and ":" not in name else "user"
 
 
 def _file_name(server: str) -> str:

@@ -5,7 +5,8 @@ It waits for three things at once. The server ended: whatever it started is kill
 pipe even after a SIGKILL, or ``END_SIGNAL`` came: everything is killed.
 
 It reports in lines: ``started PID MECHANISM ABI`` (``none 0``: not confined), or ``failed STAGE ERRNO`` and nothing
-more; then ``exited CODE`` or ``killed SIGNAL``, only when the tree is gone and the temporary folder removed.
+more; then ``exited CODE`` or ``killed SIGNAL``, only when the tree is gone and its temporary folder and control group
+are removed.
 
 Its child is the server, or the first process of the server's namespaces: then that one's end is the server's, and its
 exit code tells of a signal as a shell does.
@@ -23,9 +24,12 @@ import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from doorward.confine import removal, tree
+    from collections.abc import Sequence
+
+    from doorward.confine import cgroups, removal, tree
 else:
-    import removal  # beside us: the launcher has no packages
+    import cgroups  # beside us: the launcher has no packages
+    import removal
     import tree
 
 END_SIGNAL = signal.SIGTERM
@@ -51,14 +55,13 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
 
-    def give_up(self, failure: str, temp: bytes) -> None:
-        """Report that nothing was started, and remove ``temp``."""
-        if temp:
-            removal.remove_tree(temp)
+    def give_up(self, failure: str, temp: bytes, groups: Sequence[bytes] = ()) -> None:
+        """Report that nothing was started, and remove ``temp`` and ``groups``."""
+        self._remove(temp, groups)
         self._say(f"failed {failure}")
 
-    def run(self, mechanism: str, abi: int, temp: bytes) -> None:
-        """Stay until the server has ended or has to, end all that is below, remove ``temp``, report."""
+    def run(self, mechanism: str, abi: int, temp: bytes, groups: Sequence[bytes] = ()) -> None:
+        """Stay until the server has ended or has to, end all that is below, remove ``temp`` and ``groups``, report."""
         if mechanism == "namespaces":
             self._server, self._parent = next(iter(tree.children(self._child)), self._child), self._child
         self._say(f"started {self._server} {mechanism or 'none'} {abi}")
@@ -74,11 +77,16 @@ class Supervisor:
                     self._ending |= END_SIGNAL in os.read(self._woken, 512)
             self._reap()
         self._end_tree()
-        if temp:
-            removal.remove_tree(temp)
+        self._remove(temp, groups)
         if self._status is not None:
             code = os.waitstatus_to_exitcode(self._status)
             self._say(f"exited {code}" if code >= 0 else f"killed {-code}")
+
+    def _remove(self, temp: bytes, groups: Sequence[bytes]) -> None:
+        for group in groups:
+            cgroups.remove(group)
+        if temp:
+            removal.remove_tree(temp)
 
     def _obey(self) -> None:
         received = os.read(self._orders, 4096)

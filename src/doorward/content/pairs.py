@@ -19,7 +19,7 @@ from doorward.content.credentials import (
     reads_as_identifier,
     sensitive_kind,
 )
-from doorward.content.quick import words_in
+from doorward.content.quick import parts_with_names, words_in
 
 # Where a name in running text may end. Each starts with a literal, which the engine finds fast.
 _NAME_ENDS = {
@@ -44,20 +44,26 @@ _AFTER = re.compile(
 )
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _LONGEST_NAME = 80
+_LONGEST_END = 32
 # People write these apart: API key, access token, private key.
 _APART = ("api ", "access ", "private ", "secret ", "signing ", "encryption ", "account ", "auth ")
 
 
-def names_in(text: str) -> Iterator[tuple[int, int, str]]:
-    """``(start, end, kind)`` of every sensitive name in running text, in no particular order."""
-    encoded = text.encode("utf-8", "surrogatepass").lower()
+def names_in(text: str, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int, str]]:
+    """``(start, end, kind)`` of every sensitive name in running text, in no particular order; with ``first`` and
+    ``last`` of those whose end begins between them.
+    """
+    last = len(text) if last is None else last
+    encoded = text[first : last + _LONGEST_END].encode("utf-8", "surrogatepass").lower()
     lowered = encoded.decode("utf-8", "surrogatepass")
     for stem in words_in(encoded, _NAME_ENDS):
         for found in _NAME_ENDS[stem].finditer(lowered):
-            after = _AFTER.match(text, found.end())
+            if found.start() >= last - first:
+                break
+            after = _AFTER.match(text, first + found.end())
             if after is None:
                 continue
-            start = _start_of_name(text, found.start())
+            start = _start_of_name(text, first + found.start())
             kind = sensitive_kind(text[start : after.end()])
             if kind is not None:
                 yield start, after.end(), kind
@@ -120,7 +126,8 @@ _MACHINE_MADE = frozenset(("token", "key", "secret"))
 def named_values(text: str) -> Iterator[tuple[int, int, str]]:
     """``(start, end, kind)`` of the values that stand beside sensitive names in ``text``."""
     done: dict[str, int] = {}
-    for start, end, kind in sorted(names_in(text)):
+    parts = parts_with_names(text)
+    for start, end, kind in sorted(name for first, last in parts for name in names_in(text, first, last)):
         if end <= done.get("value", 0):
             continue  # a name inside of what is masked already
         for first, last in _values_after(text, start, end, kind):

@@ -35,6 +35,7 @@ _PAIR_HINT = re.compile(r"[:=>]|--|(?i:basic|bearer)")
 _SHORTEST_SHAPE = 20
 _SHORTEST_SECRET = 6
 _SHORTEST_KEY = 16
+_LARGE = 64 * 1024
 _DEEPEST = 200
 _MOST_ROUNDS = 4
 
@@ -110,8 +111,7 @@ class Masker:
         """
         if self._is_harmless(text):
             return text, ()
-        look = self.maybe_sensitive if names else self.maybe_credential
-        if not look(text.encode("utf-8", "surrogatepass")):
+        if not self._may_hold(text, names=names):
             return text, ()
         hits: list[Hit] = []
         # A mask is an edge where there was none, beside which something more may be seen: hence more than one round.
@@ -152,6 +152,12 @@ class Masker:
     def _is_harmless(self, text: str) -> bool:
         """Whether a text is too short for a shape and neither names nor holds anything. Most names and ids are."""
         return len(text) < _SHORTEST_SHAPE and _PAIR_HINT.search(text) is None and not self._holds_known(text)
+
+    def _may_hold(self, text: str, *, names: bool) -> bool:
+        if names and len(text) >= _LARGE:
+            return True  # what follows looks for itself, for shapes and, part by part, for names
+        look = self.maybe_sensitive if names else self.maybe_credential
+        return look(text.encode("utf-8", "surrogatepass"))
 
     def _holds_known(self, text: str) -> bool:
         return self._secrets != () and any(secret in text for secret in self._secrets)

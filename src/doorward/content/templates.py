@@ -55,6 +55,13 @@ def expression(template: str) -> str | None:
     return found
 
 
+def variables(template: str) -> tuple[str, ...]:
+    """The names of the values that ``template`` takes; none if it describes nothing."""
+    if expression(template) is None:
+        return ()
+    return tuple(name for _, listed in _EXPRESSION.findall(template) for name in _names(listed) or ())
+
+
 def described(uri: str, expressions: tuple[str, ...]) -> bool:
     """Whether ``uri`` fits one of ``expressions``."""
     return any(constraints.pattern(uri, one) is None for one in expressions)

@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorward.confine import process, profile
+from doorward.confine import process, profile, shortfalls
 from doorward.gateway import defences
 from doorward.gateway.clock import Clock, written
-from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
+from doorward.gateway.command_use import Places, WrapOptions, changed, executed, walls_of, wish_of
 from doorward.gateway.identity import judgment
 from doorward.gateway.identity.command import CommandIdentity, identify_here
 from doorward.policy import lock
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from doorward.content.redaction import Masker
     from doorward.gateway.archive import Archive
     from doorward.gateway.egress.server import Egress
+    from doorward.gateway.fetching.fetch import Fetched
     from doorward.gateway.reporter import Reporter
 
 
@@ -40,9 +41,13 @@ def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process
     clock = Clock()
     armed = defences.arm(policy)
     identity = identify_here(options.command, options.name)
+    fetched = _fetched(options, identity, policy, places)
+    if fetched is not None:
+        identity = identify_here(options.command, options.name, fetched.package)
     verdict = judgment.judge(identity, lock.read(places.lock), policy.profile)
-    walls = walls_of(options, identity, policy, places)
-    session = _Session(options, policy, places, identity, clock, armed, walls)
+    walls = walls_of(options, identity, policy, places, fetched)
+    argv = options.command if fetched is None else executed(options, identity, fetched)
+    session = _Session(options, policy, places, identity, clock, armed, walls, argv)
     if isinstance(verdict, judgment.Changed):
         raise changed(identity, verdict, places)
     if isinstance(verdict, judgment.NearMiss) or (isinstance(verdict, judgment.First) and verdict.asks):
@@ -54,6 +59,26 @@ def wrap(options: WrapOptions, policy: Policy, places: Places, launcher: process
         child.close()
         for descriptor in (child.stdout, child.stderr):
             os.close(descriptor)
+
+
+def _fetched(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> Fetched | None:
+    """What the command needs that is not there yet, fetched before anything of it runs; None where it needs nothing."""
+    wish = wish_of(options, identity, policy, places)
+    if wish is None:
+        return None
+    import signal
+
+    from doorward.gateway.fetching.fetch import have, present
+    from doorward.gateway.reporter import Reporter
+
+    if present(wish) is None:
+        process.become_subreaper()
+    stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)  # a registry may be slow, and whoever waits may stop waiting
+    try:
+        return have(wish, Reporter(as_json=options.as_json).say)
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
 
 
 class _Session:
@@ -68,8 +93,10 @@ class _Session:
         clock: Clock,
         armed: defences.Defences,
         walls: profile.SandboxProfile,
+        argv: tuple[str, ...],
     ) -> None:
         self._options = options
+        self._argv = argv
         self._policy = policy
         self._places = places
         self._identity = identity
@@ -83,7 +110,7 @@ class _Session:
     def start_child(self, launcher: process.Launcher) -> process.Child:
         process.become_subreaper()
         unconfined = self._options.unsafe_no_sandbox
-        return self._armed.confine(self._options.command, self._walls, unsafe_no_sandbox=unconfined, launcher=launcher)
+        return self._armed.confine(self._argv, self._walls, unsafe_no_sandbox=unconfined, launcher=launcher)
 
     def ask_first(self, verdict: judgment.First | judgment.NearMiss) -> None:
         """Nothing of the server runs before a person agreed to it."""
@@ -163,7 +190,9 @@ class _Session:
             reporter.say(f"--env names what is not set here: {unset}")
         if self._options.unsafe_no_sandbox:
             reporter.say("unsafe: the server runs without a sandbox (--unsafe-no-sandbox)")
-        for gap in process.gaps(child.mechanism or "", child.abi or 0, self._walls):
+        if self._options.unsafe_install_scripts:
+            reporter.say("unsafe: install scripts of what is fetched are run (--unsafe-install-scripts)")
+        for gap in shortfalls.gaps(child.mechanism or "", child.abi or 0, self._walls):
             reporter.say(gap, hint="doorward doctor")
         for words in weakened(self._policy):
             reporter.say(f"unsafe: {words}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -16,6 +18,12 @@ from doorward.gateway.identity.command import CommandIdentity
 from doorward.policy import lock
 from doorward.policy.home import home
 from doorward.policy.model import Policy, ServerPolicy
+
+if TYPE_CHECKING:
+    from doorward.gateway.fetching.fetch import Fetched, Wish
+
+_FETCHING: Final = frozenset({"npx", "npm", "uvx", "uv"})
+"""Commands for which it is worth loading what knows whether they fetch."""
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -43,18 +51,96 @@ class WrapOptions(msgspec.Struct, frozen=True):
     sandbox: profile.Mechanism = "auto"
     as_json: bool = False
     unsafe_no_sandbox: bool = False
+    unsafe_install_scripts: bool = False
 
 
-def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> profile.SandboxProfile:
+def fetches(argv: tuple[str, ...]) -> bool:
+    """Whether this may be a command for which something is fetched: only then the rest is worth loading."""
+    return os.path.basename(argv[0]) in _FETCHING
+
+
+def wish_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places) -> Wish | None:
+    """What is to be fetched before the command can be started; None where nothing is.
+
+    Raises:
+        FetchError: it is not understood what the command fetches.
+        IdentityError: the command is not the one that is pinned under its name; or install scripts would run before
+            somebody agreed to it.
+    """
+    if not fetches(options.command):
+        return None
+    from doorward.gateway.fetching.fetch import present
+
+    pins = lock.read(places.lock)
+    verdict = judgment.judge(identity, pins, policy.profile)
+    if isinstance(verdict, judgment.Changed):
+        # A command that somebody else changed reaches no registry; what is fetched is judged once it is there.
+        written = tuple(one for one in verdict.differences if not one[0].startswith("package"))
+        if written:
+            raise changed(identity, judgment.Changed(written), places)
+    wish = wish_to_accept(options, identity, places)
+    if wish is not None and wish.scripts and judgment.asks(verdict) and present(wish) is None:
+        hint = judgment.accept_hint(identity).replace("accept ", "accept --unsafe-install-scripts ", 1)
+        raise IdentityError(f"install scripts of {identity.name} would run before you agreed to it", hint=hint)
+    return wish
+
+
+def wish_to_accept(
+    options: WrapOptions, identity: CommandIdentity, places: Places, *, refresh: bool = False
+) -> Wish | None:
+    """The same for a command that is going to be pinned as it is now, whatever it was. ``refresh``: as it is newest.
+
+    Raises:
+        FetchError: it is not understood what the command fetches.
+    """
+    from doorward.confine.fetching import Own
+    from doorward.gateway.fetching.asked import asked
+    from doorward.gateway.fetching.fetch import Wish
+
+    what = asked(options.command)
+    if what is None:
+        return None
+    pin = lock.read(places.lock).get(identity.name)
+    return Wish(
+        what,
+        launcher=identity.invoked,
+        doorward=Own(
+            home=str(home()),
+            state=str(places.state),
+            config=str(places.config),
+            others=(str(places.runtime), *map(str, places.policies)),
+        ),
+        known=pin.package if pin else "",
+        scripts=options.unsafe_install_scripts,
+        refresh=refresh,
+        mechanism=options.sandbox,
+        unsafe_no_sandbox=options.unsafe_no_sandbox,
+    )
+
+
+def executed(options: WrapOptions, identity: CommandIdentity, fetched: Fetched | None) -> tuple[str, ...]:
+    """The command line that is executed: the program of what was fetched, else what was identified."""
+    if fetched is None:
+        # What was identified is what is executed, not what a second search would find.
+        return (identity.invoked, *options.command[1:])
+    from doorward.gateway.fetching.asked import asked
+
+    what = asked(options.command)
+    return (*fetched.found.program, *(what.arguments if what else ()))
+
+
+def walls_of(
+    options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places, fetched: Fetched | None = None
+) -> profile.SandboxProfile:
     """The walls around a command, from its own words, the command line and the policy.
 
-    Raises UsageError where ``--network`` is none, ConfinementError where a folder is named that no server may have.
+    What was ``fetched`` for it is read, and never written. Raises UsageError where ``--network`` is none,
+    ConfinementError where a folder is named that no server may have.
     """
     said, caps = policy.for_server(identity.name), policy.caps_of(identity.name)
     network, connect = _network(options, said)
     walls = profile.derive(
-        # What was identified is what is executed, not what a second search would find.
-        (identity.invoked, *options.command[1:]),
+        executed(options, identity, fetched),
         environ=own_environment(),
         cwd=str(Path.cwd()),
         home=str(home()),
@@ -70,7 +156,17 @@ def walls_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pl
         profile=_profile_name(policy),
         also_own=(str(places.runtime), *map(str, places.policies)),
     )
+    if fetched is not None:
+        walls = msgspec.structs.replace(
+            walls, read=(*walls.read, fetched.tree), env=tuple(_first_on_path(walls, fetched.found.programs))
+        )
     return msgspec.structs.replace(walls, mechanism=options.sandbox, **msgspec.structs.asdict(caps))
+
+
+def _first_on_path(walls: profile.SandboxProfile, folder: str) -> Iterator[tuple[str, str]]:
+    """As the launcher does it: the programs that came along are found before others."""
+    for name, value in walls.env:
+        yield name, f"{folder}:{value}" if name == "PATH" else value
 
 
 def _profile_name(policy: Policy) -> Literal["standard", "strict"]:

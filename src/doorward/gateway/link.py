@@ -68,6 +68,7 @@ class Link(Generic[D]):
         notice: Callable[[Entry], None],
         downstream: D,
     ) -> None:
+        self.id = settings.link
         self.principal = principal
         self.downstream = downstream
         self.relay = Relay(settings)

@@ -13,14 +13,15 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from doorward.confine.process import gaps
-from doorward.errors import CapacityError, IdentityError
+from doorward.confine.shortfalls import gaps
+from doorward.errors import CapacityError, FetchError, IdentityError
 from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.clock import Clock, written
-from doorward.gateway.command_use import Places, WrapOptions, changed, walls_of
+from doorward.gateway.command_use import Places, WrapOptions, changed, executed, walls_of, wish_of
 from doorward.gateway.egress.refusals import Refusals
 from doorward.gateway.egress.server import Egress
+from doorward.gateway.fetching.fetch import fetch, present
 from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
 from doorward.gateway.identity.command import CommandIdentity, identify_here
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from doorward.gateway.archive import Archive
     from doorward.gateway.consent.desk import Desk
     from doorward.gateway.defences import Defences
+    from doorward.gateway.fetching.fetch import Wish
+    from doorward.gateway.http.figures import Figures
     from doorward.gateway.reporter import Reporter
     from doorward.relay.pipeline import Pipeline
 
@@ -53,7 +56,9 @@ _STARTED_S: Final = 10.0
 
 
 class House(Protocol):
-    """What all servers of one gateway share. ``children`` counts those of each principal."""
+    """What all servers of one gateway share. ``children`` counts those of each principal, ``outward`` is
+    room for connections of servers that were started.
+    """
 
     policy: Policy
     places: Places
@@ -65,7 +70,9 @@ class House(Protocol):
     pipeline: Pipeline
     seal_key: bytes
     supervisors: set[int]
+    figures: Figures
     children: Counter[str]
+    outward: asyncio.Semaphore
 
     async def make_room(self, principal: Principal) -> bool: ...
 
@@ -77,7 +84,7 @@ class Server(abc.ABC):
         self.name = said.name
         self.path = said.served_path
         self._house = house
-        self._tasks: dict[str, dict[str, None]] = {}  # by principal: what belongs to none of its sessions alone
+        self._tasks: dict[str, dict[str, str]] = {}  # by principal: what belongs to none of its sessions alone
         self._shown: dict[str, Shown] = {}
 
     @abc.abstractmethod
@@ -184,16 +191,30 @@ class CommandServer(Server):
         self._options = options
         self._identity: CommandIdentity | None = None
         self._walls: SandboxProfile | None = None
+        self._wish: Wish | None = None
+        self._argv = options.command
         self._restarts = Restarts()
         self._told: set[str] = set()
 
     def _identify(self) -> CommandIdentity:
-        return identify_here(self._options.command, self.name)
+        """Who the command is now, with what was fetched for it."""
+        if self._wish is None:
+            return identify_here(self._options.command, self.name)
+        fetched = present(self._wish)
+        if fetched is None:
+            raise FetchError(f"what was fetched for {self.name} is gone", hint="start doorward again")
+        return identify_here(self._options.command, self.name, fetched.package)
 
     async def settle(self) -> None:
         house = self._house
         identity = self._identify()
-        walls = walls_of(self._options, identity, house.policy, house.places)
+        self._wish = wish_of(self._options, identity, house.policy, house.places)
+        fetched = None
+        if self._wish is not None:
+            fetched = await fetch(self._wish, house.reporter.say)
+            identity = self._identify()
+            self._argv = executed(self._options, identity, fetched)
+        walls = walls_of(self._options, identity, house.policy, house.places, fetched)
         verdict = judgment.judge(identity, lock.read(house.places.lock), house.policy.profile)
         if isinstance(verdict, judgment.First) and not verdict.asks:
             at = written(house.clock.now())
@@ -222,6 +243,8 @@ class CommandServer(Server):
             house.reporter.say(f"not passed on to {self.name}: {names}", hint='env = ["NAME"] passes one on')
         if self._options.unsafe_no_sandbox:
             house.reporter.say(f"unsafe: {self.name} runs without a sandbox (--unsafe-no-sandbox)")
+        if self._options.unsafe_install_scripts:
+            house.reporter.say(f"unsafe: install scripts of what {self.name} needs are run (--unsafe-install-scripts)")
         self._identity, self._walls = identity, walls
         await self._warm(identity.verified())
 
@@ -247,9 +270,7 @@ class CommandServer(Server):
         found = await asyncio.to_thread(self._identify)  # what is started now, not what was there when we began
         if found.verified().fingerprint != identity.verified().fingerprint:
             raise IdentityError(f"{self.name} is not what it was when doorward started", hint="start doorward again")
-        child = house.armed.confine(
-            self._options.command, walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox, launcher=None
-        )
+        child = house.armed.confine(self._argv, walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox, launcher=None)
         house.supervisors.add(child.supervisor)
         try:
             await asyncio.to_thread(child.started, _STARTED_S)
@@ -273,6 +294,7 @@ class CommandServer(Server):
         egress = self._way_out(child, walls, identity.verified(), principal)
         connector = ChildConnector(child, link, pass_on, egress=egress, limits=limits, on_closed=ended, on_ended=died)
         link.begin(connector)
+        house.figures.watch(child, self.name, link.id)
         return link
 
     def _tell_gaps(self, child: Child, walls: SandboxProfile) -> None:
@@ -298,7 +320,7 @@ class CommandServer(Server):
             say=house.reporter.say,
             hint='connect = ["{}"] in its table',
         )
-        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect)
+        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect, shared=house.outward)
         egress.open(child.listeners)
         return egress
 
@@ -314,6 +336,7 @@ class CommandServer(Server):
 
     def _ended(self, principal: Principal, supervisor: int) -> None:
         self._house.supervisors.discard(supervisor)
+        self._house.figures.forget(supervisor)
         self._gone(principal)
 
     def _gone(self, principal: Principal) -> None:

@@ -27,8 +27,10 @@ from doorward.gateway.clock import Clock
 from doorward.gateway.command_use import Places, WrapOptions
 from doorward.gateway.consent.channel import ConsentChannel
 from doorward.gateway.consent.desk import Desk
+from doorward.gateway.egress.server import shared_room
 from doorward.gateway.http.callers import Callers
 from doorward.gateway.http.door import HttpDoor
+from doorward.gateway.http.figures import Figures
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.limits import HttpLimits
 from doorward.gateway.http.names import Names
@@ -42,15 +44,15 @@ from doorward.gateway.reporter import Reporter
 from doorward.gateway.sessions import Sessions
 from doorward.judge.vocabulary import Principal
 from doorward.policy.addresses import is_loopback, listen_problem, split_listen
-from doorward.policy.model import Policy, ServerPolicy
+from doorward.policy.model import CAPS, Policy, ServerPolicy
 from doorward.policy.profiles import weakened
 
 _KEEP_ALIVE_S: Final = 15.0
 _SWEEP_S: Final = 5.0
 _LOOK_S: Final = 0.05
 _SETTLED: Final = (
-    *("url", "command", "path", "transport", "read", "write", "env", "memory_bytes", "file_bytes"),
-    *("network", "hosts", "connect"),
+    *("url", "command", "path", "transport", "read", "write", "env", "network", "hosts", "connect"),
+    *CAPS,
 )
 """What is said of a server and settled when it is first looked at."""
 _STOP: Final = (signal.SIGINT, signal.SIGTERM)
@@ -69,6 +71,7 @@ class ServeOptions(msgspec.Struct, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
     as_json: bool = False
     unsafe_no_sandbox: bool = False
+    unsafe_install_scripts: bool = False
 
 
 def serve(options: ServeOptions, load: Callable[[int], Policy], places: Places) -> int:
@@ -107,7 +110,9 @@ class _Gateway:
         self.reporter.mask_with(self.pipeline.masker)
         self.seal_key = os.urandom(32)
         self.supervisors: set[int] = set()
+        self.figures = Figures()
         self.children: Counter[str] = Counter()  # of each principal, whichever server they are
+        self.outward = shared_room()
         self._servers = self._make_servers()
         settings = self.policy.serve
         self._sessions = Sessions(time.monotonic, idle_s=settings.idle_seconds, max_s=settings.max_seconds)
@@ -154,6 +159,7 @@ class _Gateway:
                 network=options.network if ours else (),
                 sandbox=options.sandbox,
                 unsafe_no_sandbox=options.unsafe_no_sandbox,
+                unsafe_install_scripts=options.unsafe_install_scripts,
             ),
         )
 
@@ -231,6 +237,7 @@ class _Gateway:
             callers=callers,
             sessions=self._sessions,
             front=front,
+            figures=self.figures,
         )
         limits = HttpLimits(headers_bytes=self.policy.sizes.headers_bytes, body_bytes=self.policy.sizes.to_server_bytes)
         try:

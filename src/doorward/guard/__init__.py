@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from doorward.guard.servers import protect as protect
     from doorward.guard.services import ServiceControl as ServiceControl
     from doorward.guard.services import Status as Status
+    from doorward.guard.states import open_state as open_state
+    from doorward.guard.states import seal_state as seal_state
 
 _MODULES: Final = {
     "doorward.guard.root": "Entry Root",
@@ -61,6 +63,7 @@ _MODULES: Final = {
     "doorward.guard.services": "ServiceControl Status",
     "doorward.guard.budgets": "Concurrency RateLimit check_size",
     "doorward.guard.features": "FeatureGate Features",
+    "doorward.guard.states": "open_state seal_state",
     "doorward.content.text": "has_hidden reveal signals",
 }
 _PLACES: Final = {name: module for module, names in _MODULES.items() for name in names.split()}

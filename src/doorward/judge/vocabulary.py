@@ -210,11 +210,26 @@ class Context(msgspec.Struct, frozen=True):
     nodes: int = 0
     owed: int = 0  # outcomes that could not be recorded yet
     cancelled: Collection[tuple[Side, str]] = ()  # ids whose late answers may still come
-    tasks: Collection[str] = ()  # of this principal on this server
+    tasks: Mapping[str, str] = {}  # of this principal on this server: the tool of each
     shown: Shown | None = None  # resources that this server named to this principal
     answers: Open | None = None  # for a response: the request that it answers
     seal: SealedState | str | None = None  # of a retried request's requestState: opened, or why it does not open
     masker: Masker | None = None
+
+    @property
+    def tool(self) -> str:
+        """The tool that a request calls, that an answer comes from, or that a task was begun by; empty: none."""
+        answered = self.answers
+        if answered is not None:
+            if answered.asker == "server":
+                return ""
+            return answered.subject if answered.method == "tools/call" else self.tasks.get(answered.subject, "")
+        params = getattr(self.message, "params", None) or {}
+        method = getattr(self.message, "method", "")
+        named = params.get("name" if method == "tools/call" else "taskId")
+        if not isinstance(named, str) or self.sender != ("client" if method == "tools/call" else "server"):
+            return ""
+        return named if method == "tools/call" else self.tasks.get(named, "")
 
 
 class Ticket(msgspec.Struct, frozen=True):

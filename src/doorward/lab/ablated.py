@@ -30,6 +30,8 @@ CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES = "confine-files", "confine
 ARCHIVE = "archive"
 SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-orphans"
 OWN_REQUESTS, HEADER_AGREEMENT = "own-requests", "header-agreement"
+CONFINE_CALLS = "confine-calls"
+"""No scenario rests on it: taken out to see how what stands behind it defends itself."""
 WALLS = (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
@@ -100,6 +102,7 @@ def _launched(name: str) -> tuple[str, str, str, Callable[..., Any]]:
 
 STAND_INS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     **{name: _launched(name) for name in (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, BOTH, NO_ORPHANS)},
+    CONFINE_CALLS: _launched(CONFINE_CALLS),
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
     CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),

@@ -1,6 +1,7 @@
 """From what was seen to an outcome. Pure, so that each rule of docs/threats.md has a test that can fail.
 
-1. Harm, of whatever variant: ``SUCCEEDED``.
+1. Harm, of whatever variant: ``SUCCEEDED``. As shipped, harm that stays in the server's own folders: ``EXCLUDED``, but
+   only where honest users are served; the run is what its other variants are.
 2. The target was not reached: ``INCONCLUSIVE`` bare, ``OBSTRUCTED`` where the bare target was reached.
 3. The benign twin broke: ``OBSTRUCTED``.
 4. Bare and no harm: ``INCONCLUSIVE``; the attack or the lab is broken, nothing was prevented.
@@ -11,12 +12,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from doorward.lab import trail
-from doorward.lab.scenario import Harm, Kind, Protection
+from doorward.lab.scenario import Exclusion, Harm, Kind, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 
 REMOTE = "inside a remote server: not Doorward's to prevent"
+INSIDE = "inside the server's own folders, where nothing is prevented as shipped"
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -51,12 +54,16 @@ class Played(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """The verdict on one variant: its outcome, the control or wall it owes that to, and what was seen."""
+    """The verdict on one variant: its outcome, the control or wall it owes that to, and what was seen.
+
+    ``reason`` only where it was excluded, as in ``scenario.Outcome``.
+    """
 
     variant: str
     outcome: Kind
     control: str
     saw: str
+    reason: StrEnum | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -86,9 +93,9 @@ def verdict(
     if played.unreached:
         kind = Kind.INCONCLUSIVE if naive or not reachable else Kind.OBSTRUCTED
         return Verdict(kind, (), (), f"not reached: {played.unreached}")
-    found = tuple(_variant(id, seen, played, controls, naive, ablated or {}) for id, seen in played.seen.items())
+    found = tuple(_variant(id, seen, played, controls, protection, ablated or {}) for id, seen in played.seen.items())
     kinds = {finding.outcome for finding in found}
-    found += tuple(Finding(id, Kind.EXCLUDED, "", REMOTE) for id in excluded)
+    found += tuple(Finding(id, Kind.EXCLUDED, "", REMOTE, Exclusion.REMOTE_INTERNALS) for id in excluded)
     worst = next((kind for kind in _worst(naive) if kind in kinds), Kind.INCONCLUSIVE)
     named = tuple(dict.fromkeys(finding.control for finding in found if finding.control))
     note = f"the benign twin broke: {played.broken}" if played.broken else ""
@@ -114,7 +121,7 @@ def _worst(naive: bool) -> tuple[Kind, ...]:
     """A bare run counts as succeeded only if all its variants did; behind protection one is enough."""
     if naive:
         return (Kind.OBSTRUCTED, Kind.INCONCLUSIVE, Kind.SUCCEEDED)
-    return (Kind.SUCCEEDED, Kind.OBSTRUCTED, Kind.INCONCLUSIVE, Kind.PREVENTED)
+    return (Kind.SUCCEEDED, Kind.OBSTRUCTED, Kind.INCONCLUSIVE, Kind.PREVENTED, Kind.EXCLUDED)
 
 
 def _variant(
@@ -122,14 +129,17 @@ def _variant(
     seen: Seen,
     played: Played,
     controls: tuple[str, ...],
-    naive: bool,
+    protection: Protection,
     ablated: Mapping[str, Played],
 ) -> Finding:
     if seen.harm is not None:
+        inside = seen.harm.inside and protection is Protection.SHIPPED and not played.broken
+        if inside:
+            return Finding(id, Kind.EXCLUDED, "", f"{INSIDE}: {seen.harm.seen}", Exclusion.INSIDE_ITS_FOLDERS)
         return Finding(id, Kind.SUCCEEDED, "", seen.harm.seen)
     if played.broken:
         return Finding(id, Kind.OBSTRUCTED, "", "no harm, but an honest user was not served either")
-    if naive:
+    if protection is Protection.NAIVE:
         return Finding(id, Kind.INCONCLUSIVE, "", "no harm on the bare target: the attack is broken")
     if fired := _named(seen, controls):
         said = "".join(f"; the person {'agreed' if g.approved else 'refused'}: {g.why}" for g in seen.glances)

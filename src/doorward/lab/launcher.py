@@ -5,11 +5,12 @@ Everything else is the product's own code and stands as ever. Only ``lab.ablated
 It takes the walls out of the ``landlock`` mechanism, whatever the product would have chosen: there each wall is one
 thing. Namespaces are several at once, so that taking one out would leave the others to hide what it did.
 
+*confine-calls*: no filter of calls, so that the machine's sockets are there again.
 *confine-files*: Landlock is armed as ever, and gives the server all files. What it keeps of signals and sockets stays.
 *confine-processes*: Landlock is left out. The kernel keeps a server out of other processes by the very domain that
 keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
-*confine-privileges*: ``no_new_privs`` and the end of capabilities are left out. Landlock and seccomp stand without it only for who has
-CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it, since they stand on it.
+*confine-privileges*: ``no_new_privs`` and the end of capabilities are left out. Landlock and seccomp stand without it
+only for who has CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it.
 *no-orphans*: the server itself is ended as ever, and nothing that it started.
 """
 
@@ -81,7 +82,14 @@ def without_end_of_descendants() -> None:
     supervise.Supervisor = Careless
 
 
+def without_calls() -> None:
+    """Every call of the kernel and every socket, so that what listens on this machine has to defend itself."""
+    seccomp: Any = importlib.import_module("seccomp")
+    seccomp.restrict = lambda _internet: None
+
+
 WALLS = {
+    "confine-calls": without_calls,
     "confine-files": without_files,
     "confine-processes": without_processes,
     "confine-privileges": without_privileges,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from doorward.lab.report.model import Run
-from doorward.lab.scenario import Outcome, Protection
+from doorward.lab.scenario import BEHIND, Outcome, Protection
 from doorward.lab.stage import configuration_of
 from doorward.lab.transcript import records
 
@@ -20,14 +20,14 @@ def row(
     cell: Cell, protection: Protection, outcome: Outcome, controls: tuple[str, ...], evidence: dict[str, Any]
 ) -> Run:
     """One row."""
-    naive = protection is Protection.NAIVE
+    behind = protection in BEHIND
     return Run(
         id=cell.scenario.id,
         example=cell.example.id,
         era=cell.era.value,
         topology=cell.topology.value,
-        target="naive" if naive else "relayed",
-        configured=None if naive else protection is Protection.CONFIGURED,
+        target="relayed" if behind else protection.value,
+        configured=protection is Protection.CONFIGURED if behind else None,
         outcome=outcome.kind,
         reason=outcome.reason,
         control=", ".join(controls) or None,

@@ -16,11 +16,12 @@ import anyio
 import msgspec
 
 from doorward.content.redaction import Masker
-from doorward.lab import ablated, open_cells, rows
+from doorward.lab import ablated, open_cells, own_folders, rows
 from doorward.lab.judgment import Played, Seen, undecided, verdict
 from doorward.lab.report.model import Run
 from doorward.lab.scenario import (
     BEHIND,
+    GATEWAY,
     BenignTwinBrokenError,
     Era,
     Example,
@@ -85,10 +86,15 @@ def cells(catalogue: Iterable[Scenario]) -> tuple[Cell, ...]:
 
 
 def canonical(cell: Cell) -> Cell:
-    """The same with one variant: the first that is Doorward's to prevent there, as shipped too if there is one."""
-    own = [[v for v in cell.example.variants if v.id in _to_play(cell, protection)] for protection in BEHIND]
-    chosen = next(filter(None, own), list(cell.example.variants_of(cell.topology)))[0]
-    return msgspec.structs.replace(cell, example=msgspec.structs.replace(cell.example, variants=(chosen,)))
+    """The same with one variant: the first that is Doorward's to prevent there, as shipped too if there is one. Beside
+    it the first that as shipped is not, since its harm stays in the server's own folders: that is shown, not left out.
+    """
+    here = cell.example.variants_of(cell.topology)
+    own = [[v for v in here if v.id in _to_play(cell, protection)] for protection in BEHIND]
+    everywhere = [v for v in own[0] if not v.inside]
+    chosen = next(filter(None, (everywhere, *own)), list(here))[0]
+    beside = [v for v in own[0] if v.inside and v is not chosen][:1]
+    return msgspec.structs.replace(cell, example=msgspec.structs.replace(cell.example, variants=(chosen, *beside)))
 
 
 def together(wanted: Iterable[Cell]) -> tuple[Cell, ...]:
@@ -103,7 +109,7 @@ def together(wanted: Iterable[Cell]) -> tuple[Cell, ...]:
 
 
 async def play_all(
-    wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protections: tuple[Protection, ...] = tuple(Protection)
+    wanted: tuple[Cell, ...], listener: Listener, *, seed: int, protections: tuple[Protection, ...] = GATEWAY
 ) -> list[Run]:
     """Play ``wanted`` under each of ``protections`` and answer the rows in their order."""
     results: dict[int, list[Run]] = {}
@@ -147,7 +153,7 @@ async def play_parts(parts: tuple[Part, ...], staging: Staging) -> list[Played]:
                 if stage.unreached:
                     return [Played(unreached=stage.unreached)] * len(parts)
                 # What the stage planted counts as a known secret, so that a report shows where it went.
-                masker = Masker(os.urandom(32), (stage.canary, stage.credential))
+                masker = Masker(os.urandom(32), (stage.canary, stage.credential, stage.entrusted))
                 heard = await _variants(parts, stage, masker)
                 benign = [await _benign(part, stage) for part in parts]
     except TrailUnreadableError as problem:
@@ -204,7 +210,10 @@ async def _attack(scenario: Scenario, stage: Stage, variant: Variant) -> tuple[A
         await scenario.attack(stage, variant)
     stage.refused(scenario.controls)
     trace = stage.since(mark)
-    return trace, scenario.harmed(stage, variant, trace)
+    harm = scenario.harmed(stage, variant, trace)
+    if harm is not None and harm.inside and not (variant.inside and await own_folders.hold_it(stage)):
+        harm = msgspec.structs.replace(harm, inside=False)
+    return trace, harm
 
 
 async def _benign(part: Part, stage: Stage) -> tuple[str, str]:
@@ -284,7 +293,8 @@ def _run(
     excluded = tuple(v.id for v in cell.example.variants_of(cell.topology) if v.id not in wanted)
     found = verdict(protection, played, controls, reachable=reachable, ablated=without, excluded=excluded)
     evidence = rows.evidence(cell, protection, found, played)
-    run = rows.row(cell, protection, Outcome(found.outcome), found.controls, evidence)
+    reason = Exclusion.INSIDE_ITS_FOLDERS if found.outcome is Kind.EXCLUDED else None
+    run = rows.row(cell, protection, Outcome(found.outcome, reason), found.controls, evidence)
     opened = open_cells.of(cell.scenario.id, cell.example.id, cell.topology, protection)
     if opened is not None and open_cells.explains(opened, found):
         run = msgspec.structs.replace(run, issue=opened.issue, evidence={**evidence, "open": opened.why})

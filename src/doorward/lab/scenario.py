@@ -37,15 +37,22 @@ class Era(StrEnum):
 
 
 class Protection(StrEnum):
-    """What stands between the client and the target. ``ABLATED`` is ``SHIPPED`` or ``CONFIGURED`` less one defence."""
+    """What stands between the client and the target. ``ABLATED`` is ``SHIPPED`` or ``CONFIGURED`` less one defence.
+
+    With ``GUARDED`` nothing does: the target is a twin that its author wrote with ``doorward.guard`` (``lab.guarded``).
+    """
 
     NAIVE = "naive"
     SHIPPED = "as shipped"
     CONFIGURED = "configured"
+    GUARDED = "guarded"
 
 
 BEHIND = (Protection.SHIPPED, Protection.CONFIGURED)
 """All that is not bare."""
+
+GATEWAY = (Protection.NAIVE, *BEHIND)
+"""What is compared where the gateway is what protects."""
 
 
 class Topology(StrEnum):
@@ -68,11 +75,11 @@ class Kind(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
     """The target was not reached, or nothing that could have prevented the harm can be named."""
     EXCLUDED = "EXCLUDED"
-    """Not played, for a reason of :class:`Exclusion`."""
+    """Not played, or not judged, for a reason of :class:`Exclusion`."""
 
 
 class Exclusion(StrEnum):
-    """Why a run cannot be played. There is no other reason."""
+    """Why a run cannot be played, or proves nothing. There is no other reason."""
 
     REGISTRY_UNREACHABLE = "REGISTRY_UNREACHABLE"
     """The published target is not installed and its registry did not answer."""
@@ -82,19 +89,26 @@ class Exclusion(StrEnum):
     """The target has no HTTP, so nobody reaches it by a URL."""
     REMOTE_INTERNALS = "REMOTE_INTERNALS"
     """The harm happens inside a remote server, where no gateway can stand."""
+    INSIDE_ITS_FOLDERS = "INSIDE_ITS_FOLDERS"
+    """Played as shipped, and what was harmed lies in the server's own folders, as ``own_folders`` looked up."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a run ended; ``reason`` only where it was excluded."""
+    """How a run ended; ``reason`` only where it was excluded: an :class:`Exclusion`, or of a twin a ``Unstopped``."""
 
     kind: Kind
-    reason: Exclusion | None = None
+    reason: StrEnum | None = None
 
 
 class Harm(msgspec.Struct, frozen=True):
-    """What an oracle saw of the harm that the stage planted the means to see."""
+    """What an oracle saw of the harm that the stage planted the means to see.
+
+    ``inside``: it is nothing but what the server was entrusted with. The runner takes that back where it does not lie
+    in the server's own folders, or the variant does not say so.
+    """
 
     seen: str
+    inside: bool = False
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -125,6 +139,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     ``remote_internals`` are the protections under which, behind a URL, only the remote server itself could stop it; it
     is played bare, and shown as not Doorward's to prevent. ``topologies`` are those in which it can be played at all.
+    ``inside`` says that as shipped its harm stays in the server's own folders; that is looked up, not believed.
     """
 
     id: str
@@ -132,6 +147,7 @@ class Variant(msgspec.Struct, frozen=True):
     payload: Any
     remote_internals: tuple[Protection, ...] = ()
     topologies: tuple[Topology, ...] = tuple(Topology)
+    inside: bool = False
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -144,6 +160,7 @@ class Target(msgspec.Struct, frozen=True):
     ``targets/over_http.py``, or by the option that ``http_option`` puts before its arguments. ``benign`` is what an
     honest user does with it, where that is not the flow of the scenario. ``equipped`` puts into the stage what must be
     gone when the target is, whatever happens; it answers why this machine does not allow that, else nothing.
+    ``entrusted`` puts among the server's own data a secret that no tool of it gives, and that lies nowhere else.
     """
 
     id: str
@@ -158,6 +175,7 @@ class Target(msgspec.Struct, frozen=True):
     http_option: str = ""
     benign: Callable[[Stage], Awaitable[str]] | None = None
     equipped: Callable[[Stage], AbstractContextManager[str]] = lambda _stage: nullcontext("")
+    entrusted: Callable[[Path, str], None] | None = None
 
 
 class Example(msgspec.Struct, frozen=True):

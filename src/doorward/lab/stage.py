@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from doorward.lab import trail
+from doorward.lab import own_folders, trail
 from doorward.lab.oracles import mapped
 from doorward.lab.scenario import Era, Protection, Topology, Trace
 from doorward.lab.targets import python, script
@@ -124,7 +124,8 @@ class Stage:
     """What a scenario may use while it plays: the client, the pipe, the places, the planted values.
 
     ``canary`` must never reach the client, the model or a log; ``greeting`` is the honest value that the benign twin
-    must get; ``credential`` is a secret in the shape of a well-known token, checksum included. ``pipe`` is the client's
+    must get; ``credential`` is a secret in the shape of a well-known token, checksum included; ``entrusted`` is the
+    secret that the server keeps among its own data, and lies in the files ``entrusted_to``. ``pipe`` is the client's
     end of the wire, ``upstream`` the target's URL where it has one, ``started`` are the processes that the stage
     started in the client's way. ``unreached`` says why the target could not be reached; then nothing else here may be
     used.
@@ -137,6 +138,8 @@ class Stage:
         self.canary = "kestrel" + "".join(words.choices(_LETTERS, k=16))
         self.greeting = "heron" + "".join(words.choices(_LETTERS, k=16))
         self.credential = _token("".join(words.choices(_BASE62, k=30)))
+        self.entrusted = "linnet" + "".join(words.choices(_LETTERS, k=16))
+        self.entrusted_to: tuple[Path, ...] = ()
         self.model: list[str] = []
         self.unreached = ""
         self.person: Person | None = None
@@ -359,14 +362,14 @@ def gateway(stage: Stage, name: str, target: tuple[str, ...], url: str) -> tuple
     return (*doorward("serve", stage), *named, "--listen", "127.0.0.1:0", "--upstream", upstream)
 
 
-def doorward(verb: str, stage: Stage) -> tuple[str, ...]:
+def doorward(verb: str, stage: Stage, *action: str) -> tuple[str, ...]:
     """A verb of the product for this stage's state; with a defence replaced, if the staging says so."""
     layout = stage.layout
     entry = ("doorward.lab.ablated", stage.staging.without) if stage.staging.without else ("doorward",)
     configured = stage.staging.protection is Protection.CONFIGURED and verb != "audit"
     policy = ("-c", str(layout.configuration)) if configured else ()
     # -P: the working directory is the server's folder, and nothing is imported from there.
-    return (sys.executable, "-P", "-m", *entry, verb, "--state", str(layout.state), *policy)
+    return (sys.executable, "-P", "-m", *entry, verb, *action, "--state", str(layout.state), *policy)
 
 
 def environment(stage: Stage) -> dict[str, str]:
@@ -396,6 +399,9 @@ def _plant(stage: Stage) -> None:
     for folder in (layout.sibling, layout.outside):
         (folder / "secret.txt").write_text(f"not for this server: {stage.canary}\n", encoding="utf-8")
     stage.example.target.furnish(layout.work, stage.greeting)
+    if stage.example.target.entrusted:
+        stage.example.target.entrusted(layout.work, stage.entrusted)
+        stage.entrusted_to = own_folders.holding(layout.root, stage.entrusted)
     layout.configuration.touch(mode=0o600)
     layout.configuration.write_text(stage.filled(configuration_of(stage.example)), encoding="utf-8")
 

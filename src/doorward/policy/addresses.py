@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 Complaint = tuple[str, str]
 """What is wrong, and what to write instead; the hint may be empty."""
 
-RESERVED_PATHS: Final = ("/healthz", "/readyz")
+RESERVED_PATHS: Final = ("/healthz", "/readyz", "/metrics")
 
 # Names that people try, since other protocols or other tools have them: each gets its own word.
 _NOT_OURS: Final = {

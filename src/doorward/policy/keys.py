@@ -41,6 +41,7 @@ SIZES: Final[Keys] = {
     "to_server_bytes": "a message to a server, in bytes",
     "from_server_bytes": "a message from a server, in bytes",
     "string_argument_bytes": "a text among the arguments of a call, in bytes of UTF-8",
+    "content_bytes": "one item of content (text, image, audio, resource), decoded, in bytes",
     "depth": "how deeply values may be nested",
     "nodes": "values in one message",
     "list_nodes": "values in a result that is a list of definitions, as of tools/list",
@@ -48,6 +49,12 @@ SIZES: Final[Keys] = {
     "id_bytes": "the id of a request, in bytes",
     "info_bytes": "clientInfo and serverInfo each, in bytes",
     "headers_bytes": "the header section of one HTTP message, in bytes",
+}
+PART_SIZES: Final[Keys] = {
+    "arguments_bytes": "all arguments of one call together, as JSON",
+    "string_argument_bytes": "a text among the arguments of a call, in bytes of UTF-8",
+    "result_bytes": "a whole result, as JSON",
+    "content_bytes": "one item of content (text, image, audio, resource), decoded",
 }
 LIMITS: Final[Keys] = {
     "sessions": "open legacy sessions of one principal",
@@ -96,10 +103,14 @@ SERVER: Final[Keys] = {
     "network": "where it may connect to: public (addresses of the Internet, through Doorward's proxy) or none",
     "hosts": "of public addresses only these hosts, as api.example.com, or *.example.com for all names below it",
     "connect": "HOST:PORT that it may also connect to, whatever they are",
-    "memory_bytes": "memory that each process of it may use; can only be lowered here",
-    "unsafe_memory_bytes": "memory that each process of it may use, raised",
+    "memory_bytes": "memory that all its processes may use together (each, without a control group); only lowered here",
+    "unsafe_memory_bytes": "memory that all its processes may use together, raised",
     "file_bytes": "how large a file may be that it writes; can only be lowered here",
     "unsafe_file_bytes": "how large a file may be that it writes, raised",
+    "processes": "how many processes it may have at one time, each thread counted; can only be lowered here",
+    "unsafe_processes": "how many processes it may have at one time, raised",
+    "sizes": "how large arguments and results may be, in bytes; can only be lowered here",
+    "unsafe_sizes": "how large arguments and results may be, raised as far as a message goes",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",
     "secrets": "true: values that look like credentials may go to it without a question",
     "rate": "how often all principals together may send to it, at most",
@@ -107,6 +118,7 @@ SERVER: Final[Keys] = {
     "below": "folders on the server's own machine; every path and file: URI lies in one, by its text",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
+    "templates": "what holds while the values of one URI template are completed, by its exact text",
     "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }
@@ -118,9 +130,14 @@ TOOL: Final[Keys] = {
     "arguments": "what must hold for an argument, by its name or a JSON pointer in which * is any one step",
     "secrets": "arguments, written likewise, in which a value that looks like a credential may go without a question",
     "rate": "how often one principal may call it, at most",
+    "sizes": "how large its arguments and results may be, in bytes; can only be lowered here",
+    "unsafe_sizes": "how large its arguments and results may be, raised as far as a message goes",
 }
 PROMPT: Final[Keys] = {
     "arguments": "what must hold for an argument, by its name, as for a tool",
+}
+TEMPLATE: Final[Keys] = {
+    "arguments": "what must hold for a value, by the name of its variable, as for a tool",
 }
 CONSTRAINT: Final[Keys] = {
     "enum": "one of these values, exactly",

@@ -41,7 +41,9 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     ``arguments_sha256`` is over the real ones. An interpreter or launcher has ``executable_owner`` (a user id) in place
     of ``executable_sha256``, since the system replaces it at every update. ``script`` is what the interpreter runs;
     ``package`` is ``name version`` (the name alone where no version was given) and ``package_sha256`` is over what
-    describes the installed package. ``first_seen`` is UTC; ``accepted_by`` says who took it in and how.
+    describes the installed package; of one that Doorward fetched it is over all packages that came with it, and
+    ``package_integrity`` is the registry's of the package itself. ``first_seen`` is UTC; ``accepted_by`` says who took
+    it in and how.
 
     A server that is reached by URL has ``url`` in place of all that. Where values that look like secrets are masked in
     it, ``url_sha256`` is over the real one. ``owner`` is the user id that owns the listening socket on loopback.
@@ -60,6 +62,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     script_sha256: str = ""
     package: str = ""
     package_sha256: str = ""
+    package_integrity: str = ""
     url: str = ""
     url_sha256: str = ""
     owner: int = -1

@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 class Sizes(msgspec.Struct, frozen=True, gc=False):
     """How large a message and its parts may be. Bytes are bytes of UTF-8; nodes are values of the JSON tree.
 
+    ``content_bytes`` holds for each item of content (a text, an image, audio, what a resource holds), decoded.
     ``list_nodes`` takes the place of ``nodes`` for results that are lists (``tools/list`` and its kind); ``info_bytes``
     holds for ``clientInfo`` and ``serverInfo`` each, ``headers_bytes`` for the header section of one HTTP message.
     """
@@ -34,6 +35,7 @@ class Sizes(msgspec.Struct, frozen=True, gc=False):
     to_server_bytes: int
     from_server_bytes: int
     string_argument_bytes: int
+    content_bytes: int
     depth: int
     nodes: int
     list_nodes: int
@@ -41,6 +43,27 @@ class Sizes(msgspec.Struct, frozen=True, gc=False):
     id_bytes: int
     info_bytes: int
     headers_bytes: int
+
+
+class PartSizes(msgspec.Struct, frozen=True, gc=False):
+    """What a server or a tool has instead of `Sizes`, in bytes: all arguments of one call together and a whole result,
+    each as JSON, one text among the arguments, one item of content, decoded. 0 says nothing.
+    """
+
+    arguments_bytes: int = 0
+    string_argument_bytes: int = 0
+    result_bytes: int = 0
+    content_bytes: int = 0
+
+    def over(self, usual: PartSizes) -> PartSizes:
+        """What is said here, and where nothing is, what is ``usual``."""
+        if self == _NO_SIZES:
+            return usual
+        return PartSizes(*(mine or other for mine, other in zip(_sizes(self), _sizes(usual), strict=True)))
+
+
+_NO_SIZES: Final = PartSizes()
+_sizes: Final = msgspec.structs.astuple
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
@@ -91,13 +114,19 @@ class RateLimits(msgspec.Struct, frozen=True, gc=False):
 
 
 class Caps(msgspec.Struct, frozen=True, gc=False):
-    """How much of the machine one server that Doorward starts may use up: memory of each of its processes, the size of
-    each file that it writes, open descriptors of each process.
+    """How much of the machine one server that Doorward starts may use up: memory of all its processes together (of each
+    where it has no control group), the size of each file that it writes, open descriptors of each process, and
+    processes at one time, of which each thread is one.
     """
 
     memory_bytes: int
     file_bytes: int
     descriptors: int
+    processes: int
+
+
+CAPS: Final = ("memory_bytes", "file_bytes", "processes")
+"""Those that a server's table may lower, and raise as ``unsafe_`` and the name."""
 
 
 class ProfileValues(msgspec.Struct, frozen=True):
@@ -134,17 +163,20 @@ class ToolPolicy(msgspec.Struct, frozen=True):
     a tool whose definition says that it destroys. None says nothing. ``arguments`` maps an argument (its name, or a
     JSON pointer in which ``*`` stands for any one step) to what must hold for its value; ``secrets`` are those, written
     likewise, in which a credential may go to the server. ``rate`` is how often one principal may call it, beside what
-    holds for every tool.
+    holds for every tool. ``sizes`` take the place of the server's.
     """
 
     ask: bool | None = None
     arguments: dict[str, tuple[Constraint, ...]] = {}
     secrets: tuple[str, ...] = ()
     rate: Rate | None = None
+    sizes: PartSizes = _NO_SIZES
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
-    """What the operator says of one prompt: what must hold for its arguments, as of a tool's."""
+    """What the operator says of one prompt: what must hold for its arguments, as of a tool's. Or of one URI template:
+    what must hold for the values that are completed for it.
+    """
 
     arguments: dict[str, tuple[Constraint, ...]] = {}
 
@@ -174,20 +206,22 @@ _NOTHING_SAID_OF_A_PROMPT: Final = PromptPolicy()
 class ServerPolicy(msgspec.Struct, frozen=True):
     """What the operator says of one server.
 
-    Folders it may read or write (absolute), variables it gets, its tools and prompts; ``grants`` names capabilities
-    that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or one of the top level); ``standing`` are yeses in
-    advance; ``rate`` is how often all principals together may send to it, beside what holds for every server. ``uris``
-    are beginnings of resources that may be asked for although the server did not name or describe them; ``below`` the
-    folders, on the server's own machine, that every path must lie in as far as its text says.
+    Folders it may read or write (absolute), variables it gets, its tools and prompts, and its URI ``templates`` by
+    their exact text; ``grants`` names capabilities that pass, exactly (``experimental/NAME``, ``extensions/NAME``, or
+    one of the top level); ``standing`` are yeses in advance; ``rate`` is how often all principals together may send to
+    it, beside what holds for every server. ``uris`` are beginnings of resources that may be asked for although the
+    server did not name or describe them; ``below`` the folders, on the server's own machine, that every path must lie
+    in as far as its text says.
 
     Where it is, for ``doorward serve``: at ``url`` or behind ``command``, never both, and behind none of them if the
     table only says what holds for it. ``path`` is the one under which clients reach it; empty means `served_path`.
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
     ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
     go to it unasked.
-    ``memory_bytes`` and ``file_bytes`` take the place of the profile's caps; 0 says nothing. ``network`` is ``public``
-    or ``none``, of the former only ``hosts`` if there are any (``*.`` before a domain: all below it); empty says
-    nothing. ``connect`` are HOST:PORT beside that.
+    ``memory_bytes``, ``file_bytes`` and ``processes`` take the place of the profile's caps; 0 says nothing. So do
+    ``sizes`` of the profile's, for its tools, prompts and resources. ``network`` is ``public`` or ``none``, of the
+    former only ``hosts`` if there are any (``*.`` before a domain: all below it); empty says nothing. ``connect`` are
+    HOST:PORT beside that.
     """
 
     name: str
@@ -196,6 +230,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     env: tuple[str, ...] = ()
     tools: dict[str, ToolPolicy] = {}
     prompts: dict[str, PromptPolicy] = {}
+    templates: dict[str, PromptPolicy] = {}
     grants: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
@@ -209,9 +244,11 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     secrets: bool = False
     memory_bytes: int = 0
     file_bytes: int = 0
+    processes: int = 0
     network: str = ""
     hosts: tuple[str, ...] = ()
     connect: tuple[str, ...] = ()
+    sizes: PartSizes = _NO_SIZES
 
     @property
     def served(self) -> bool:
@@ -227,16 +264,27 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     def reads_sql(self) -> bool:
         """Whether some argument is held to ``read_only_sql``."""
         tables = [tool.arguments for tool in self.tools.values()]
-        tables += [prompt.arguments for prompt in self.prompts.values()]
+        tables += [one.arguments for one in (*self.prompts.values(), *self.templates.values())]
         return any(one.kind == "read_only_sql" for table in tables for demands in table.values() for one in demands)
 
     def tool(self, name: str) -> ToolPolicy:
         """What is said of the tool ``name``, exactly; nothing, if nothing is."""
         return self.tools.get(name) or _NOTHING_SAID
 
+    def sizes_of(self, tool: str, usual: Sizes) -> PartSizes:
+        """How large the parts of calls of ``tool`` may be, or with an empty name of anything else."""
+        said = self.tool(tool).sizes.over(self.sizes)
+        return said.over(
+            PartSizes(usual.to_server_bytes, usual.string_argument_bytes, usual.from_server_bytes, usual.content_bytes)
+        )
+
     def prompt(self, name: str) -> PromptPolicy:
         """The same of the prompt ``name``."""
         return self.prompts.get(name) or _NOTHING_SAID_OF_A_PROMPT
+
+    def template(self, text: str) -> PromptPolicy:
+        """The same of the URI template ``text``."""
+        return self.templates.get(text) or _NOTHING_SAID_OF_A_PROMPT
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
@@ -305,6 +353,7 @@ class Policy(msgspec.Struct, frozen=True):
             usual,
             memory_bytes=said.memory_bytes or usual.memory_bytes,
             file_bytes=said.file_bytes or usual.file_bytes,
+            processes=said.processes or usual.processes,
         )
 
     def for_server(self, name: str, known: ServerPolicy | None = None) -> ServerPolicy:
@@ -312,9 +361,9 @@ class Policy(msgspec.Struct, frozen=True):
         both beside what is ``known`` of such servers (`doorward.policy.known_servers`).
 
         There are no patterns: a rule for ``git`` never reaches ``git-admin``. Where both speak of ``ask`` for one
-        tool, of a rate, of the network or its hosts, the exact table decides; constraints of both must hold; grants,
-        targets of ``connect`` and standing approvals of both count, and so do standing approvals of the whole policy.
-        Where a server is, only its own table says.
+        tool, of a rate, a size, the network or its hosts, the exact table decides; constraints of both must hold;
+        grants, targets of ``connect`` and standing approvals of both count, and so do standing approvals of the whole
+        policy. Where a server is, only its own table says.
         """
         every = self.servers.get(EVERY_SERVER, ServerPolicy(EVERY_SERVER))
         exact = self.servers.get(name, ServerPolicy(name))
@@ -324,7 +373,7 @@ class Policy(msgspec.Struct, frozen=True):
             every = msgspec.structs.replace(
                 every,
                 tools=_tools(known, every),
-                prompts=_prompts(known, every),
+                prompts=_joined(known.prompts, every.prompts),
             )
         return msgspec.structs.replace(
             exact,
@@ -332,7 +381,8 @@ class Policy(msgspec.Struct, frozen=True):
             write=_both(every.write, exact.write),
             env=_both(every.env, exact.env),
             tools=_tools(every, exact),
-            prompts=_prompts(every, exact),
+            prompts=_joined(every.prompts, exact.prompts),
+            templates=_joined(every.templates, exact.templates),
             grants=_both(every.grants, exact.grants),
             secrets=every.secrets or exact.secrets,
             uris=_both(every.uris, exact.uris),
@@ -341,9 +391,11 @@ class Policy(msgspec.Struct, frozen=True):
             rate=exact.rate or every.rate,
             memory_bytes=exact.memory_bytes or every.memory_bytes,
             file_bytes=exact.file_bytes or every.file_bytes,
+            processes=exact.processes or every.processes,
             network=exact.network or every.network,
             hosts=exact.hosts or every.hosts,
             connect=_both(every.connect, exact.connect),
+            sizes=exact.sizes.over(every.sizes),
         )
 
     def observes(self, today: str) -> bool:
@@ -375,10 +427,11 @@ def _tools(every: ServerPolicy, exact: ServerPolicy) -> dict[str, ToolPolicy]:
     return {tool: _join(every.tool(tool), exact.tool(tool)) for tool in every.tools | exact.tools}
 
 
-def _prompts(every: ServerPolicy, exact: ServerPolicy) -> dict[str, PromptPolicy]:
+def _joined(every: dict[str, PromptPolicy], exact: dict[str, PromptPolicy]) -> dict[str, PromptPolicy]:
+    nothing = _NOTHING_SAID_OF_A_PROMPT
     return {
-        prompt: PromptPolicy(_demands(every.prompt(prompt).arguments, exact.prompt(prompt).arguments))
-        for prompt in every.prompts | exact.prompts
+        name: PromptPolicy(_demands(every.get(name, nothing).arguments, exact.get(name, nothing).arguments))
+        for name in every | exact
     }
 
 
@@ -388,6 +441,7 @@ def _join(every: ToolPolicy, exact: ToolPolicy) -> ToolPolicy:
         arguments=_demands(every.arguments, exact.arguments),
         secrets=_both(every.secrets, exact.secrets),
         rate=exact.rate or every.rate,
+        sizes=exact.sizes.over(every.sizes),
     )
 
 

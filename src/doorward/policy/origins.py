@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from doorward.content.arguments import Constraint
     from doorward.content.rates import Rate
-    from doorward.policy.model import Policy
+    from doorward.policy.model import PartSizes, Policy
     from doorward.policy.positions import Positions
     from doorward.policy.shapes import Key, Raw
 
@@ -67,6 +67,7 @@ class Origins:
         for name, value in ((name, getattr(server, name)) for name in where):
             yield from self._said((*above, name), list(value) if isinstance(value, tuple) else value)
         yield from self._rate(above, server.rate)
+        yield from self._sizes(above, server.sizes)
         if server.served:
             yield self._setting((*above, "path"), server.served_path)
         if server.url:
@@ -77,14 +78,22 @@ class Origins:
             yield from self._said((*above, "tools", tool, "ask"), said.ask)
             yield from self._said((*above, "tools", tool, "secrets"), list(said.secrets))
             yield from self._rate((*above, "tools", tool), said.rate)
+            yield from self._sizes((*above, "tools", tool), said.sizes)
             yield from self._demands((*above, "tools", tool), said.arguments)
         for prompt, demanded in server.prompts.items():
             yield from self._demands((*above, "prompts", prompt), demanded.arguments)
+        for template, demanded in server.templates.items():
+            yield from self._demands((*above, "templates", template), demanded.arguments)
         yield from self._approvals(above)
 
     def _rate(self, above: Key, rate: Rate | None) -> Iterator[Setting]:
         if rate is not None:
             yield from self._said((*above, "rate"), rate._asdict())
+
+    def _sizes(self, above: Key, sizes: PartSizes) -> Iterator[Setting]:
+        for name, size in msgspec.structs.asdict(sizes).items():
+            for table in ("sizes", "unsafe_sizes"):
+                yield from self._said((*above, table, name), size)
 
     def _demands(self, above: Key, arguments: dict[str, tuple[Constraint, ...]]) -> Iterator[Setting]:
         for argument, constraints in arguments.items():

@@ -16,6 +16,7 @@ import msgspec
 
 from doorward.errors import UsageError
 from doorward.policy.model import (
+    CAPS,
     EVERY_SERVER,
     Caps,
     Limits,
@@ -37,11 +38,13 @@ _MIB: Final = 1024 * 1024
 
 # Answers hold images and files, so they may be larger than questions. Nodes bound memory more than bytes (DESIGN §8):
 # 20,000 is a table of a thousand rows with twenty columns; lists carry whole schemas, hence five times that. 8 KiB is
-# what web servers take for a URI by default; 256 bytes hold any UUID, hash or counter that serves as an id.
+# what web servers take for a URI by default; 256 bytes hold any UUID, hash or counter that serves as an id. One item of
+# content may be all of an answer, as a file that is read; where a policy lowers it, what base64 decodes to counts.
 _STANDARD_SIZES: Final = Sizes(
     to_server_bytes=4 * _MIB,
     from_server_bytes=16 * _MIB,
     string_argument_bytes=1 * _MIB,
+    content_bytes=16 * _MIB,
     depth=64,
     nodes=20_000,
     list_nodes=100_000,
@@ -90,9 +93,10 @@ _TENTH_OF_RATES: Final = RateLimits(
 
 # Node with its workers, a JVM or a browser's process stay well below 2 GiB, and a machine of 8 GiB survives one server
 # that does not. 16 GiB is more than a server writes into one file unless something runs away; 65,536 descriptors are
-# what a server of thousands of connections is usually given.
-_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536)
-_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096)
+# what a server of thousands of connections is usually given. Node has a dozen threads, a browser that a server drives
+# some two hundred; a JVM or a numeric library has a few for each processor.
+_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536, processes=512)
+_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096, processes=128)
 
 _VALUES: Final = {
     STANDARD: ProfileValues(
@@ -160,8 +164,8 @@ def weakened(policy: Policy) -> tuple[str, ...]:
     ]
     for server in policy.servers.values():
         words += [
-            f"{_called(server)} may use more (unsafe_{name}): {_size(getattr(server, name))}"
-            for name in ("memory_bytes", "file_bytes")
+            f"{_called(server)} may use more (unsafe_{name}): {_amount(name, getattr(server, name))}"
+            for name in CAPS
             if getattr(server, name) > getattr(usual.caps, name)
         ]
     words += [_standing(one, "any server") for one in policy.standing]
@@ -207,7 +211,8 @@ def describe_sizes(sizes: Sizes) -> str:
     """All limits of ``sizes`` in one line."""
     return (
         f"to server {_size(sizes.to_server_bytes)}, from server {_size(sizes.from_server_bytes)}, "
-        f"string argument {_size(sizes.string_argument_bytes)}, depth {sizes.depth}, nodes {sizes.nodes:,} "
+        f"string argument {_size(sizes.string_argument_bytes)}, content item {_size(sizes.content_bytes)}, "
+        f"depth {sizes.depth}, nodes {sizes.nodes:,} "
         f"(lists {sizes.list_nodes:,}), URI {_size(sizes.uri_bytes)}, id {_size(sizes.id_bytes)}, "
         f"client/serverInfo {_size(sizes.info_bytes)}, headers {_size(sizes.headers_bytes)}"
     )
@@ -231,9 +236,14 @@ def describe_rates(rates: RateLimits) -> str:
 def describe_caps(caps: Caps) -> str:
     """All caps of ``caps`` in one line."""
     return (
-        f"memory {_size(caps.memory_bytes)} a process, {_size(caps.file_bytes)} a file, "
+        f"memory {_size(caps.memory_bytes)} and {caps.processes} processes (threads count), of the whole tree in a "
+        f"control group, else of a process and by the user; {_size(caps.file_bytes)} a file, "
         f"{caps.descriptors:,} descriptors, no core dumps"
     )
+
+
+def _amount(name: str, count: int) -> str:
+    return _size(count) if name.endswith("_bytes") else f"{count:,}"
 
 
 def _size(count: int) -> str:
@@ -324,7 +334,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "sizes",
         describe_sizes(_STANDARD_SIZES),
         "a quarter",
-        ("frame-limits", "part-limits", "http-limits"),
+        ("frame-limits", "part-limits", "content-limits", "http-limits"),
         strict_in_full=describe_sizes(_QUARTER),
     ),
     Row("in-flight", "bytes in flight, whole process", _IN_FLIGHT, _SAME, ("in-flight",), strict_in_full=_IN_FLIGHT),
@@ -343,11 +353,10 @@ ROWS: Final[tuple[Row, ...]] = (
         "localtime, and its own installation (interpreter's prefix, script's folder, package root). Folders: every "
         "argument (or its part after =) naming an existing directory: read and write; an existing file: read, and its "
         "folder where the argument follows an option; --read/--write. /, a home, or an ancestor of state or "
-        "configuration is refused with a hint. Its own temp. Rest of home unreadable (bubblewrap: empty)",
+        "configuration is refused with a hint. Its own temp. Rest of home unreadable (in a namespace: empty)",
         "folders only by --read/--write",
         ("confine-files",),
         strict_in_full="as standard, but folders only by --read/--write",
-        not_yet="bubblewrap",
     ),
     Row(
         "child-network",
@@ -369,7 +378,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         "child-caps",
-        "child: memory, files it writes, descriptors",
+        "child: memory, processes, files it writes, descriptors",
         describe_caps(_STANDARD_CAPS),
         describe_caps(_STRICT_CAPS),
         ("child-caps",),

@@ -18,6 +18,7 @@ import msgspec
 
 from doorward.content.arguments import Constraint
 from doorward.content.rates import Rate
+from doorward.content.templates import variables
 from doorward.content.uris import is_below
 from doorward.errors import PolicyError
 from doorward.policy import keys
@@ -43,6 +44,7 @@ from doorward.policy.reader_caps import caps
 from doorward.policy.reader_constraints import read_constraints
 from doorward.policy.reader_network import network
 from doorward.policy.reader_serve import judge_paths, serve_settings, where
+from doorward.policy.reader_sizes import part_sizes
 from doorward.policy.shapes import Key, Raw, Shapes
 from doorward.protocol.shown import beginning_problem
 from doorward.protocol.versions import KNOWN_VERSIONS, LOG_LEVELS
@@ -64,6 +66,7 @@ class Reader:
         self, source: str, positions: Positions, today: datetime.date | None = None, started_us: int | None = None
     ) -> None:
         self._shapes = Shapes(source, positions, today, started_us)
+        self._sizes = values(STANDARD).sizes
 
     def policy(self, raw: Raw) -> Policy:
         """The policy that ``raw`` says.
@@ -75,9 +78,11 @@ class Reader:
         shapes.known(raw, (), keys.TOP)
         profile = shapes.choice(raw, (), "profile", PROFILES, STANDARD)
         until = shapes.day(raw, (), "unsafe_observe_until")
+        effective = self._values(raw, values(profile))
+        self._sizes = effective.sizes
         policy = Policy(
             profile,
-            self._values(raw, values(profile)),
+            effective,
             hold_seconds=self._hold_seconds(raw),
             servers=self._servers(raw, values(profile)),
             observe_until=until.isoformat() if until else "",
@@ -180,6 +185,7 @@ class Reader:
             env=env,
             tools=self._tools(key, raw),
             prompts=self._prompts(key, raw),
+            templates=self._templates(key, raw),
             secrets=self._shapes.flag(raw, key, "secrets") is True,
             unsafe_no_profile=self._shapes.flag(raw, key, "unsafe_no_profile") is True,
             grants=self._shapes.judged(raw, key, "grants", _grant_problem),
@@ -187,6 +193,7 @@ class Reader:
             below=self._shapes.judged(raw, key, "below", _elsewhere_problem),
             standing=standing_approvals(self._shapes, key, raw),
             rate=self._rate(key, raw),
+            sizes=part_sizes(self._shapes, key, raw, self._sizes),
             **caps(self._shapes, key, raw, base.caps),
             **network(self._shapes, key, raw),
             **where(self._shapes, key, raw),
@@ -213,6 +220,7 @@ class Reader:
             arguments=self._arguments(key, raw),
             secrets=self._shapes.judged(raw, key, "secrets", _argument_problem),
             rate=self._rate(key, raw),
+            sizes=part_sizes(self._shapes, key, raw, self._sizes),
         )
 
     def _tools(self, key: Key, raw: Raw) -> dict[str, ToolPolicy]:
@@ -237,6 +245,20 @@ class Reader:
                     here, f"{name!r} is not the name of a prompt", "names are exact, there are no patterns"
                 )
             found[name] = PromptPolicy(self._arguments(here, table))
+        return found
+
+    def _templates(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
+        key, templates, found = (*key, "templates"), self._shapes.table(raw, key, "templates"), {}
+        for text in templates:
+            here, table = (*key, text), self._shapes.table(templates, key, text)
+            self._shapes.known(table, here, keys.TEMPLATE)
+            names = variables(text)
+            if not names:
+                self._shapes.add(here, f"{text!r} is no URI template", 'as its server lists it: "notes://{topic}"')
+            found[text] = PromptPolicy(self._arguments(here, table))
+            for name in found[text].arguments:
+                if names and name not in names:
+                    self._shapes.add((*here, "arguments", name), f"{name!r} is no variable of the template")
         return found
 
     def _arguments(self, key: Key, raw: Raw) -> dict[str, tuple[Constraint, ...]]:

@@ -6,12 +6,19 @@ from typing import Any, Final
 
 import msgspec
 
-from doorward.policy.model import Caps
+from doorward.policy.model import CAPS, Caps
 from doorward.policy.shapes import Key, Raw, Shapes
 
-CAPS: Final = ("memory_bytes", "file_bytes")
 LEAST_BYTES: Final = 1 << 20
 """No program starts with less memory; a smaller number is a slip of the unit."""
+
+LEAST_PROCESSES: Final = 16
+"""A runtime has a dozen threads before it has done anything."""
+
+
+def least(name: str) -> int:
+    """The lowest number that the cap ``name`` may be."""
+    return LEAST_BYTES if name.endswith("_bytes") else LEAST_PROCESSES
 
 
 def caps(shapes: Shapes, key: Key, raw: Raw, base: Caps) -> dict[str, Any]:
@@ -30,8 +37,9 @@ def _cap(shapes: Shapes, key: Key, raw: Raw, name: str, usual: int) -> int:
         if given not in raw:
             continue
         size = raw[given]
-        if type(size) is not int or size < LEAST_BYTES:
-            shapes.add((*key, given), f"is not a whole number of at least {LEAST_BYTES} bytes")
+        if type(size) is not int or size < least(name):
+            unit = " bytes" if name.endswith("_bytes") else ""
+            shapes.add((*key, given), f"is not a whole number of at least {least(name)}{unit}")
         elif given == name and size > usual:
             shapes.add((*key, given), f"{size} is above the profile's {usual}", f"write {unsafe}")
         else:

@@ -125,10 +125,14 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Announce(msgspec.Struct, frozen=True):
-    """Something changed: a list, a resource, a task; or a phase was reached (``initialized``)."""
+    """Something changed: a list, a resource, a task; or a phase was reached (``initialized``). ``result`` is what a
+    ``task`` returned (modern).
+    """
 
     what: str
     uri: str
+    task: str = ""
+    result: dict[str, Any] | None = None
 
 
 class Advertise(msgspec.Struct, frozen=True):
@@ -346,6 +350,11 @@ def _notification(method: str, params: dict[str, Any]) -> Action:
         return ReportProgress(key_or_nothing(params.get("progressToken")))
     if method == "notifications/cancelled":
         return Cancel(key_or_nothing(params.get("requestId")))
+    if method in versions.TASK_ANNOUNCEMENTS:
+        task, done = params.get("taskId"), params.get("result")
+        if isinstance(task, str) and isinstance(done, dict | None):
+            return Announce(method, "", task, done)
+        return Unrecognised(method, "the state of a task that is not of its form")
     if method in versions.ANNOUNCEMENTS:
         uri = params.get("uri", "")
         return Announce(method, uri) if isinstance(uri, str) else Unrecognised(method, "a uri is a string")

@@ -169,6 +169,7 @@ ANNOUNCEMENTS: Final = frozenset(
         "notifications/subscriptions/acknowledged",
     }
 )
+TASK_ANNOUNCEMENTS: Final = frozenset({"notifications/tasks/status", "notifications/tasks"})
 # A legacy error whose ``data.elicitations`` a client shows to its user (2025-11-25; clients accept it in either era).
 URL_ELICITATION_REQUIRED: Final = -32042
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

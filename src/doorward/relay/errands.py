@@ -1,8 +1,8 @@
 """What Doorward asks a server on its own account, while a client's request waits for it.
 
 Two things must be known before some requests can be judged: whether the server speaks the modern era at all
-(``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call,
-``prompts/list`` before the first prompt).
+(``server/discover``, before the first modern request), and its definitions (``tools/list``, before the first call or
+the first fetching of what a task returned, ``prompts/list`` before the first prompt).
 For a resource that the server has not named, its resources and then its templates are listed, again after a minute.
 Lists are followed to their last page, within bounds. If an errand fails, what waited for it is refused.
 """
@@ -37,11 +37,17 @@ def needed(request: Request, context: Context) -> str | None:
         return None
     if context.era == "modern" and request.method != "server/discover" and context.link.upstream == "":
         return "server/discover"
-    if request.method == "tools/call" and not context.definitions.complete:
-        return "tools/list"
+    if request.method in _NEED_TOOLS and not context.definitions.complete:
+        return "tools/list" if request.method == "tools/call" or _is_of_a_tool(request, context) else None
     if request.method == "prompts/get" and not context.definitions.prompts_complete:
         return "prompts/list"
     return _of_resources(request, context) if request.method in _RESOURCES else None
+
+
+def _is_of_a_tool(request: Request, context: Context) -> bool:
+    """Whether it fetches what a task returned that a tool began: judged by that tool's definition."""
+    task = (request.params or {}).get("taskId")
+    return isinstance(task, str) and context.tasks.get(task, "") != ""
 
 
 def _of_resources(request: Request, context: Context) -> str | None:
@@ -57,7 +63,8 @@ def _of_resources(request: Request, context: Context) -> str | None:
 
 _RESOURCES: Final = ("resources/read", "resources/subscribe", "subscriptions/listen")
 _LISTS_OF_RESOURCES: Final = ("resources/list", "resources/templates/list")
-_ASKED_FOR: Final = {"tools/list": ("tools/call",), "prompts/list": ("prompts/get",)} | dict.fromkeys(
+_NEED_TOOLS: Final = ("tools/call", "tasks/result", "tasks/get")
+_ASKED_FOR: Final = {"tools/list": _NEED_TOOLS, "prompts/list": ("prompts/get",)} | dict.fromkeys(
     _LISTS_OF_RESOURCES, _RESOURCES
 )
 

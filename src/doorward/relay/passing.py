@@ -167,7 +167,7 @@ def pass_response(
     _learn(state, acts, message, answered)
     _watch(state, acts, message)
     if answered.asker == "client":
-        _begun(state, acts)
+        _begun(state, acts, answered.subject)
         showing.learn(state.settings.shown, acts, answered, context.now)
     body = contexts.bytes_of(message, context)
     outcome = "error" if message.error is not None else "ok"
@@ -188,15 +188,15 @@ def _watch(state: State, acts: Actions, message: Request | Response) -> None:
             state.link = msgspec.structs.replace(state.link, unhonoured=state.link.unhonoured | {broken[0]})
 
 
-def _begun(state: State, acts: Actions) -> None:
-    """A task came in the place of a result (2025-11-25: beside it): it is the asking principal's."""
+def _begun(state: State, acts: Actions, tool: str) -> None:
+    """A task of ``tool`` came in the place of a result (2025-11-25: beside it): it is the asking principal's."""
     for act in acts:
         if isinstance(act, actions.HandleTask):
-            state.began(act.task)
+            state.began(act.task, tool)
         elif isinstance(act, actions.ReturnResult) and act.method == "tools/call":
             task = act.result.get("task")
             if isinstance(task, dict) and isinstance(task.get("taskId"), str):
-                state.began(task["taskId"])
+                state.began(task["taskId"], tool)
 
 
 def _learn(state: State, acts: Actions, message: Response, answered: Open) -> None:

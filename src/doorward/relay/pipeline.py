@@ -31,6 +31,7 @@ from doorward.judge.checks.result_schema import ValidateResults
 from doorward.judge.checks.tool_consent import require_tool_consent
 from doorward.judge.checks.version import refuse_older_revision, require_known_version
 from doorward.judge.filters.usable_tools import KeepUsableTools
+from doorward.judge.gates.contents import require_bounded_content
 from doorward.judge.gates.envelope import require_envelope
 from doorward.judge.gates.headers import require_agreeing_headers
 from doorward.judge.gates.lifecycle import require_lifecycle
@@ -78,6 +79,7 @@ def build(masker: Masker) -> Pipeline:
             require_known_method,
             require_lifecycle,
             require_bounded_parts,
+            require_bounded_content,
             require_intact_seal,
             require_written_outcomes,
         ),
@@ -136,14 +138,14 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     confine_paths: (actions.CallTool, actions.GetPrompt, actions.ReadResource, actions.Complete),
     require_known_resources: (actions.ReadResource, actions.Complete),
     require_carriable_resource: (actions.ReadResource,),
-    require_own_task: (actions.HandleTask,),
+    require_own_task: (actions.HandleTask, actions.Announce),
     require_declared_input: (actions.RequestInput, actions.HandleTask),
     require_input_consent: (actions.RequestInput,),
     require_tool_consent: (actions.CallTool,),
     hold_secrets: (actions.CallTool, actions.GetPrompt, actions.Complete, actions.AnswerInput),
     note_unhonoured: (actions.AnswerInput, actions.ReturnError),
     keep_log_floor: (actions.EmitLog,),
-    ValidateResults: (actions.ReturnResult,),
+    ValidateResults: (actions.ReturnResult, actions.Announce),
 }
 """Controls that have nothing to say of any other kind of message or action, so that they need not be asked. One that is
 not here is asked of everything."""

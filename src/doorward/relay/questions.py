@@ -20,7 +20,7 @@ MAX_QUESTIONS = 256
 
 def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) -> tuple[Question, ...]:
     """Each path once, at most ``MAX_QUESTIONS``, and as many sizes. Only requests of a client name paths."""
-    if not isinstance(message, Request) or not (folders or server.tools or server.prompts):
+    if not isinstance(message, Request) or not (folders or _demands_anything(server)):
         return ()
     asked: dict[Question, None] = {}
     sizes: dict[Question, None] = {}
@@ -35,6 +35,10 @@ def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) 
                 paths = path_readings(demanded.constraint, text_of(demanded.leaf), folders).paths
                 _add(asked, map(RealPath, paths))
     return (*asked, *sizes)
+
+
+def _demands_anything(server: ServerPolicy) -> bool:
+    return bool(server.tools or server.prompts or server.templates)
 
 
 def _add(asked: dict[Question, None], questions: Iterable[Question]) -> None:

@@ -173,7 +173,8 @@ def subject_of(message: Message) -> str:
     if isinstance(message, Response):
         return ""
     params = message.params or {}
-    for name in ("name", "uri", "cursor", "taskId"):
+    about_task = message.method in ("tasks/get", "tasks/result", "tasks/cancel", "tasks/update")
+    for name in ("taskId",) if about_task else ("name", "uri", "cursor", "taskId"):
         value = params.get(name)
         if isinstance(value, str):
             return value[:_LONGEST_SUBJECT]

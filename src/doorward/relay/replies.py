@@ -81,7 +81,7 @@ def refusal(request_id: Id, method: str, era: str, asker: str, peer: Peer) -> by
         return encode(Response(request_id, result={"action": "decline"}))
     if asker == "server" and peer.code == CONSENT:  # whether a person was asked is not the server's to know
         peer = Peer(REFUSED, "refused by the gateway", peer.data)
-    if peer.code == 0 and method == "tools/call":
+    if peer.code == 0 and method in ("tools/call", "tasks/result"):
         return tool_error(request_id, peer.message, era)
     if peer.code == 0:
         return error(request_id, Peer(-32602, peer.message, peer.data))

@@ -25,10 +25,10 @@ class Settings(msgspec.Struct, frozen=True):
     """What a relay is made of: the policy, the armed controls, and what belongs to this one link.
 
     ``seal_key`` are 32 random bytes of this process; ``folders`` the absolute, resolved folders that the server may
-    touch. ``tasks`` are those that the link's principal began on this server, the newest last, ``shown`` the resources
-    that it was shown there: tables that links of one principal share. ``era`` is "modern" where the door knows that
-    nothing else can come (HTTP requests without a session). ``known`` is what is demanded of a well-known server,
-    whatever the policy says.
+    touch. ``tasks`` are those that the link's principal began on this server, each with the tool that began it, the
+    newest last, ``shown`` the resources that it was shown there: tables that links of one principal share. ``era`` is
+    "modern" where the door knows that nothing else can come (HTTP requests without a session). ``known`` is what is
+    demanded of a well-known server, whatever the policy says.
     """
 
     policy: Policy
@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     seal_key: bytes
     folders: tuple[str, ...] = ()
     era: Literal["", "modern"] = ""
-    tasks: dict[str, None] = msgspec.field(default_factory=dict)
+    tasks: dict[str, str] = msgspec.field(default_factory=dict)
     known: ServerPolicy | None = None
     shown: Shown = msgspec.field(default_factory=Shown)
 
@@ -125,10 +125,10 @@ class State:
         if len(self.cancelled) > _MAX_CANCELLED:
             del self.cancelled[next(iter(self.cancelled))]
 
-    def began(self, task: str) -> None:
-        """A request of this principal began a task."""
+    def began(self, task: str, tool: str) -> None:
+        """A call of ``tool`` by this principal began a task."""
         tasks = self.settings.tasks
-        tasks[task] = None
+        tasks[task] = tool
         if len(tasks) > _MAX_TASKS:
             del tasks[next(iter(tasks))]
 

@@ -30,8 +30,8 @@ _ATTACH_S: Final = 2.0
 class Asked(msgspec.Struct, frozen=True):
     """What a person must know to agree to a server: who it is, why it is asked, and what it would be given.
 
-    A command has ``command`` and ``folders``. A URL has ``url``, ``known_by`` (how whoever answers is known, whose
-    socket it is) and ``looks_like`` (the known server that it could be taken for, if there is one).
+    A command has ``command``, ``folders`` and ``network``. A URL has ``url``, ``known_by`` (how whoever answers is
+    known, whose socket it is) and ``looks_like`` (the known server that it could be taken for, if there is one).
     """
 
     server: VerifiedIdentity
@@ -41,6 +41,7 @@ class Asked(msgspec.Struct, frozen=True):
     hint: str
     command: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
     url: str = ""
     known_by: str = ""
     looks_like: str = ""
@@ -118,7 +119,8 @@ def _ticket(asked: Asked, now: int) -> Ticket:
 def _shown(asked: Asked) -> dict[str, Any]:
     identity = dict(asked.server.evidence)
     if not asked.url:
-        return {"command": asked.command, "folders": asked.folders, "identity": identity}
+        given = {"folders": asked.folders, "network": asked.network}
+        return {"command": asked.command, **given, "identity": identity}
     told = {"url": asked.url, "known by": asked.known_by, "looks like": asked.looks_like}
     return {label: text for label, text in told.items() if text} | {"identity": identity}
 

@@ -9,9 +9,10 @@ Who may be reached by the proxy is decided in this order: the list of hosts, if 
 an address that was looked at, the name is never resolved again (DNS rebinding). A target of the operator's passes by
 exactly its name and port. What becomes of a refusal is for ``refusals``.
 
-The bounds: a head of 16 KiB within 10 seconds, 64 connections at once (further ones wait in the kernel's queue), eight
-names in resolution, 20 seconds until a connection stands (5 for each address but the last), an hour without a byte in
-either direction. What one side does not read is not read from the other.
+The bounds: a head of 16 KiB within 10 seconds, 64 connections of a server at once, those of all within a quarter of
+the process's descriptors (further ones wait, and some servers can keep others waiting, never the gateway), eight names
+in resolution, 20 seconds until a connection stands (5 for each address but the last), an hour without a byte in either
+direction. What one side does not read is not read from the other.
 
 Sources: RFC 9110 sections 7.6.1 and 9.3.6, RFC 9112 section 3.2, THREATS ``privileged-tool``.
 """
@@ -21,9 +22,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +49,7 @@ _STATUSES: Final = {
     504: "Gateway Timeout",
 }
 _PAUSE_S: Final = 0.5
+_MOST_SHARED: Final = 1024
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -65,12 +68,20 @@ Refuse = Callable[[Target, str], str]
 """Keeps that a target was refused, and why; gives the reference under which, or nothing."""
 
 
+def shared_room() -> asyncio.Semaphore:
+    """How many connections the servers of one process may have in all: they get a quarter of its descriptors, two for
+    each connection, or servers could take those that its clients and its log need.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return asyncio.Semaphore(min(_MOST_SHARED, max(1, soft // 8)) if soft != resource.RLIM_INFINITY else _MOST_SHARED)
+
+
 class Egress:
     """The way out of one server, in one event loop. ``open`` takes over the descriptors of its listeners.
 
     ``refuse`` hears of what was refused. ``hosts`` limits the proxy (empty: it does not), ``connect`` are the targets,
-    which the proxy reaches too. ``resolve`` and ``judge`` take the place of the system's resolver and of
-    ``why_closed``, in tests.
+    which the proxy reaches too. ``shared`` is room that servers of one process share. ``resolve`` and ``judge`` take
+    the place of the system's resolver and of ``why_closed``, in tests.
     """
 
     def __init__(
@@ -79,6 +90,7 @@ class Egress:
         *,
         hosts: tuple[str, ...] = (),
         connect: tuple[Target, ...] = (),
+        shared: asyncio.Semaphore | None = None,
         limits: Limits | None = None,
         resolve: Resolve | None = None,
         judge: Judge = why_closed,
@@ -90,6 +102,7 @@ class Egress:
         self._resolve = resolve or Lookups(self._limits.lookups).resolve
         self._judge = judge
         self._room = asyncio.Semaphore(self._limits.connections)
+        self._shared = shared or shared_room()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: list[socket.socket] = []
 
@@ -126,18 +139,28 @@ class Egress:
     async def _accept(self, listening: socket.socket, serve: Callable[[Stream], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._room.acquire()
             try:
                 connection, _ = await loop.sock_accept(listening)
-                near = await Stream.accepted(connection, self._limits.head_bytes)
+                near = await self._admit(connection)
             except OSError:  # no descriptor is free, or whoever came has left: both pass
-                self._room.release()
                 await asyncio.sleep(_PAUSE_S)
                 continue
             self._begin(self._serve(near, serve), functools.partial(self._left, near))
 
+    async def _admit(self, connection: socket.socket) -> Stream:
+        """Wait for a place. Not before somebody came: a listener that nobody comes to needs none."""
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            for room in (self._room, self._shared):
+                await room.acquire()
+                undo.callback(room.release)
+            near = await Stream.accepted(connection, self._limits.head_bytes)
+            undo.pop_all()
+            return near
+
     def _left(self, near: Stream) -> None:
         near.abort()
+        self._shared.release()
         self._room.release()
 
     async def _serve(self, near: Stream, serve: Callable[[Stream], Awaitable[None]]) -> None:

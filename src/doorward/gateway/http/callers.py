@@ -29,6 +29,7 @@ from doorward.policy.model import ServeSettings
 CALLER: Final = "caller"
 _UNSEEN: Final = -1  # our user's by the kernel's word, and perhaps one of our own children's
 _FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
+_HOLDER: Final = Principal("token:start-up", "holder of the start-up token of this gateway")
 
 
 class Callers:
@@ -73,7 +74,7 @@ class Callers:
         if not forwarded and owner is not None and self._may_come_in(owner):
             return self._known.setdefault(owner, user_principal(owner))
         if self._token.matches(tuple(value.encode("latin-1") for value in head.all("authorization"))):
-            return Principal("token:start-up", "holder of the start-up token of this gateway")
+            return _HOLDER
         if forwarded:
             return "forwarded: the start-up token is needed"
         if owner is None:
@@ -81,6 +82,10 @@ class Callers:
         if owner == _UNSEEN:
             return "no process outside of the servers' walls holds this connection: the start-up token is needed"
         return f"operating system user {owner}, who is not one of allow_users"
+
+    def is_operator(self, principal: Principal) -> bool:
+        """Whether it is whoever runs this gateway: our own user, or the holder of the token that only they can read."""
+        return principal in (_HOLDER, user_principal(os.geteuid()))
 
     def _may_come_in(self, owner: int) -> bool:
         return owner != _UNSEEN and (str(owner) in self._uids or user_name(owner) in self._uids)

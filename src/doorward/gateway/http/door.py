@@ -19,6 +19,7 @@ from doorward.gateway.http.asked import asked
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.callers import CALLER, Callers
 from doorward.gateway.http.carriage import RETRY_AFTER
+from doorward.gateway.http.figures import CONTENT_TYPE, Figures
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.head import Address
 from doorward.gateway.http.legacy import Legacy
@@ -27,13 +28,14 @@ from doorward.gateway.http.modern import Modern
 from doorward.gateway.http.names import Names
 from doorward.gateway.http.traffic import IN_FLIGHT, About, Place, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
-from doorward.judge.vocabulary import Peer
+from doorward.judge.vocabulary import Peer, Principal
 from doorward.policy.model import Policy
 from doorward.protocol import stateless
 from doorward.relay import replies
 from doorward.wire.jsonrpc import decode
 
 HEALTH: Final = ("/healthz", "/readyz")
+METRICS: Final = "/metrics"
 _ALLOW: Final = (("Allow", "GET, POST, DELETE"),)
 
 
@@ -49,12 +51,14 @@ class HttpDoor:
         callers: Callers,
         sessions: Sessions,
         front: Front,
+        figures: Figures,
     ) -> None:
         self._places = places
         self._names = names
         self._callers = callers
         self._sessions = sessions
         self._front = front
+        self._figures = figures
         self._traffic = Traffic(front, policy)
         self.give = self._traffic.load.give
         self._legacy = Legacy(sessions, self._traffic, front, frozenset(place.server for place in places.values()))
@@ -98,6 +102,9 @@ class HttpDoor:
         if isinstance(principal, str):
             self._refuse(call, 401, CALLER, principal, headers=(("WWW-Authenticate", "Bearer"),))
             return 0
+        if head.path == METRICS:
+            self._measure(call, principal)
+            return 0
         place = self._places.get(head.path)
         if place is None:
             call.answer(404)
@@ -115,7 +122,10 @@ class HttpDoor:
         return 0
 
     def receive(self, call: HttpCall, body: bytes) -> None:
-        """A whole body of a POST."""
+        """A whole body of a POST, or none of a question for figures."""
+        if call.about is METRICS:
+            self._traffic.spawn(call, self._tell_figures(call))
+            return
         about: About = call.about
         try:
             frame = decode(body, self._frame_limits)
@@ -148,6 +158,17 @@ class HttpDoor:
             call.answer(503, headers=RETRY_AFTER)
         else:
             call.answer(200, b"ok\n", "text/plain")
+
+    def _measure(self, call: HttpCall, principal: Principal) -> None:
+        if not self._callers.is_operator(principal):
+            self._refuse(call, 403, CALLER, f"{principal.id} is not the operator, who alone may measure")
+        elif call.head.method not in ("GET", "HEAD"):
+            call.answer(405, headers=(("Allow", "GET, HEAD"),))
+        else:
+            call.about = METRICS  # looking takes a while, and it is to be known by then that no body comes
+
+    async def _tell_figures(self, call: HttpCall) -> None:
+        call.answer(200, await self._figures.text(), CONTENT_TYPE)
 
     def _not_one_message(self, call: HttpCall, about: About, body: bytes, problem: MalformedMessageError) -> None:
         if about.asked.sessions:

@@ -4,8 +4,9 @@ An executable is known by path and digest; an interpreter, launcher or wrapper b
 replaces those at every update; the script or package that it runs by digest; the arguments by a digest of their own.
 
 Does not protect against: a file exchanged between this look and the start (only who may write it can do that, and
-files that everybody may write are refused); code that a script loads from elsewhere; what a launcher such as npx
-downloads, of which only the words on the command line are known (`CommandIdentity.notes` says so).
+files that everybody may write are refused); code that a script loads from elsewhere; what a launcher downloads that
+Doorward does not fetch itself (`doorward.gateway.fetching`), of which only the words on the command line are known
+(`CommandIdentity.notes` says so).
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class CommandIdentity(msgspec.Struct, frozen=True):
     script_sha256: str = ""
     package: str = ""
     package_sha256: str = ""
+    package_integrity: str = ""
     notes: tuple[str, ...] = ()
 
     def verified(self) -> VerifiedIdentity:
@@ -74,6 +76,7 @@ class CommandIdentity(msgspec.Struct, frozen=True):
             "script-sha256": self.script_sha256,
             "package": self.package,
             "package-sha256": self.package_sha256,
+            "package-integrity": self.package_integrity,
         }
         return verified(COMMAND, self.name, {field: value for field, value in fields.items() if value})
 
@@ -93,18 +96,22 @@ class CommandIdentity(msgspec.Struct, frozen=True):
             script_sha256=self.script_sha256,
             package=self.package,
             package_sha256=self.package_sha256,
+            package_integrity=self.package_integrity,
         )
 
 
-def identify_here(argv: tuple[str, ...], name: str = "") -> CommandIdentity:
+def identify_here(argv: tuple[str, ...], name: str = "", fetched: Package | None = None) -> CommandIdentity:
     """Who ``argv`` would start from this process: its folder, its search path. Raises as `identify`."""
-    return identify(argv, path=os.environ.get("PATH", os.defpath), cwd=os.getcwd(), name=name)
+    return identify(argv, path=os.environ.get("PATH", os.defpath), cwd=os.getcwd(), name=name, fetched=fetched)
 
 
-def identify(argv: tuple[str, ...], *, path: str, cwd: str, name: str = "") -> CommandIdentity:
+def identify(
+    argv: tuple[str, ...], *, path: str, cwd: str, name: str = "", fetched: Package | None = None
+) -> CommandIdentity:
     """Who ``argv`` would start from the folder ``cwd`` with the search path ``path`` (the text of ``$PATH``).
 
     ``name`` is the operator's (``--name``); without one, `derived_name` makes one of the command as written.
+    ``fetched`` is the package that Doorward fetched for a launcher, in place of what the launcher's words say of it.
 
     Raises:
         IdentityError: the command is empty, is not text, is not found, cannot be executed, or everybody may write a
@@ -116,6 +123,9 @@ def identify(argv: tuple[str, ...], *, path: str, cwd: str, name: str = "") -> C
     invoked = _find(argv[0], path, cwd)
     program = program_of(invoked, os.path.realpath(invoked), argv[1:], cwd)
     found = _behind(invoked, program, path, cwd)
+    if fetched is not None:
+        known = {f"package_{field}": getattr(fetched, field) for field in ("sha256", "integrity")}
+        found = msgspec.structs.replace(found, package=fetched.label, notes=(), **known)
     return CommandIdentity(
         name=name or derived_name(argv),
         derived=not name,
@@ -177,6 +187,7 @@ class _Found(msgspec.Struct, frozen=True):
     script_sha256: str = ""
     package: str = ""
     package_sha256: str = ""
+    package_integrity: str = ""
     notes: tuple[str, ...] = ()
 
 

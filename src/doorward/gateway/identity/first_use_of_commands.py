@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from doorward.confine.network import described
 from doorward.confine.profile import SandboxProfile
 from doorward.gateway.archive import Archive
 from doorward.gateway.clock import written
@@ -44,6 +45,7 @@ async def ask(  # noqa: PLR0913 - whom, about what, and what is needed to ask
         why=why,
         command=identity.pin(first_seen="", accepted_by="").argv,
         folders=tuple(f"{folder.path} ({'read and write' if folder.write else 'read'})" for folder in walls.folders),
+        network=described(walls),
         hint=judgment.accept_hint(identity),
     )
     answer = await first_use.ask(asked, runtime=places.runtime, state=places.state, archive=archive, clock=clock)

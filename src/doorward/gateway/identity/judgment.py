@@ -33,6 +33,7 @@ _COMPARED: Final = (
     "script_sha256",
     "package",
     "package_sha256",
+    "package_integrity",
 )
 _NUMBER: Final = re.compile(r"[0-9]+")
 _DERIVED_TAIL: Final = re.compile(r"-[0-9a-f]{8}")
@@ -88,6 +89,11 @@ def judge(identity: CommandIdentity, pins: Mapping[str, Pin], profile: str) -> V
         if why := _mistakable(identity, pins[name]):
             return NearMiss(name, why)
     return First(asks=values(profile).ask_first_use)
+
+
+def asks(verdict: Verdict) -> bool:
+    """Whether a person must agree before anything of the server runs."""
+    return isinstance(verdict, NearMiss) or (isinstance(verdict, First) and verdict.asks)
 
 
 def record_first_use(lock: Path, identity: CommandIdentity, profile: str, *, at: str) -> Verdict:

@@ -22,10 +22,15 @@ _FIELD: Final = re.compile(r"^(Name|Version):[ \t]*(\S+)", re.MULTILINE | re.IGN
 
 
 class Package(msgspec.Struct, frozen=True):
-    """``label`` is ``registry:name version``, ``sha256`` is of the installer's description; both empty: none found."""
+    """``label`` is ``registry:name version``, ``sha256`` is of the installer's description; both empty: none found.
+
+    Of what Doorward fetched itself, ``sha256`` is over every package that came with it, and ``integrity`` is what the
+    registry says of the package: what its archive must be.
+    """
 
     label: str = ""
     sha256: str = ""
+    integrity: str = ""
 
 
 def node_package(script: str) -> Package:

@@ -1,10 +1,11 @@
 """Check: what the operator demands of an argument holds (threat ``argument-injection``).
 
-Constraints stand in ``doorward.toml`` per server, tool or prompt, and argument. A constraint on a container holds for
-every value in it, so nothing hides in nested objects or lists. ``path_below`` is judged on real paths, as in
-``judge.checks.paths``. They hold for ``prompts/get``, and for the values in ``completion/complete``: of the one that is
-still being written an empty text breaks nothing, and ``enum`` asks that some value listed begins with it; every other
-demand holds as it is for a whole value, so what ``pattern`` or ``url_allow`` speaks of is completed late.
+Constraints stand in ``doorward.toml`` per server, tool, prompt or URI template, and argument. A constraint on a
+container holds for every value in it, so nothing hides in nested objects or lists. ``path_below`` is judged on real
+paths, as in ``judge.checks.paths``. They hold for ``prompts/get``, and for the values in ``completion/complete``: of
+the one that is still being written an empty text breaks nothing, and ``enum`` asks that some value listed begins with
+it; every other demand holds as it is for a whole value, so what ``pattern`` or ``url_allow`` speaks of is completed
+late. Of a template only completions are judged: a resource is read by its URI, which other controls judge.
 
 Does not protect against an argument that nobody demanded anything of, nor against what a server does with a value that
 fits.
@@ -61,10 +62,10 @@ def constrained(action: Action, server: ServerPolicy) -> Iterator[Demanded]:
     elif isinstance(action, GetPrompt):
         yield from _in(action.arguments, server.prompt(action.name).arguments)
     elif isinstance(action, Complete):
-        demands = server.prompt(action.reference).arguments
-        yield from _in(action.others, demands)
-        for demanded in _in({action.argument: action.value}, demands):
-            yield demanded._replace(begun=True)
+        for said in (server.prompt(action.reference), server.template(action.reference)):
+            yield from _in(action.others, said.arguments)
+            for demanded in _in({action.argument: action.value}, said.arguments):
+                yield demanded._replace(begun=True)
 
 
 def _in(arguments: dict[str, object], demands: dict[str, tuple[Constraint, ...]]) -> Iterator[Demanded]:

@@ -1,7 +1,9 @@
 """Gate: the size of each part of a message, where a part has a limit of its own (threat ``oversized-payload``).
 
 The frame as a whole was bounded while its bytes came in. Here: ids and progress tokens, URIs, cursors and names,
-``clientInfo``, each string among the arguments, and the number of values in anything that is not a list.
+``clientInfo``, each string among the arguments, all arguments of a call together, a whole result, and the number of
+values in anything that is not a list. What holds for arguments and results, a policy may say for one server or one
+tool.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from doorward.protocol import stateless, versions
 from doorward.wire.jsonrpc import Message, Request, Response, count_values, encode_value, key_of
 
 CONTROL: Final = "part-limits"
+_RESULTS: Final = ("tools/call", "prompts/get", "resources/read", "tasks/result", "tasks/get")
 
 
 def require_bounded_parts(message: Message, context: Context) -> Finding | None:
@@ -22,8 +25,10 @@ def require_bounded_parts(message: Message, context: Context) -> Finding | None:
         nodes = count_values(context.body)  # what was counted so far may be commas in a text
         if nodes > sizes.nodes:
             return _too_large("values in one message", nodes, sizes.nodes)
+    if isinstance(message, Response):
+        return _info(message.result or {}, "serverInfo", context) or _result(message, context)
     if not isinstance(message, Request):
-        return None if not isinstance(message, Response) else _info(message.result or {}, "serverInfo", context)
+        return None
     key = key_of(message.id)
     if exceeds(key, sizes.id_bytes):
         return _too_large("the id", utf8_bytes(key), sizes.id_bytes)
@@ -54,11 +59,30 @@ def _info(holder: dict[str, Any], name: str, context: Context) -> Finding | None
 
 
 def _arguments(params: dict[str, Any], context: Context) -> Finding | None:
-    limit = context.policy.values.sizes.string_argument_bytes
-    pointer = first_oversized_string(params.get("arguments"), limit, encoded_bytes=len(context.body))
+    arguments = params.get("arguments")
+    if arguments is None:
+        return None
+    sizes = context.server.sizes_of(context.tool, context.policy.sizes)
+    if len(context.body) > sizes.arguments_bytes:
+        size = len(encode_value(arguments))
+        if size > sizes.arguments_bytes:
+            return _too_large("the arguments together", size, sizes.arguments_bytes)
+    limit = sizes.string_argument_bytes
+    pointer = first_oversized_string(arguments, limit, encoded_bytes=len(context.body))
     if pointer is None:
         return None
     return _too_large(f"the string at {pointer[:200] or '/'}", None, limit)
+
+
+def _result(message: Response, context: Context) -> Finding | None:
+    asked = context.answers
+    if asked is None or asked.asker != "client" or asked.method not in _RESULTS:
+        return None
+    limit = context.server.sizes_of(context.tool, context.policy.sizes).result_bytes
+    if len(context.body) <= limit:
+        return None
+    size = len(encode_value(message.result or {}))
+    return _too_large("the result", size, limit) if size > limit else None
 
 
 def _too_large(what: str, size: int | None, limit: int) -> Finding:

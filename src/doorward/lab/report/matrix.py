@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from doorward.lab.scenario import Exclusion, Kind, Protection
+from doorward.lab.scenario import GATEWAY, Exclusion, Kind, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from doorward.lab.report.model import Run
 
-COLUMNS = tuple(Protection)
+HONEST_USE = "honest use"
+"""The head of one more column, where no gateway is compared and a twin could be a server that serves nobody."""
 
-REMOTE = "inside a remote server"
 REASONS = {
     Exclusion.ERA_NOT_SPOKEN: "target does not speak this era",
     Exclusion.REGISTRY_UNREACHABLE: "published target not installed",
-    Exclusion.REMOTE_INTERNALS: REMOTE,
+    Exclusion.REMOTE_INTERNALS: "inside a remote server",
     Exclusion.TRANSPORT_NOT_SPOKEN: "target has no URL",
+    Exclusion.INSIDE_ITS_FOLDERS: "harm inside the server's own folders",
 }
 
 
@@ -42,12 +44,18 @@ def lines(runs: Iterable[Run]) -> tuple[Line, ...]:
     return tuple(Line(*key, cells) for key, cells in found.items())
 
 
+def columns_of(runs: Iterable[Run]) -> tuple[Protection, ...]:
+    """The protections that are compared in ``runs``: bare and guarded, or those of the gateway."""
+    guarded = any(run.protection is Protection.GUARDED for run in runs)
+    return (Protection.NAIVE, Protection.GUARDED) if guarded else GATEWAY
+
+
 def words(run: Run | None) -> str:
     """One cell: the outcome, and the control or wall, or the reason."""
     if run is None:
         return "-"
     if run.outcome is Kind.EXCLUDED and run.reason is not None:
-        return f"excluded: {REASONS[Exclusion(run.reason)]}"
+        return f"excluded: {_reason(run.reason)}"
     told = _outcome(run)
     return f"OPEN, issue {run.issue}: {told}" if run.issue else told
 
@@ -56,11 +64,17 @@ def _outcome(run: Run) -> str:
     outcomes = [variant["outcome"] for variant in run.evidence.get("variants", ())]
     count = len(outcomes)
     if run.outcome is Kind.PREVENTED:
-        remote = outcomes.count(Kind.EXCLUDED)
-        return f"prevented by {run.control}" + (f" ({remote}/{count} {REMOTE})" if remote else "")
+        reasons = Counter(variant["reason"] for variant in run.evidence.get("variants", ()) if variant.get("reason"))
+        left = ", ".join(f"{some}/{count} {_reason(reason)}" for reason, some in reasons.items())
+        return f"prevented by {run.control}" + (f" ({left})" if left else "")
     if run.outcome is Kind.SUCCEEDED:
         return f"ATTACK SUCCEEDED {outcomes.count(Kind.SUCCEEDED)}/{count}"
     return run.outcome.value
+
+
+def _reason(reason: str) -> str:
+    """An exclusion in words; what is said of guarded twins is words already."""
+    return REASONS[Exclusion(reason)] if reason in REASONS else reason
 
 
 def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
@@ -68,21 +82,34 @@ def text(runs: Sequence[Run], *, columns: int | None = None) -> str:
 
     Where the table is wider than ``columns``, each line of it becomes a paragraph: a wrapped table cannot be read.
     """
-    table = [("topology", "scenario", "target", "era", *(column.value for column in COLUMNS))]
-    for line in lines(runs):
-        cells = (words(line.runs.get(column)) for column in COLUMNS)
-        table.append((line.topology, line.id, line.example, line.era, *cells))
+    compared = columns_of(runs)
+    drawn_lines = [(line, _cells(line, compared)) for line in lines(runs)]
+    table = [("topology", "scenario", "target", "era", *_heads(compared))]
+    table += [(line.topology, line.id, line.example, line.era, *cells.values()) for line, cells in drawn_lines]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     if columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns:
-        return "\n\n".join(_paragraph(line) for line in lines(runs))
+        return "\n\n".join(_paragraph(line, cells) for line, cells in drawn_lines)
     drawn = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join((drawn[0], "  ".join("-" * width for width in widths), *drawn[1:]))
 
 
-def _paragraph(line: Line) -> str:
-    width = max(len(column.value) for column in COLUMNS)
-    cells = (f"    {column.value:<{width}}  {words(line.runs.get(column))}" for column in COLUMNS)
-    return "\n".join((f"{line.topology}: {line.id} on {line.example}, {line.era}", *cells))
+def _heads(compared: tuple[Protection, ...]) -> tuple[str, ...]:
+    return (*(column.value for column in compared), *((HONEST_USE,) if Protection.GUARDED in compared else ()))
+
+
+def _cells(line: Line, compared: tuple[Protection, ...]) -> dict[str, str]:
+    """What stands below each head."""
+    cells = {column.value: words(line.runs.get(column)) for column in compared}
+    if Protection.GUARDED in compared:
+        run = line.runs.get(Protection.GUARDED)
+        cells[HONEST_USE] = (run.evidence.get("benign") if run else "") or "-"
+    return cells
+
+
+def _paragraph(line: Line, cells: dict[str, str]) -> str:
+    width = max(map(len, cells))
+    told = (f"    {head:<{width}}  {said}" for head, said in cells.items())
+    return "\n".join((f"{line.topology}: {line.id} on {line.example}, {line.era}", *told))
 
 
 def troubles(runs: Iterable[Run]) -> tuple[str, ...]:
@@ -112,4 +139,17 @@ def openings(runs: Iterable[Run]) -> tuple[str, ...]:
     return tuple(
         f"open, issue {issue}: {what} ({', '.join(dict.fromkeys(places))}): {why}"
         for (what, issue, why), places in said.items()
+    )
+
+
+def insides(runs: Iterable[Run]) -> tuple[str, ...]:
+    """What is not prevented as shipped because it stays in the server's own folders: one line for each variant."""
+    said: dict[tuple[str, str, str], list[str]] = {}
+    for run in runs:
+        for one in run.evidence.get("variants", ()):
+            if one.get("reason") == Exclusion.INSIDE_ITS_FOLDERS:
+                said.setdefault((f"{run.id} on {run.example}", one["variant"], one["saw"]), []).append(run.topology)
+    return tuple(
+        f"excluded: {what}, {variant} ({', '.join(dict.fromkeys(places))}): {saw}"
+        for (what, variant, saw), places in said.items()
     )

@@ -24,11 +24,11 @@ Verb = Literal["demo", "attack"]
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One row of the result: one example (of ``demo``) or place (of ``attack``), bare or behind Doorward.
+    """One row of the result: one example (of ``demo``) or place (of ``attack``), bare, behind Doorward, or guarded.
 
     ``outcome`` is of ``scenario.Kind``, or of ``attack.verdicts.Outcome``, which knows two more. ``configured`` is None
-    for bare targets. ``issue`` is the letter of the issue that owns what is not prevented yet (``open_cells``), where
-    exactly that was seen.
+    for what stands alone. ``issue`` is the letter of the issue that owns what is not prevented yet (``open_cells``),
+    where exactly that was seen.
     """
 
     id: str
@@ -45,9 +45,11 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def protection(self) -> Protection:
-        """What stood between the client and the target."""
+        """What stood between the client and the target, or in the target itself."""
         if self.target == "naive":
             return Protection.NAIVE
+        if self.target == "guarded":
+            return Protection.GUARDED
         return Protection.CONFIGURED if self.configured else Protection.SHIPPED
 
 

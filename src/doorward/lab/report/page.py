@@ -18,7 +18,7 @@ from doorward.content.text import reveal
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Standing, State
 from doorward.lab.report.page_story import anchor, stories, told_whole
-from doorward.lab.scenario import Kind, Protection
+from doorward.lab.scenario import BEHIND, Kind, Protection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +37,7 @@ HEADS = {
     Protection.NAIVE: "without Doorward",
     Protection.SHIPPED: "behind Doorward, as shipped",
     Protection.CONFIGURED: "behind Doorward, configured",
+    Protection.GUARDED: "alone, written with doorward.guard",
 }
 
 _LEGEND = (
@@ -77,6 +78,8 @@ def _page(report: Report) -> Iterator[str]:
 
 
 def _title(report: Report) -> str:
+    if any(run.protection is Protection.GUARDED for run in report.runs):
+        return "Attacks on servers, and on their twins written with doorward.guard"
     if report.verb == "demo":
         return "Attacks without Doorward and behind it"
     return f"Attack on {report.target}"
@@ -108,8 +111,13 @@ def _verdict(report: Report) -> Iterator[str]:
 
 def _sentences(report: Report) -> Iterator[str]:
     played = [run for run in report.runs if report.standing(run) is not Standing.NOT_PLAYED]
-    for name, bare in (("Without Doorward", True), ("Behind Doorward", False)):
-        runs = [run for run in played if (run.protection is Protection.NAIVE) is bare]
+    said_of = (
+        ("Without Doorward", (Protection.NAIVE,)),
+        ("Behind Doorward", BEHIND),
+        ("Written with doorward.guard, and without Doorward", (Protection.GUARDED,)),
+    )
+    for name, protections in said_of:
+        runs = [run for run in played if run.protection in protections]
         counts = Counter(run.outcome.value for run in runs)
         if runs:
             yield f"{name}: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()) + "."
@@ -118,7 +126,8 @@ def _sentences(report: Report) -> Iterator[str]:
 
 def _matrix(report: Report) -> Iterator[str]:
     demo = report.verb == "demo"
-    columns = [column for column in matrix.COLUMNS if demo or any(run.protection is column for run in report.runs)]
+    compared = matrix.columns_of(report.runs)
+    columns = [column for column in compared if demo or any(run.protection is column for run in report.runs)]
     names = ("topology", "scenario", "target", "era") if demo else ("scenario", "place", "era")
     heads = "".join(f'<th scope="col">{said(name)}</th>' for name in (*names, *(HEADS[column] for column in columns)))
     whole = {id(run) for run in told_whole(report)}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Said = Callable[[str], str]
 
+_WHERE = {Protection.NAIVE: "without Doorward", Protection.GUARDED: "alone, written with doorward.guard"}
+
 MOST_VARIANTS = 40
 """Of one run that is told whole; those with a finding first."""
 
@@ -70,12 +72,26 @@ def _story(rule: Rule, report: Report, runs: Sequence[Run], said: Said) -> Itera
     yield f"<details><summary>How it goes</summary>{rest}</details>"
     yield '<h3>How to fix it</h3><div class="fix"><div>'
     yield _paragraphs("Without Doorward, in the server or client itself", rule.story["Remedy"], said)
+    yield from _with_the_guard(runs, said)
     yield f"</div><div><h4>With Doorward</h4>{''.join(_with_doorward(rule, report, runs, said))}</div></div>"
 
 
 def _paragraphs(heading: str, paragraphs: Sequence[str], said: Said) -> str:
     told = "".join(f"<p>{said(paragraph)}</p>" for paragraph in paragraphs)
     return f"<h4>{said(heading)}</h4>{told}" if told else ""
+
+
+def _stopped(runs: Sequence[Run], *, guarded: bool) -> tuple[str, ...]:
+    """What stopped a variant in ``runs``, in the servers themselves or in front of them, each once."""
+    meant = [run for run in runs if (run.protection is Protection.GUARDED) is guarded]
+    told = [one for run in meant for one in run.evidence.get("variants", ())]
+    return tuple(dict.fromkeys(one["control"] for one in told if one["outcome"] == Kind.PREVENTED))
+
+
+def _with_the_guard(runs: Sequence[Run], said: Said) -> Iterator[str]:
+    if stopped := _stopped(runs, guarded=True):
+        items = "".join(f"<li><code>{said(part)}</code></li>" for part in stopped)
+        yield f"<p>What of <code>doorward.guard</code> stopped it here, by its rule or its name:</p><ul>{items}</ul>"
 
 
 def _with_doorward(rule: Rule, report: Report, runs: Sequence[Run], said: Said) -> Iterator[str]:
@@ -86,9 +102,7 @@ def _with_doorward(rule: Rule, report: Report, runs: Sequence[Run], said: Said) 
     elif report.verb == "attack":
         server = f"--url {shlex.quote(target.url)}" if target.url else f"-- {shlex.join(target.command)}"
         yield f'<p>Put it in front:</p><pre tabindex="0">{said(f"doorward wrap {server}")}</pre>'
-    stopped = dict.fromkeys(
-        one["control"] for run in runs for one in run.evidence.get("variants", ()) if one["outcome"] == Kind.PREVENTED
-    )
+    stopped = _stopped(runs, guarded=False)
     if stopped:
         yield "<p>What stopped it here:</p>"
     else:
@@ -105,7 +119,7 @@ def _with_doorward(rule: Rule, report: Report, runs: Sequence[Run], said: Said) 
 
 
 def _run(report: Report, number: int, run: Run, said: Said) -> Iterator[str]:
-    where = "without Doorward" if run.protection is Protection.NAIVE else f"behind Doorward, {run.protection.value}"
+    where = _WHERE.get(run.protection, f"behind Doorward, {run.protection.value}")
     yield f'<article id="{anchor(number)}"><h3>{said(f"{run.example}: {run.outcome.value} {where}")}</h3>'
     yield f'<p class="soft">{said(f"{run.topology}, {run.era}")} · <a href="#matrix">matrix</a></p>'
     for label, key in (("Listed as open", "open"), ("Note", "note"), ("An honest user", "benign")):

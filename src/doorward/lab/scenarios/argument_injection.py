@@ -46,13 +46,17 @@ no_shell_metacharacters = true
 
 
 def furnish_book(work: Path, greeting: str) -> None:
-    """An order that its customer may see, and in the same database a draft and the logins of the shop."""
-    secret = (work.parent / "outside" / "secret.txt").read_text(encoding="utf-8")
+    """An order that its customer may see, and in the same database places for drafts and the logins of the shop."""
     with closing(sqlite3.connect(work / "orders.db")) as database, database:
         database.execute("CREATE TABLE orders (number, customer, item, remark, draft)")
         database.execute("CREATE TABLE history (number, remark, at)")
         database.execute("CREATE TABLE logins (name, password)")
         database.execute("INSERT INTO orders VALUES (1, 'ada', ?, '', FALSE)", (greeting,))
+
+
+def entrust_book(work: Path, secret: str) -> None:
+    """A draft and the logins of the shop, which no tool gives."""
+    with closing(sqlite3.connect(work / "orders.db")) as database, database:
         database.execute("INSERT INTO orders VALUES (2, 'ada', 'a lathe', ?, TRUE)", (secret,))
         database.execute("INSERT INTO logins VALUES ('owner', ?)", (secret,))
 
@@ -78,6 +82,7 @@ remark = { no_shell_metacharacters = true }  # quotes and semicolons are among t
 """,
     tools=("find_orders", "note_remark"),
     benign=_order,
+    entrusted=entrust_book,
 )
 
 
@@ -85,8 +90,8 @@ def _simple(id: str, title: str, script_path: str) -> Variant:
     return Variant(id, title, {"name": "execute_script", "arguments": {"script_path": script_path}}, SHIPPED)
 
 
-def _statement(id: str, title: str, tool: str, **arguments: Any) -> Variant:
-    return Variant(id, title, {"name": tool, "arguments": arguments}, SHIPPED)
+def _statement(id: str, title: str, tool: str, *, inside: bool = False, **arguments: Any) -> Variant:
+    return Variant(id, title, {"name": tool, "arguments": arguments}, SHIPPED, inside=inside)
 
 
 class ArgumentInjection(Scenario):
@@ -155,9 +160,10 @@ class ArgumentInjection(Scenario):
                     "sql-union",
                     "another table's rows",
                     "find_orders",
+                    inside=True,
                     customer="nobody' UNION SELECT name, password, '' FROM logins, orders WHERE '' = '",
                 ),
-                _statement("sql-comment", "the rest is a comment", "find_orders", customer="ada' --"),
+                _statement("sql-comment", "the rest is a comment", "find_orders", inside=True, customer="ada' --"),
                 _statement(
                     "sql-stacked",
                     "statements after it, which make a database elsewhere",
@@ -190,8 +196,10 @@ class ArgumentInjection(Scenario):
         marker = stage.marker(variant.id)
         if marker.exists():
             return Harm(f"what was injected made {marker.name} outside the server's folder")
-        how = arrived(trace.lines, stage.canary)
-        return Harm(f"the client got what no tool of the server gives: {how}") if how else None
+        if how := arrived(trace.lines, stage.canary):
+            return Harm(f"the client got what lies outside the server's folder: {how}")
+        how = arrived(trace.lines, stage.entrusted)
+        return Harm(f"the client got what no tool of the server gives: {how}", inside=True) if how else None
 
     async def benign(self, stage: Stage) -> str:
         done = stage.layout.work / DONE

@@ -28,7 +28,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "document-index": ("Concurrency", "RateLimit"),
     "job-logger": ("masker",),
     "order-book": ("arguments", "parameters of SQL"),
-    "price-feed": ("FeatureGate",),
+    "price-feed": ("FeatureGate", "open_state"),
     "script-runner": ("check", "Root", "run_async"),
     "service-manager": ("arguments", "run_async"),
     "workspace-notes": ("Root",),

@@ -3,15 +3,17 @@
 What a client declares is a hint: the fast prices are for those to whom ``experimental/fast_updates``, or the extension,
 was granted, whatever they declare, call or say of their age. Nobody here is, since this server knows nobody's name.
 
-One mistake of its target it keeps: it takes any answer for one that it asked for. The guard seals no state yet, with
-which it could tell. Start: ``python price_feed.py FOLDER`` with ``late.txt`` and ``fast.txt``.
+Who accepts the terms was shown them: the state that says so is sealed, and with it which answers were asked for.
+Start: ``python price_feed.py FOLDER`` with ``late.txt`` and ``fast.txt``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
 from mcp import types
 from mcp.server.lowlevel import Server
@@ -22,6 +24,7 @@ from doorward import guard
 FOLDER = Path(sys.argv[1])
 FEATURES = ("experimental/fast_updates", "extensions/com.example/fast-updates")
 GRANTED: tuple[str, ...] = ()
+KEY = secrets.token_bytes(32)
 
 
 def entitled() -> bool:
@@ -44,21 +47,24 @@ async def list_tools(_ctx: object, _params: object) -> types.ListToolsResult:
     )
 
 
-def agreed(answers: types.InputResponses | None) -> types.CallToolResult | types.InputRequiredResult:
-    if answers:
+def agreed(ctx: Any, answers: types.InputResponses | None) -> types.CallToolResult | types.InputRequiredResult:
+    shown = guard.open_state(ctx.params, key=KEY, principal="", method=ctx.method)
+    if shown and answers:
         return prices(fast=getattr(answers.get("terms"), "action", "") == "accept")
     form = types.ElicitRequestFormParams(
         message="Do you accept the terms?", requested_schema={"type": "object", "properties": {}}
     )
-    return types.InputRequiredResult(
-        input_requests={"terms": types.ElicitRequest(params=form)}, request_state="the terms were shown"
+    asked: types.InputRequests = {"terms": types.ElicitRequest(params=form)}
+    state = guard.seal_state(
+        "the terms were shown", ctx.params, key=KEY, principal="", method=ctx.method, asked=asked.keys()
     )
+    return types.InputRequiredResult(input_requests=asked, request_state=state)
 
 
 async def call_tool(
-    _ctx: object, params: types.CallToolRequestParams
+    ctx: object, params: types.CallToolRequestParams
 ) -> types.CallToolResult | types.InputRequiredResult:
-    return agreed(params.input_responses) if params.name == "agreed_prices" else prices(fast=entitled())
+    return agreed(ctx, params.input_responses) if params.name == "agreed_prices" else prices(fast=entitled())
 
 
 async def fast_updates(_ctx: object, _params: types.RequestParams) -> types.CallToolResult:

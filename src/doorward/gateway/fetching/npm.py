@@ -1,0 +1,119 @@
+"""npm: how a package gets into a folder without running any of it, and what lies there then."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from doorward.errors import FetchError
+from doorward.gateway.fetching.asked import Asked, Spec
+from doorward.gateway.fetching.tree import Found, Package, Step
+
+PINS: Final = ("package.json", "package-lock.json")
+"""The files that, taken along, make the next fetch bring the same packages."""
+
+_QUIET: Final = ("--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier", "--no-progress")
+_LOCAL: Final = ("--location=project", "--no-global", "--omit=dev", "--package-lock", "--no-dry-run")
+_INTEGRITY: Final = re.compile(r"sha(?:256|384|512)-[A-Za-z0-9+/]+=*")
+
+
+def manager(launcher: str) -> str:
+    """The npm that belongs to the launcher at ``launcher``: the one beside it."""
+    return os.path.join(os.path.dirname(launcher), "npm")
+
+
+def steps(asked: Asked, npm: str, folder: str, *, pinned: bool, scripts: bool) -> Iterator[Step]:
+    """What to do in ``folder``, which holds `PINS` where ``pinned``."""
+    if pinned:
+        yield Step((npm, "ci", "--ignore-scripts", *_QUIET, *_LOCAL))
+    else:
+        with open(os.path.join(folder, "package.json"), "x", encoding="utf-8") as file:
+            file.write('{"private": true}\n')
+        specs = tuple(_word(spec) for spec in asked.specs)
+        yield Step((npm, "install", "--ignore-scripts", "--save", "--save-exact", *_QUIET, *_LOCAL, "--", *specs))
+    if scripts:
+        # In a step of its own, which sees nothing of the operator's settings: they may hold the registry's token.
+        yield Step((npm, "rebuild", "--no-ignore-scripts", *_QUIET, *_LOCAL), settings=False)
+
+
+def found(asked: Asked, folder: str) -> Found:
+    """What was fetched into ``folder``.
+
+    Raises:
+        FetchError: a package has no integrity (it came from git, a file or an address), or has no such program.
+    """
+    packages, with_scripts = [], []
+    for place, said in _lock(folder).items():
+        if not place:
+            continue
+        integrity = said.get("integrity", "")
+        if not said.get("inBundle") and not _INTEGRITY.fullmatch(integrity):
+            raise FetchError(f"npm fetched {place} from outside of a registry, where nothing proves what it is")
+        packages.append(Package(place.removeprefix("node_modules/"), said.get("version", ""), integrity))
+        if said.get("hasInstallScript"):
+            with_scripts.append(place.rpartition("node_modules/")[2])
+    main = next((package for package in packages if package.name == asked.specs[0].name), None)
+    if main is None:
+        raise FetchError(f"npm did not fetch {asked.specs[0].name}")
+    return Found(
+        main=main,
+        packages=tuple(sorted(packages, key=lambda package: package.name)),
+        program=(_program(asked, folder),),
+        programs=os.path.join(folder, "node_modules", ".bin"),
+        with_scripts=tuple(sorted(set(with_scripts))),
+    )
+
+
+def at(spec: Spec, version: str) -> Spec:
+    """``spec`` at exactly ``version``."""
+    return msgspec.structs.replace(spec, versions=version)
+
+
+def _word(spec: Spec) -> str:
+    return f"{spec.name}@{spec.versions or 'latest'}"
+
+
+def _lock(folder: str) -> dict[str, dict[str, Any]]:
+    try:
+        with open(os.path.join(folder, "package-lock.json"), "rb") as file:
+            packages: dict[str, dict[str, Any]] = msgspec.json.decode(file.read())["packages"]
+    except (OSError, msgspec.DecodeError, KeyError) as problem:
+        raise FetchError(f"npm left no lock that tells what it fetched: {problem}") from None
+    return packages
+
+
+def _program(asked: Asked, folder: str) -> str:
+    """The file that npx would run: the one named, else the package's only one, else the one that is called like it."""
+    modules = os.path.join(folder, "node_modules")
+    name = asked.specs[0].name
+    if asked.program:
+        path = os.path.join(modules, ".bin", asked.program)
+    else:
+        path = os.path.join(modules, name, _own_program(os.path.join(modules, name), name.rpartition("/")[2]))
+    real = os.path.realpath(path)
+    if not real.startswith(os.path.realpath(modules) + "/") or not os.path.isfile(real):
+        raise FetchError(f"{name} has no program {asked.program or name}")
+    return real
+
+
+def _own_program(package: str, short: str) -> str:
+    try:
+        with open(os.path.join(package, "package.json"), "rb") as file:
+            programs = msgspec.json.decode(file.read()).get("bin") or {}
+    except (OSError, msgspec.DecodeError) as problem:
+        raise FetchError(f"{package} does not say what it is: {problem}") from None
+    if isinstance(programs, str):
+        return programs
+    if short not in programs and len(set(programs.values())) == 1:
+        [short] = list(programs)[:1]
+    if short not in programs:
+        known = ", ".join(sorted(programs)) or "none"
+        raise FetchError(
+            f"{short} does not say which of its programs to run (it has: {known})",
+            hint=f"npx --package={short} PROGRAM ARGUMENT…",
+        )
+    return str(programs[short])

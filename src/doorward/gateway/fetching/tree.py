@@ -1,0 +1,60 @@
+"""The values that the package managers and the fetching itself share."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Protocol
+
+import msgspec
+
+_DOMAIN: Final = b"doorward/packages/1\0"
+_READABLE: Final = 160  # characters: an SHA-512 of npm, or two archives of a Python release
+
+
+class Say(Protocol):
+    """What tells the operator something, with a hint."""
+
+    def __call__(self, text: str, hint: str = "") -> None: ...
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One command of a package manager, whether it may read the operator's settings, and variables that it gets."""
+
+    argv: tuple[str, ...]
+    settings: bool = True
+    told: tuple[tuple[str, str], ...] = ()
+
+
+class Package(msgspec.Struct, frozen=True, order=True):
+    """One package that was fetched. ``integrity`` is the registry's: npm's ``sha512-…``; of PyPI the SHA-256 of every
+    archive of that version, any of which may be the one that was taken.
+    """
+
+    name: str
+    version: str
+    integrity: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What lies in a folder: the packages, the program (argv without the server's arguments), the folder of programs,
+    and the packages that bring install scripts.
+    """
+
+    main: Package
+    packages: tuple[Package, ...]
+    program: tuple[str, ...]
+    programs: str
+    with_scripts: tuple[str, ...] = ()
+
+
+def digest(packages: tuple[Package, ...]) -> str:
+    """SHA-256 over every package with its version and integrity, in order."""
+    lines = b"".join(f"{one.name}\0{one.version}\0{one.integrity}\0".encode() for one in packages)
+    return hashlib.sha256(_DOMAIN + lines).hexdigest()
+
+
+def readable(integrity: str) -> str:
+    """``integrity`` as it is kept in the lock: itself, or where it is too long for people, a digest of it."""
+    if len(integrity) <= _READABLE:
+        return integrity
+    return f"{integrity.count(' ') + 1} archives, sha256:{hashlib.sha256(integrity.encode()).hexdigest()}"

@@ -1,0 +1,350 @@
+"""What a launcher would fetch is fetched in a step of its own, pinned by its content, and runs from a tree it cannot
+write. The registry is ours and on loopback; npm, uv and the servers are real.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from tests.gateway.wrapping import World, Wrapped
+from tests.registry import NODE_SERVER, PYTHON_SERVER, Registry, programs
+
+from doorward.confine.fetching import Own
+from doorward.confine.profile import Mechanism
+from doorward.errors import FetchError
+from doorward.gateway.fetching.asked import Asked, Spec, asked
+from doorward.gateway.fetching.fetch import Wish, have, present
+
+NAME = "made-server"
+CLOSED = ("EACCES", "ENOENT", "EROFS")
+MECHANISMS: tuple[Mechanism, ...] = ("namespaces", "landlock")
+
+
+@pytest.fixture(scope="session")
+def launchers(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return programs(tmp_path_factory.mktemp("launchers") / "installed")
+
+
+@pytest.fixture
+def registry(world: World, launchers: str) -> Iterator[Registry]:
+    """A registry that the operator's settings name, and the launchers on PATH."""
+    with Registry() as registry:
+        world.env |= registry.env | {"PATH": launchers}
+        yield registry
+
+
+@pytest.fixture(params=["npx", "uvx"])
+def launcher(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def command(launcher: str, *arguments: str, version: str = "") -> tuple[str, ...]:
+    return (launcher, *(("-y",) if launcher == "npx" else ()), NAME + version, *arguments)
+
+
+def publish(registry: Registry, launcher: str, version: str, more: str = "") -> None:
+    if launcher == "npx":
+        registry.npm(NAME, version, f"{NODE_SERVER}\n{more and '// ' + more}")
+    else:
+        registry.wheel(NAME, version, f"{PYTHON_SERVER}\n{more and '# ' + more}")
+
+
+def start(world: World, argv: tuple[str, ...], *options: str) -> Wrapped:
+    wrapped = world.wrap(argv, after=("--name", "made", *options))
+    wrapped.initialize()
+    return wrapped
+
+
+def spelt(path: str) -> str:
+    return path.encode().hex()
+
+
+def pin(world: World) -> dict[str, Any]:
+    pins: dict[str, Any] = tomllib.loads((world.state / "doorward.lock").read_text())["pins"]
+    return dict(pins["made"])
+
+
+def test_what_is_fetched_once_is_pinned_by_its_content_and_runs_without_the_registry(
+    world: World, registry: Registry, launcher: str
+) -> None:
+    publish(registry, launcher, "1.0.0")
+    first = start(world, command(launcher, "one", "--two"))
+    assert first.text("version") == "1.0.0"
+    assert first.text("arguments") == "one --two"
+    assert first.end() == 0
+    known = pin(world)
+    assert known["argv"] == list(command(launcher, "one", "--two"))
+    assert known["package"] == f"{'npm' if launcher == 'npx' else 'pypi'}:{NAME} 1.0.0"
+    assert known["package_integrity"].startswith("sha512-" if launcher == "npx" else "sha256:")
+    assert first.stderr.count(f"fetched {known['package']} ({known['package_integrity']})") == 1
+
+    publish(registry, launcher, "2.0.0")
+    registry.stop()
+    asked_for = len(registry.asked)
+    second = start(world, command(launcher, "one", "--two"))
+    assert second.text("version") == "1.0.0"
+    assert second.end() == 0
+    assert "fetched" not in second.stderr
+    assert len(registry.asked) == asked_for
+    assert pin(world) == known
+
+
+def test_the_server_cannot_write_what_was_fetched(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    server = start(world, command(launcher, str(world.folder)))
+    assert server.text("write", spelt=spelt(f"{server.text('where')}/server.js")) in CLOSED
+    assert server.text("write", spelt=spelt(f"{server.text('where')}/new")) in CLOSED
+    assert server.text("write", spelt=spelt(f"{world.folder}/new")) == "written"
+    assert server.end() == 0
+
+
+@pytest.mark.parametrize("scripts", [False, True])
+def test_install_scripts_run_only_where_the_operator_says_so_and_then_inside_walls(
+    world: World, registry: Registry, scripts: bool
+) -> None:
+    outside = world.top / "outside"
+    with Registry() as neighbour:
+        asking = f"node -e \"require('http').get('{neighbour.url}/').on('error', () => 0)\""
+        script = f"echo ran > ran.txt; echo ran > '{outside}'; cat '{world.home}/.npmrc' >> ran.txt; {asking}; true"
+        registry.npm(NAME, "1.0.0", scripts={"postinstall": script})
+        (world.home / ".npmrc").write_text("; the operator's own\n")
+        server = start(world, command("npx"), *(("--unsafe-install-scripts",) if scripts else ()))
+        assert neighbour.asked == []
+    assert server.text("read", spelt=spelt(f"{server.text('where')}/ran.txt")) == ("ran\n" if scripts else "ENOENT")
+    assert server.end() == 0
+    assert not outside.exists()
+    assert (f"install scripts were not run, of: {NAME}" in server.stderr) is not scripts
+    assert ("unsafe: install scripts of what is fetched are run" in server.stderr) is scripts
+
+
+def test_what_was_built_by_install_scripts_is_not_used_without_the_flag(world: World, registry: Registry) -> None:
+    registry.npm(NAME, "1.0.0", scripts={"postinstall": "echo ran > ran.txt"})
+    assert start(world, command("npx"), "--unsafe-install-scripts").end() == 0
+    known = pin(world)
+    server = start(world, command("npx"))
+    assert server.text("read", spelt=spelt(f"{server.text('where')}/ran.txt")) == "ENOENT"
+    assert server.end() == 0
+    assert pin(world) == known
+
+
+def test_under_a_profile_that_asks_no_install_script_runs_before_somebody_agreed(
+    world: World, registry: Registry
+) -> None:
+    registry.npm(NAME, "1.0.0", scripts={"postinstall": "echo ran > ran.txt"})
+    policy = world.top / "doorward.toml"
+    policy.write_text('profile = "strict"\n')
+    policy.chmod(0o600)
+    refused = world.wrap(command("npx"), before=("-c", str(policy)), after=("--unsafe-install-scripts",))
+    assert refused.wait() == 2
+    assert "doorward pin accept --unsafe-install-scripts -- npx -y made-server" in refused.stderr
+    assert registry.asked == []
+
+
+@pytest.mark.parametrize("scripts", [False, True])
+def test_a_source_distribution_is_built_only_where_the_operator_says_so_and_then_inside_walls(
+    world: World, registry: Registry, scripts: bool
+) -> None:
+    marker = world.top / "marker"
+    registry.source(NAME, "1.0.0", marker)
+    wrapped = world.wrap(command("uvx"), after=("--unsafe-install-scripts",) if scripts else ())
+    if scripts:
+        wrapped.initialize()
+        assert wrapped.text("version") == "1.0.0"
+        assert wrapped.end() == 0
+    else:
+        assert wrapped.wait() == 2
+        assert "--unsafe-install-scripts" in wrapped.stderr
+    assert not marker.exists()
+
+
+def test_other_content_under_the_same_version_is_refused(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    assert start(world, command(launcher)).end() == 0
+    known = pin(world)
+    publish(registry, launcher, "1.0.0", "other content")
+
+    refreshed = world.doorward("pin", "accept", "--refresh", "made")
+    assert refreshed.returncode == 2
+    assert f"other content for {NAME} 1.0.0" in refreshed.stderr
+    kept = start(world, command(launcher))
+    assert kept.end() == 0
+
+    shutil.rmtree(world.state / "fetched")
+    refused = world.wrap(command(launcher), after=("--name", "made"))
+    assert refused.wait() == 2
+    assert f"package_integrity: pinned {known['package_integrity']}, found" in refused.stderr
+    assert pin(world) == known
+
+
+def test_a_newer_version_comes_only_when_it_is_asked_for(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    assert start(world, command(launcher)).end() == 0
+    publish(registry, launcher, "2.0.0")
+    done = world.doorward("pin", "accept", "--refresh", "made")
+    assert done.returncode == 0, done.stderr
+    assert f"{NAME} 1.0.0" in done.stdout
+    assert f"{NAME} 2.0.0" in done.stdout
+    server = start(world, command(launcher))
+    assert server.text("version") == "2.0.0"
+    assert server.end() == 0
+
+
+def test_a_tree_that_was_lost_comes_back_at_the_version_that_is_pinned(
+    world: World, registry: Registry, launcher: str
+) -> None:
+    publish(registry, launcher, "1.0.0")
+    assert start(world, command(launcher)).end() == 0
+    publish(registry, launcher, "2.0.0")
+    shutil.rmtree(world.state / "fetched")
+    server = start(world, command(launcher))
+    assert server.text("version") == "1.0.0"
+    assert server.end() == 0
+
+
+def test_a_command_that_was_changed_reaches_no_registry(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    assert start(world, command(launcher)).end() == 0
+    asked_for = len(registry.asked)
+    refused = world.wrap(command(launcher, version="@2.0.0"), after=("--name", "made"))
+    assert refused.wait() == 2
+    assert "made is not what it was pinned as" in refused.stderr
+    assert len(registry.asked) == asked_for
+
+
+def test_the_operators_settings_reach_the_registry_and_not_the_server(world: World, registry: Registry) -> None:
+    registry.token = "operators-own-token"
+    publish(registry, "npx", "1.0.0")
+    settings = world.home / ".npmrc"
+    place = registry.url.removeprefix("http:")
+    settings.write_text(f"registry={registry.url}/\n{place}/:_authToken=${{REGISTRY_TOKEN}}\n")
+    del world.env["npm_config_registry"]
+    world.env["REGISTRY_TOKEN"] = registry.token
+    server = start(world, command("npx"))
+    assert server.text("read", spelt=spelt(str(settings))) in CLOSED
+    assert server.text("version") == "1.0.0"
+    assert server.end() == 0
+
+
+def test_a_registry_that_does_not_answer_is_said_and_nothing_stays(
+    world: World, registry: Registry, launcher: str
+) -> None:
+    registry.stop()
+    refused = world.wrap(command(launcher))
+    assert refused.wait() == 2
+    assert f"{NAME} could not be fetched" in refused.stderr
+    assert not [place for place in (world.state / "fetched").glob("*/*") if place.is_dir()]
+    assert not (world.state / "doorward.lock").exists()
+
+
+def test_many_starts_at_once_fetch_once(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    wrapped = [world.wrap(command(launcher), after=("--name", "made")) for _ in range(3)]
+    for one in wrapped:
+        one.initialize()
+        assert one.text("version") == "1.0.0"
+    assert [one.end() for one in wrapped] == [0, 0, 0]
+    assert sum("fetched" in one.stderr for one in wrapped) == 1
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_each_mechanism_lets_a_step_reach_the_registry_and_write_its_tree(
+    world: World, registry: Registry, launcher: str, mechanism: Mechanism, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(registry, launcher, "1.0.0")
+    for name, value in registry.env.items():
+        monkeypatch.setenv(name, value)
+    own = Own(home=str(world.home), state=str(world.state), config=str(world.top / "config"))
+    what = asked(command(launcher))
+    assert what is not None
+    launcher_path = shutil.which(launcher, path=world.env["PATH"])
+    assert launcher_path is not None
+    monkeypatch.setenv("PATH", world.env["PATH"])
+    wish = Wish(what, launcher_path, own, mechanism=mechanism)
+    told: list[str] = []
+    fetched = have(wish, lambda text, _hint="": told.append(text))
+    assert fetched == present(wish)
+    assert fetched.package.label.endswith(f"{NAME} 1.0.0")
+    assert len(told) == 1, told
+
+
+def test_what_a_launcher_asks_is_understood() -> None:
+    def one(words: str) -> Asked:
+        found = asked(tuple(words.split(" ")))
+        assert found is not None
+        return found
+
+    files = Spec("@scope/files", "1.2.3")
+    assert one("npx -y @scope/files@1.2.3 /a --b") == Asked("npm", (files,), "", ("/a", "--b"))
+    assert one("/usr/bin/npx --yes @scope/files@1.2.3 -y") == Asked("npm", (files,), "", ("-y",))
+    assert one("npm exec -y -- @scope/files@1.2.3 --b") == Asked("npm", (files,), "", ("--b",))
+    assert one("npm x @scope/files@1.2.3 a -- --b") == Asked("npm", (files,), "", ("a", "--b"))
+    assert one("npx -p @scope/files@1.2.3 --package=b files") == Asked("npm", (files, Spec("b")), "files", ())
+    assert one("npx b@latest").specs == (Spec("b"),)
+    assert one("npx b@^1").specs == (Spec("b", "^1"),)
+    assert one("uvx a@1.2 /b -c") == Asked("pypi", (Spec("a", "==1.2"),), "a", ("/b", "-c"))
+    assert one("uv tool run a[x,y]>=1,<2") == Asked("pypi", (Spec("a", ">=1,<2", "[x,y]"),), "a", ())
+    assert one("uvx --from a==1 --with b>=1,<2,c --python 3.12 -q run --python x") == Asked(
+        "pypi", (Spec("a", "==1"), Spec("b", ">=1,<2"), Spec("c")), "run", ("--python", "x"), "3.12"
+    )
+    assert asked(("npm", "install", "x")) is None
+    assert asked(("uv", "run", "server.py")) is None
+    assert asked(("node", "npx")) is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "npx",
+        "npx -y",
+        "npx --registry=http://127.0.0.1/ a",
+        "npx --registry http://127.0.0.1/ a",
+        "npx -c 'echo'",
+        "npx github:who/what",
+        "npx who/what",
+        "npx ./folder",
+        "npx /folder",
+        "npx ../folder",
+        "npx file:folder",
+        "npx folder.tgz@file:x",
+        "npx a@npm:b",
+        "npx a@git+ssh://git@host/a",
+        "npx https://127.0.0.1/a.tgz",
+        "npx --prefix /a b",
+        "npx -p a --registry=x -- b",
+        "npx -p a ../b",
+        "npm exec a --b",
+        "npm exec a --registry=x",
+        "uvx",
+        "uvx --index-url http://127.0.0.1/ a",
+        "uvx --index x a",
+        "uvx --from git+https://127.0.0.1/a b",
+        "uvx --from ./a b",
+        "uvx --from /a b",
+        "uvx a@http://127.0.0.1/a",
+        "uvx --with-editable . a",
+        "uvx --with ./b a",
+        "uvx python",
+        "uvx --from a python3.12",
+        "uvx --from a ../b",
+        "uvx --python --index=x a",
+        "uv tool run --env-file x a",
+    ],
+)
+def test_what_is_not_understood_exactly_is_refused(words: str) -> None:
+    with pytest.raises(FetchError) as refused:
+        asked(tuple(words.split(" ")))
+    assert refused.value.hint
+
+
+def test_values_are_told_apart() -> None:
+    """A spec is exact only where one version can be meant: what is exact never grows old."""
+    exact = [Spec("a", "1.2.3"), Spec("a", "=1.2.3"), Spec("a", "v1.2.3-beta.1"), Spec("a", "==1.2"), Spec("a", "===1")]
+    loose = [Spec("a"), Spec("a", "^1.2.3"), Spec("a", "1"), Spec("a", "==1.*"), Spec("a", ">=1"), Spec("a", "next")]
+    assert all(spec.is_exact() for spec in exact)
+    assert not any(spec.is_exact() for spec in loose)
+    assert msgspec.structs.replace(exact[0], versions="") == loose[0]
