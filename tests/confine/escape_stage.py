@@ -53,6 +53,7 @@ NEW_MOUNTS, NEW_NAMES = 0x00020000, 0x04000000
 MS_READ_ONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096
 MS_PRIVATE, MS_RECURSIVE = 1 << 18, 1 << 14
 MEBIBYTE = 1 << 20
+MEMORY_BYTES = 96 * MEBIBYTE
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -174,6 +175,7 @@ class Stage:
             "semaphore": libc.semget(0, 1, 0o1600),
             "queue": self.word,
             "key": self._key(),
+            "too much": MEMORY_BYTES + 32 * MEBIBYTE,
             "tcp6": 1,
             "udp6": 1,
             "sctp": 1,
@@ -414,15 +416,17 @@ def run(told: dict[str, Any], stage: Stage) -> dict[str, Any]:
         profile,
         mechanism=told["mechanism"].removesuffix(" alone"),
         temp=str(stage.temp),
-        memory_bytes=256 * MEBIBYTE,
+        memory_bytes=MEMORY_BYTES,
         file_bytes=MEBIBYTE,
         descriptors=1024,
+        processes=100,
     )
     if told["mechanism"].endswith("alone"):
         script = stage.top / "launcher.py"
         script.write_text(WITHOUT_LANDLOCK % os.path.dirname(process.__file__))
         process._LAUNCHER = ("-I", "-S", str(script))  # noqa: SLF001 - as on a kernel without Landlock
     status, is_forged = 0, False
+    counted: list[str] = []
     mounts = read(Path("/proc/self/mountinfo"))
     talk: Talk
     if told["bare"] == "as a client":
@@ -437,6 +441,7 @@ def run(told: dict[str, Any], stage: Stage) -> dict[str, Any]:
     else:
         with process.start(argv, profile, unsafe_no_sandbox=bool(told["bare"])) as child:
             child.started(BOUND_SECONDS)
+            counted = sorted(child.groups)
             talk = Talk(child.stdin, child.stdout)
             ways = tuple(socket.socket(fileno=one.descriptor) for one in child.listeners)
             for way in ways:
@@ -465,7 +470,7 @@ def run(told: dict[str, Any], stage: Stage) -> dict[str, Any]:
         proven["changed"].append("mounts of the machine")
     if read_of_next_start(told, later, stage):
         proven["told"].append("a link planted for the next start")
-    return {**proven, "failed": talk.failed, "said": talk.said}
+    return {**proven, "failed": talk.failed, "said": talk.said, "counted": counted}
 
 
 def read_of_next_start(told: dict[str, Any], profile: Any, stage: Stage) -> bool:
