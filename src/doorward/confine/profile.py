@@ -85,15 +85,16 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     """Everything that decides what a server's process may touch. All paths are absolute and resolved.
 
     ``program`` is the file to execute (links kept) for the command line; ``read`` and ``write`` are the system, the
-    devices and the installation; ``folders`` the operator's, directories first, in the order they were named; ``env``
-    what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the folder in which
-    ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers. ``links`` are the
-    symbolic links by which its paths are also known, each with its target, and ``home`` the user's: where the server
-    has a root folder of its own the links are there again, and the home is there and empty; ``account`` is the name
-    that it then has for itself. ``mechanism`` is by what it is confined: ``auto`` is namespaces where the machine
-    allows them, else Landlock alone. Where it may connect to (``network``): ``network`` is public addresses or none, of the
-    former only ``hosts`` if there are any (``*.`` before a domain: all below it); ``connect`` are targets beside that.
-    The numbers at the end are what it may use up (``caps``); 0 leaves that as it is for Doorward.
+    devices and the installation; ``folders`` the operator's, directories first, in the order they were named;
+    ``env`` what the server gets and ``withheld`` the names it does not; ``cwd`` where it starts; ``temp`` the
+    folder in which ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers.
+    ``links`` are the symbolic links by which its paths are also known, each with its target, and ``home`` the
+    user's: where the server has a root folder of its own the links are there again, and the home is there and
+    empty; ``account`` is the name that it then has for itself. ``mechanism`` is by what it is confined: ``auto`` is
+    namespaces where the machine allows them, else Landlock alone. Where it may connect to (``network``):
+    ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.`` before a domain:
+    all below it); ``connect`` are targets beside that. The numbers at the end are what it may use up (``caps``); 0
+    leaves that as it is for Doorward.
     """
 
     program: str
