@@ -48,6 +48,8 @@ def main() -> None:
     os.set_inheritable(PLAN_FD, False)
     os.set_inheritable(REPORT_FD, False)
     plan = _read_plan()
+    if b"trace" in plan:
+        _load_tracing()  # while our own files can be read
     landlock.prctl(landlock.PR_SET_CHILD_SUBREAPER, 1)
     # A process that may not be dumped cannot be traced nor its memory read by others of the same user.
     landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
@@ -212,6 +214,9 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int |
             seccomp.restrict(_sockets(plan, mechanism))
             stage = "privileges"
             privileges.drop()
+        if b"trace" in plan:
+            stage = "tracing"
+            _let_watch()
         stage = "program"
         for ignored_by_python in (_SIGPIPE, _SIGXFSZ):
             landlock.default_signal(ignored_by_python)
@@ -223,6 +228,20 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int |
         os.write(outcome, f"{stage} {getattr(error, 'errno', None) or 0}".encode())
     finally:
         os._exit(127)
+
+
+def _let_watch() -> None:
+    """From here the gateway sees each call that names a file or an address, the execution of the server first."""
+    privileges.give_up_new()
+    loopback.hand_over(REPORT_FD, [(b"", _load_tracing().install())], word=b"watched")
+
+
+def _load_tracing() -> Any:
+    if TYPE_CHECKING:
+        from doorward.confine import tracing
+    else:
+        import tracing
+    return tracing
 
 
 def _arm_landlock(plan: Plan, mechanism: bytes) -> None:

@@ -64,6 +64,8 @@ class Child:
     ``stdin``, ``stdout`` and ``stderr`` are raw descriptors of this side and belong to the caller, who closes them.
     ``control`` is readable when there is something to ``receive``, and at its end nothing of the server is left.
     ``listeners`` are its ways out; their descriptors belong to the caller too, once it ``started``.
+    ``watched`` is the descriptor by which its calls are watched, None before it is there and where it was not asked
+    for; whoever takes it closes it, after the end.
     ``groups`` are the control groups that hold its whole tree, by resource (``cgroups``); none where none can be had.
     ``pid``, ``mechanism`` (empty: not confined), ``abi`` (Landlock's, 0 where it does not stand) and ``status`` (the
     exit code, 128+n for a signal) are None until reported.
@@ -80,6 +82,7 @@ class Child:
         self.abi: int | None = None
         self.status: int | None = None
         self.listeners: tuple[Listener, ...] = ()
+        self.watched: int | None = None
         self.ended = False
         self._failure = ""
         self._orders = launcher.orders
@@ -171,6 +174,8 @@ class Child:
         if word == "listening":
             targets = ["" if target == "-" else target for target in details]
             self.listeners = tuple(map(Listener, self._passed, targets))
+        elif word == "watched":
+            self.watched = self._passed.pop()
         elif word == "started":
             self.pid, self.abi = int(details[0]), int(details[2])
             self.mechanism = "" if details[1] == "none" else details[1]
@@ -253,6 +258,7 @@ def start(
     unsafe_no_sandbox: bool = False,
     umask: int | None = None,
     launcher: Launcher | None = None,
+    trace: bool = False,
 ) -> Child:
     """Start a server's command line inside its profile; returns at once, ``Child.started`` tells how it went.
 
@@ -260,7 +266,8 @@ def start(
     TMPDIR, TMP and TEMP at it, and makes a control group where it can. ``umask`` is the server's; None keeps this
     process's. ``unsafe_no_sandbox`` leaves out the walls and ``no_new_privs``, never the caps, the supervision, the
     environment's rules or the closing of descriptors. ``launcher`` is one that was booted before; it is used up in any
-    case.
+    case. With ``trace`` each call of the server that names a file or an address waits for whoever reads
+    ``Child.watched`` (``tracing``): then ``started`` cannot be waited for before.
 
     Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
     folder cannot be made, and when there is no launcher to start.
@@ -272,7 +279,7 @@ def start(
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
         groups = cgroups.make(profile.memory_bytes, profile.processes)
-        plan = _encode_plan(argv, profile, temp, groups, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
+        plan = _encode_plan(argv, profile, temp, groups, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace)
     except BaseException:
         launcher.abandon()
         for group in {*groups.values()}:
@@ -340,6 +347,7 @@ def _encode_plan(
     *,
     unsafe_no_sandbox: bool,
     umask: int | None,
+    trace: bool,
 ) -> bytes:
     if umask is None:
         umask = os.umask(0o077)  # it can only be read by setting it; nothing another thread makes now is too open
@@ -367,6 +375,7 @@ def _encode_plan(
         ("descriptors", [str(profile.descriptors)]),
         ("tasks", ["0" if "pids" in groups else str(profile.processes)]),
         ("group", {*groups.values()}),
+        ("trace", ["calls"] if trace else []),
     ]
     encoded = [f"{kind}:{value}" for kind, values in records for value in values]
     if any("\0" in record for record in encoded):

@@ -43,6 +43,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from doorward.confine import landlock
 else:
     try:
@@ -121,7 +123,8 @@ _NEW_USER_NAMESPACE = 0x10000000
 _X32_BIT = 0x40000000
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
-_SIZE = 8  # bytes of one instruction
+SIZE = 8
+"""Bytes of one instruction."""
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 # Where the kernel's description of a call keeps what is looked at (struct seccomp_data).
@@ -139,7 +142,7 @@ def restrict(internet: str) -> None:
     instructions = program(os.uname().machine, internet)
     code = ctypes.create_string_buffer(instructions, len(instructions))
     # struct sock_fprog: how many instructions, and where they are
-    told = struct.pack("HP", len(instructions) // _SIZE, ctypes.addressof(code))
+    told = struct.pack("HP", len(instructions) // SIZE, ctypes.addressof(code))
     landlock.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, told)
 
 
@@ -171,6 +174,13 @@ def program(machine: str, internet: str) -> bytes:
                 no_fast_open = _when(_IF_ANY, _FAST_OPEN, _refuse(errno.EOPNOTSUPP))
                 code += _when(_IF_EQUAL, number, _lower_half(argument) + no_fast_open + _allow())
     return code + _allow()
+
+
+def stopping(calls: Iterable[int], architecture: int, answer: int) -> bytes:
+    """Another filter, which gives ``answer`` to these calls and lets all others pass."""
+    code = _instruction(_LOAD, _ARCHITECTURE) + _instruction(_IF_EQUAL, architecture, 1, 0) + _allow()
+    code += _instruction(_LOAD, _NUMBER)
+    return code + b"".join(_when(_IF_EQUAL, call, _instruction(_RETURN, answer)) for call in calls) + _allow()
 
 
 def _about_modes(numbers: _Numbers) -> bytes:
@@ -222,14 +232,14 @@ def _lower_half(argument: int) -> bytes:
 
 def _when(question: int, value: int, then: bytes) -> bytes:
     """``then`` where the answer is yes; it stands behind the question, which jumps over it where not."""
-    return _instruction(question, value, 0, len(then) // _SIZE) + then
+    return _instruction(question, value, 0, len(then) // SIZE) + then
 
 
 def _unless(question: int, values: tuple[int, ...], then: bytes) -> bytes:
     """``then`` where the answer is no for all ``values``."""
     asked = b""
     for value in reversed(values):
-        asked = _instruction(question, value, (len(asked) + len(then)) // _SIZE, 0) + asked
+        asked = _instruction(question, value, (len(asked) + len(then)) // SIZE, 0) + asked
     return asked + then
 
 
