@@ -177,7 +177,8 @@ def _supervise(plan: Plan, child: int, mechanism: bytes, failure: str) -> NoRetu
     supervise = _load_supervise()
     supervisor = supervise.Supervisor(child, orders=PLAN_FD, report=REPORT_FD)
     # Only now: before, this signal would have ended us without ending the tree. Descriptor 3 tells us anyway.
-    landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
+    if b"bound" in plan:
+        landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
     groups = plan.get(b"group", ())
     if failure:
         supervisor.give_up(failure, plan[b"temp"][0], groups)

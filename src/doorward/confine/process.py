@@ -134,6 +134,10 @@ class Child:
         """
         self._order(f"signal {number}\n")
 
+    def order_end(self) -> None:
+        """Order that the server and everything below it is killed, and do not wait for it; from any thread."""
+        self._order("kill\n")
+
     def kill_tree(self, timeout_seconds: float = 5.0) -> None:
         """Kill the server and everything below it, and wait until it is gone.
 
@@ -224,6 +228,7 @@ class Launcher:
         self.pipes = pipes
         self.orders = orders
         self.control = control
+        self.is_of_main_thread = _thread.get_native_id() == os.getpid()
         self.used = False
 
     def abandon(self) -> None:
@@ -241,8 +246,6 @@ def boot() -> Launcher:
 
     Give it to ``start``, or abandon it. Raises ConfinementError as ``start`` does.
     """
-    if _thread.get_native_id() != os.getpid():
-        raise ConfinementError("a server can only be started from the main thread")
     if not sys.executable:
         raise ConfinementError("there is no python to start")
     try:
@@ -269,8 +272,11 @@ def start(
     case. With ``trace`` each call of the server that names a file or an address waits for whoever reads
     ``Child.watched`` (``tracing``): then ``started`` cannot be waited for before.
 
-    Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
-    folder cannot be made, and when there is no launcher to start.
+    From any thread. The supervisor ends the server when this process is gone: the pipe of its orders ends then. What was
+    booted by the main thread is told by a signal as well, even where a child of ours that was forked without an exec
+    holds that pipe. The kernel sends it at the end of the thread, so others do without.
+
+    Raises ConfinementError when a folder cannot be made, and when there is no launcher to start.
     """
     launcher = launcher or boot()
     temp, groups = "", {}
@@ -279,7 +285,7 @@ def start(
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
         groups = cgroups.make(profile.memory_bytes, profile.processes)
-        plan = _encode_plan(argv, profile, temp, groups, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace)
+        plan = _encode_plan(argv, profile, temp, groups, launcher, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace)
     except BaseException:
         launcher.abandon()
         for group in {*groups.values()}:
@@ -344,6 +350,7 @@ def _encode_plan(
     profile: SandboxProfile,
     temp: str,
     groups: cgroups.Groups,
+    launcher: Launcher,
     *,
     unsafe_no_sandbox: bool,
     umask: int | None,
@@ -375,6 +382,7 @@ def _encode_plan(
         ("descriptors", [str(profile.descriptors)]),
         ("tasks", ["0" if "pids" in groups else str(profile.processes)]),
         ("group", {*groups.values()}),
+        ("bound", ["thread"] if launcher.is_of_main_thread else []),
         ("trace", ["calls"] if trace else []),
     ]
     encoded = [f"{kind}:{value}" for kind, values in records for value in values]
