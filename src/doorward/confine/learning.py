@@ -3,7 +3,8 @@
 A file that exists outside and that it opened, ran or looked for; a folder in which it wanted to change something; an
 address that it connected to by itself. What does not exist is no wish: programs look in many places. Of what it merely
 looked at, a folder counts only where it went no deeper. Three files of one folder become that folder, unless many
-programs keep their things in it. ``/proc``, ``/sys`` and ``/dev`` are never proposed.
+programs keep their things in it. ``/proc``, ``/sys`` and ``/dev`` are never proposed, nor are the places where Python
+keeps what it compiled: it does without.
 
 What should rather not be given says so, and is left out of the flags: whole homes and shared folders, credentials of
 the user's other programs, Doorward's own files. That list is of well-known places and cannot be complete: a proposal
@@ -91,7 +92,7 @@ class Lessons:
                 self.refused(seen.what)
             return
         path = os.path.realpath(seen.what)
-        if _is_below(path, _NEVER):
+        if _is_below(path, _NEVER) or "__pycache__" in path.split("/"):
             return
         if seen.does == "write":
             if not _is_below(path, self._written):
@@ -141,10 +142,10 @@ class Lessons:
         return path
 
     def _why_not(self, path: str) -> str:
-        if any(_is_below(path, (own,)) or _is_below(own, (path,)) for own in self._own):
-            return "doorward's own"
         if os.path.isdir(path) and (path in _SHARED or (self._home and _is_below(self._home, (path,)))):
             return "many programs keep their things there"
+        if any(_is_below(path, (own,)) or _is_below(own, (path,)) for own in self._own):
+            return "doorward's own"
         for place, why in (
             *((os.path.join(self._home, place), why) for place, why in _CREDENTIALS.items() if self._home),
             *_OF_THE_SYSTEM.items(),

@@ -272,9 +272,9 @@ def start(
     case. With ``trace`` each call of the server that names a file or an address waits for whoever reads
     ``Child.watched`` (``tracing``): then ``started`` cannot be waited for before.
 
-    From any thread. The supervisor ends the server when this process is gone: the pipe of its orders ends then. What was
-    booted by the main thread is told by a signal as well, even where a child of ours that was forked without an exec
-    holds that pipe. The kernel sends it at the end of the thread, so others do without.
+    From any thread. The supervisor ends the server when this process is gone: the pipe of its orders ends then. What
+    was booted by the main thread is told by a signal as well, even where a child of ours that was forked without an
+    exec holds that pipe. The kernel sends it at the end of the thread, so others do without.
 
     Raises ConfinementError when a folder cannot be made, and when there is no launcher to start.
     """
@@ -285,7 +285,9 @@ def start(
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
         groups = cgroups.make(profile.memory_bytes, profile.processes)
-        plan = _encode_plan(argv, profile, temp, groups, launcher, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace)
+        plan = _encode_plan(
+            argv, profile, temp, groups, launcher, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace
+        )
     except BaseException:
         launcher.abandon()
         for group in {*groups.values()}:
