@@ -18,7 +18,6 @@ from tests.confine.conftest import World
 
 from doorward.confine import landlock, process
 from doorward.confine.probe import landlock_abi, probe
-from doorward.errors import ConfinementError
 
 CANARY = r"""
 import ctypes, json, os, socket, sys

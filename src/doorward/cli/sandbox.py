@@ -18,8 +18,8 @@ from doorward.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from doorward.confine.learning import Wish
     from doorward.confine.profile import Folder, SandboxProfile
+    from doorward.confine.wishes import Wish
 
 _DESCRIPTION = """\
 Show what `doorward wrap -- COMMAND…` would let the server touch: its folders, its installation, the system's files, its
@@ -113,13 +113,13 @@ def _learn(args: argparse.Namespace) -> int:
         raise UsageError(
             "nothing of the server is fetched yet", hint="start it once with doorward wrap, which does that"
         )
-    from doorward.gateway.learn import learn
+    from doorward.gateway.watching import watch
 
     if args.unsafe_no_sandbox:
         terminal.say("unsafe: the server runs without a sandbox (--unsafe-no-sandbox)")
     elif sys.stdin.isatty():
         terminal.say("it runs inside its walls, and your input is its own; end it with control-d, or interrupt it")
-    learnt = learn(looked.argv, looked.walls, own=looked.own, unsafe_no_sandbox=args.unsafe_no_sandbox)
+    learnt = watch(looked.argv, looked.walls, own=looked.own, unsafe_no_sandbox=args.unsafe_no_sandbox)
     for gap in learnt.gaps:
         terminal.say(gap)
     if args.json:

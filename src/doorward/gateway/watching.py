@@ -15,10 +15,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from doorward.confine import process
-from doorward.confine.learning import Lessons, Wish
 from doorward.confine.network import Target, spelt
 from doorward.confine.shortfalls import gaps
 from doorward.confine.tracing import Tracer
+from doorward.confine.wishes import Lessons, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +29,16 @@ _PIECE: Final = 1 << 16
 _LAST_WORDS_S: Final = 2.0
 
 
-class Learnt:
+class Watched:
     """The server's exit code, None where it did not end by itself; what it wanted; what its walls lacked (``gaps``)."""
 
     def __init__(self, status: int | None, wishes: tuple[Wish, ...], gaps: tuple[str, ...]) -> None:
         self.status, self.wishes, self.gaps = status, wishes, gaps
 
 
-def learn(
+def watch(
     argv: Sequence[str], walls: SandboxProfile, *, own: Sequence[str] = (), unsafe_no_sandbox: bool = False
-) -> Learnt:
+) -> Watched:
     """Run the command until it ends or an interrupt comes. ``own`` are Doorward's folders, which nobody is given.
 
     Raises ConfinementError as ``process.start`` and ``Child.started`` do.
@@ -54,7 +54,7 @@ def learn(
         for copy in copies:
             copy.start()
         with suppress(KeyboardInterrupt):
-            asyncio.run(_watch(child, walls, lessons))
+            asyncio.run(_until_ended(child, walls, lessons))
         child.kill_tree()
         if child.pid is None:
             child.started()  # raises: it says why there is none
@@ -62,10 +62,10 @@ def learn(
             copy.join(_LAST_WORDS_S)
         for descriptor in (child.stdout, child.stderr):
             os.close(descriptor)
-        return Learnt(child.status, lessons.wishes(), gaps(child.mechanism or "", child.abi or 0, walls))
+        return Watched(child.status, lessons.wishes(), gaps(child.mechanism or "", child.abi or 0, walls))
 
 
-async def _watch(child: process.Child, walls: SandboxProfile, lessons: Lessons) -> None:
+async def _until_ended(child: process.Child, walls: SandboxProfile, lessons: Lessons) -> None:
     from doorward.gateway.egress.server import Egress
 
     def refuse(target: Target, _why: str) -> str:

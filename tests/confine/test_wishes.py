@@ -8,8 +8,8 @@ import pytest
 from tests.confine.conftest import World
 
 from doorward.confine import seccomp, tracing
-from doorward.confine.learning import Lessons, Wish
 from doorward.confine.tracing import Seen
+from doorward.confine.wishes import Lessons, Wish
 
 
 @pytest.fixture
