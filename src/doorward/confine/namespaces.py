@@ -193,6 +193,7 @@ def _hide_tables() -> None:
         status = os.lstat(f"proc/{name}")
         if stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IROTH and status.st_uid == os.geteuid():
             tree = _syscall(_OPEN_TREE, _AT_FDCWD, _NOTHING.encode(), _TREE_CLONE | _TREE_CLOEXEC)
+            _set_attributes(tree, _READ_ONLY, recursive=False)
             _syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, f"proc/{name}".encode(), _FROM_EMPTY_PATH)
             os.close(tree)
     os.unlink(_NOTHING)
