@@ -81,11 +81,20 @@ def tried(probe: str, tries: Callable[[], object]) -> None:
         say(probe, said=found if isinstance(found, (str, list)) else True)
 
 
+def fork() -> int:
+    """A bound of a user's processes counts those of the same user beside us, which may be many for a moment."""
+    for _ in range(BOUND_SECONDS * 20):
+        with contextlib.suppress(BlockingIOError):
+            return os.fork()
+        time.sleep(0.05)
+    return os.fork()
+
+
 def main() -> None:
     P.update(json.loads(sys.stdin.readline()))
     P["self"], P["parent"] = os.getpid(), os.getppid()
     for probe, tries in ATTEMPTS.items():
-        child = os.fork()
+        child = fork()
         if child == 0:
             signal.alarm(BOUND_SECONDS)
             tried(probe, tries)
@@ -371,6 +380,8 @@ def _() -> object:
 
 @attempt("signal everybody")
 def _() -> None:
+    if not P["walls"]:
+        raise PermissionError("other people's programs as well")
     os.kill(-1, signal.SIGURG)  # which nobody minds who did not ask for it
 
 

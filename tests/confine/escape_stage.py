@@ -361,7 +361,7 @@ class Talk:
                 raise TimeoutError(f"the canary stands still after {list(self.failed)[-1:]}")
             piece = os.read(self._stdout, 1 << 16)
             if not piece:
-                return
+                raise EOFError(f"the canary ended after {[*self.said, *self.failed][-1:]}")
             self._unread += piece
 
     def end(self) -> None:
