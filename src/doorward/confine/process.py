@@ -271,7 +271,7 @@ def start(
         if not argv:
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
-        groups = cgroups.make(profile.memory_bytes, profile.processes)
+        groups = cgroups.make(profile.memory_bytes, profile.processes, supervisor=launcher.supervisor)
         plan = _encode_plan(argv, profile, temp, groups, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
     except BaseException:
         launcher.abandon()
