@@ -34,6 +34,13 @@ def maybe_credential(body: bytes) -> bool:
     return by_automaton(body, names=False) if _is_worth_it(body) else by_patterns(body, names=False)
 
 
+def maybe_named(body: bytes) -> bool:
+    """Whether ``body`` may hold a sensitive name with a value."""
+    if _is_worth_it(body):
+        return _named(_loaded()[1], _readable(body))
+    return _finds(_NAMES_IN_LOWERED, body.lower())
+
+
 def _is_worth_it(body: bytes) -> bool:
     return len(body) >= _WORTH_LOADING or "jsonschema_rs" in sys.modules
 
