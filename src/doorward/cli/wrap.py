@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import gc
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places
 from doorward.confine import process
 from doorward.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from doorward.policy.model import Policy
 
 _DESCRIPTION = """\
 Run one MCP server behind Doorward. Put it before the server's command in your client's mcp.json; nothing else changes.
@@ -58,8 +63,8 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run, takes_command=True)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the server until its client or it ends; its exit code."""
+def run(args: argparse.Namespace, amend: Callable[[Policy], Policy] | None = None) -> int:
+    """Run the server until its client or it ends; its exit code. ``amend`` changes the policy of this run."""
     if args.url:
         return _run_url(args)
     if not args.command:
@@ -72,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     gc.disable()  # nothing that start-up makes is garbage; `app` turns it on again. Saves a tenth of the time
     try:
-        return _wrap(args, launcher)
+        return _wrap(args, launcher, amend)
     finally:
         launcher.abandon()
 
@@ -94,7 +99,7 @@ def _run_url(args: argparse.Namespace) -> int:
     return remote.wrap_url(options, load(places.policy_path(args)), places.of_gateway(args))
 
 
-def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
+def _wrap(args: argparse.Namespace, launcher: process.Launcher, amend: Callable[[Policy], Policy] | None = None) -> int:
     from doorward.gateway import app  # while the launcher comes up
     from doorward.gateway.command_use import WrapOptions
     from doorward.policy.load import load
@@ -111,4 +116,5 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
         unsafe_no_sandbox=args.unsafe_no_sandbox,
         unsafe_install_scripts=args.unsafe_install_scripts,
     )
-    return app.wrap(options, load(places.policy_path(args)), places.of_gateway(args), launcher)
+    policy = load(places.policy_path(args))
+    return app.wrap(options, amend(policy) if amend else policy, places.of_gateway(args), launcher)
