@@ -19,6 +19,10 @@ REST_S: Final = 0.01
 refusal at once would have all of our time; so 64 connections get 6,400 refusals a second at most, a third of a core.
 Whoever waits as long as the refusal says does not notice."""
 
+PACED_S: Final = 1.0
+"""For so long after such a refusal the requests of that connection stand in line (``gateway.turns``), also those that
+may pass by now: what it is granted keeps others no longer from theirs than what it is refused."""
+
 
 class HttpLimits(msgspec.Struct, frozen=True):
     """Bytes, counts and seconds of one listener.

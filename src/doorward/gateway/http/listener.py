@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from doorward.gateway.http.call import Application
 from doorward.gateway.http.limits import HttpLimits
+from doorward.gateway.turns import turns
 
 if TYPE_CHECKING:
     from doorward.gateway.http.connection import Connection
@@ -20,8 +21,9 @@ class Listener:
         self.limits = limits
         self.loop = loop
         self.draining = False
+        self.turns = turns()
         self.connections: dict[Connection, None] = {}
-        self._turns = 0
+        self._waits = 0
 
     def enter(self, connection: Connection) -> bool:
         """Whether there is a place; another one may have had to leave for it."""
@@ -37,8 +39,8 @@ class Listener:
 
     def turn(self) -> int:
         """A number for whoever begins to wait, higher than those before."""
-        self._turns += 1
-        return self._turns
+        self._waits += 1
+        return self._waits
 
     def leave(self, connection: Connection) -> None:
         """It does not count any more."""
