@@ -131,9 +131,7 @@ class Meter:
     def take(self, source: Source, server: str, message: Message) -> Finding | None:
         """Count one message; or what is to be said of it, where it comes too early. Then it was not counted."""
         kind = kind_of(message)
-        named = source.named.get(kind)
-        if named is None:
-            named = self._named(source, server, kind)
+        named = source.named.get(kind) or self._named(source, server, kind)
         now = self._now()
         for bucket in named:
             if (wait := bucket.wait(now)) > 0:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -25,7 +28,7 @@ from doorward.lab.scenario import (
 from doorward.lab.targets import python, script
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
     from doorward.lab.stage import Stage
 
 SHORTEN, NEWS = "shorten_text", "write_news"
-DOCUMENTS = 1500
-HANDBOOK, HANDBOOK_BYTES = "handbook.txt", 256 * 1024
+DOCUMENTS = 250
+HANDBOOK, HANDBOOK_BYTES = "handbook.txt", 32 * 1024
 ATTACKERS, AT_ONCE = 8, 8
 """So many attackers, each with so many requests under way (docs/threats.md, the measure)."""
 
@@ -42,14 +45,16 @@ WATCHES = 256
 """So many times each attacker asks to watch the handbook."""
 
 NEWS_EVERY_SECONDS = 0.5
-FLOOD_SECONDS = 3.0
+ROUND_SECONDS = 1.5
+ROUNDS = 3
+"""A flood that does harm does it in each round. On a machine that does something else meanwhile, one says little of the
+server, so there is another where the honest client waited too long; a call of its that fails is harm in any.
+"""
+
 HONEST_EVERY_SECONDS = 0.05
 PATIENCE_SECONDS = 5.0
-FLOOR_SECONDS = 0.25
-"""A wait that somebody notices. The promise of 20 ms is measured by ``bench/flood.py``, where the flood has its own
-process. Here it is sent from the honest client's, which waits for that: 0.11 to 0.13 s where the same flood goes to a
-listener that refuses at once and has nothing to do with the server (two cores). Bare servers make it wait 0.3 to 1.8 s.
-"""
+FLOOR_SECONDS = 0.020
+"""docs/threats.md, the measure: nobody notices so short a wait."""
 
 QUIET_CALLS = 20
 QUIET_SECONDS = 0.1
@@ -57,6 +62,9 @@ QUIET_SECONDS = 0.1
 
 CALM_LIMIT_SECONDS = 10.0
 
+READY_LIMIT_SECONDS = 10.0
+FLOODER = str(Path(another.__file__).parent / "flooder.py")
+ASKED: tuple[tuple[str, dict[str, Any]], ...] = (("ping", {}), ("resources/list", {}))
 HTTP = (Topology.SERVE_URL,)
 
 
@@ -131,10 +139,9 @@ class RequestFlooding(Scenario):
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
         await _calm(stage)
-        # The best of three: on a machine that does something else meanwhile, one round says little of the server.
-        quiet = min([max([await _timed(stage) for _ in range(QUIET_CALLS)]) for _ in range(3)])
+        quiet = min([max([await _timed(stage) for _ in range(QUIET_CALLS)]) for _ in range(ROUNDS)])
         attacked = _while_they_watch if variant.payload == "watching" else _while_they_ask
-        loud, failed = await attacked(stage, variant)
+        loud, failed = await attacked(stage, variant, max(2 * quiet, FLOOR_SECONDS))
         self._waited[id(stage), variant.id] = quiet, loud, failed
         await _calm(stage)
 
@@ -175,29 +182,53 @@ async def _timed(stage: Stage) -> float:
     return time.monotonic() - begun
 
 
-async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
-    """The honest client's day beside the attackers. All are in this process, so what it takes to send is part of the
-    wait: on two cores 0.1 to 0.2 s where every request is refused at once, wherever the flood goes.
-    """
+async def _while_they_ask(stage: Stage, variant: Variant, most: float) -> tuple[float, str]:
+    """The honest client's day beside the attackers."""
+    if not isinstance(stage.pipe, Endpoint):
+        async with anyio.create_task_group() as flood:
+            flood.start_soon(stage.pipe.repeat, ASKED, ATTACKERS * AT_ONCE)
+            found = await _honest_days(stage, most)
+            flood.cancel_scope.cancel()
+        return found
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
-        async with anyio.create_task_group() as flood:
-            for wire in wires:
-                for _ in range(AT_ONCE):
-                    flood.start_soon(_without_end, wire)
-            found = await _honest_day(stage)
-            flood.cancel_scope.cancel()
-    return found
+        await open_things.enter_async_context(_flooding(stage, [wire for wire in wires if isinstance(wire, Endpoint)]))
+        return await _honest_days(stage, most)
 
 
-async def _while_they_watch(stage: Stage, variant: Variant) -> tuple[float, str]:
+@asynccontextmanager
+async def _flooding(stage: Stage, wires: Sequence[Endpoint]) -> AsyncIterator[None]:
+    """A process that sends the flood, each attacker with what its wire says of itself."""
+    where = urlsplit(wires[0].url)
+    attackers = []
+    for wire in wires:
+        messages = []
+        for method, params in ASKED:
+            message = {"jsonrpc": "2.0", "method": method, "params": wire.params(params)}
+            messages.append((message, wire.headers(message)))
+        attackers.append({"source": wire.source, "messages": messages})
+    plan = {"host": where.hostname, "port": where.port, "path": where.path, "attackers": attackers, "at_once": AT_ONCE}
+    argv = (*python(), FLOODER)
+    async with await anyio.open_process(argv, stderr=None, cwd=stage.layout.home) as process:
+        try:
+            assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes, as asked for
+            await process.stdin.send(json.dumps(plan).encode() + b"\n")
+            with anyio.fail_after(READY_LIMIT_SECONDS):
+                await process.stdout.receive()
+            await process.stdin.send(b"go\n")
+            yield
+        finally:
+            process.kill()
+
+
+async def _while_they_watch(stage: Stage, variant: Variant, most: float) -> tuple[float, str]:
     """The honest client's day once the attackers have subscribed, and write the news."""
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
         async with anyio.create_task_group() as storm:
             await _subscribe(stage, wires, storm)
             storm.start_soon(_write_news, wires[0])
-            found = await _honest_day(stage)
+            found = await _honest_days(stage, most)
             storm.cancel_scope.cancel()
     return found
 
@@ -227,10 +258,21 @@ async def _write_news(wire: Pipe | Endpoint) -> None:
         await anyio.sleep(NEWS_EVERY_SECONDS)
 
 
+async def _honest_days(stage: Stage, most: float) -> tuple[float, str]:
+    """The same for as many rounds as it takes until it waited no longer than ``most`` in one, or all of them."""
+    loud = float("inf")
+    for _ in range(ROUNDS):
+        waited, failed = await _honest_day(stage)
+        loud = min(loud, waited)
+        if failed or loud <= most:
+            return loud, failed
+    return loud, ""
+
+
 async def _honest_day(stage: Stage) -> tuple[float, str]:
-    """Work for as long as the flood lasts: the 99th percentile of the waits, in seconds, and why a call failed."""
+    """Work for one round of the flood: the 99th percentile of the waits, in seconds, and why a call failed."""
     waits = [0.0]
-    until = time.monotonic() + FLOOD_SECONDS
+    until = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < until:
         try:
             waits.append(await _timed(stage))
@@ -253,12 +295,6 @@ async def _wire(stage: Stage, variant: Variant, number: int, open_things: AsyncE
         await wire.ask("initialize", hello)
         await wire.tell("notifications/initialized")
     return wire
-
-
-async def _without_end(wire: Pipe | Endpoint) -> None:
-    while True:
-        await wire.ask("ping", {})
-        await wire.ask("resources/list", {})
 
 
 def _p99(waits: list[float]) -> float:
