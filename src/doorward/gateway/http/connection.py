@@ -23,7 +23,7 @@ from doorward.gateway.http.answer import CONTINUE, refusal
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.chunks import ChunkedBody
 from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head
-from doorward.gateway.http.limits import PACED_S, PIECE_BYTES, REST_S
+from doorward.gateway.http.limits import PACED_S, PIECE_BYTES
 from doorward.gateway.http.listener import Listener
 from doorward.gateway.http.outflow import Outflow
 
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         self._paced_until = self._now() + PACED_S
         if not self._resting:
             self._resting = True
-            self._listener.loop.call_later(REST_S, self._rested)
+            self._listener.loop.call_at(self._listener.rest_until(), self._rested)
 
     def _rested(self) -> None:
         self._resting = False

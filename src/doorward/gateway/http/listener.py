@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from doorward.gateway.http.call import Application
-from doorward.gateway.http.limits import HttpLimits
+from doorward.gateway.http.limits import APART_S, REST_S, HttpLimits
 from doorward.gateway.turns import turns
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Listener:
         self.turns = turns()
         self.connections: dict[Connection, None] = {}
         self._waits = 0
+        self._rested = 0.0
 
     def enter(self, connection: Connection) -> bool:
         """Whether there is a place; another one may have had to leave for it."""
@@ -41,6 +42,11 @@ class Listener:
         """A number for whoever begins to wait, higher than those before."""
         self._waits += 1
         return self._waits
+
+    def rest_until(self) -> float:
+        """When a connection that was refused is heard again: after its rest, and not together with others."""
+        self._rested = max(self.loop.time() + REST_S, self._rested + APART_S)
+        return self._rested
 
     def leave(self, connection: Connection) -> None:
         """It does not count any more."""
