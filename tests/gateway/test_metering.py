@@ -157,6 +157,19 @@ def test_a_connection_beside_a_flood_of_connections_that_were_there_before_is_se
         flooded(0.1)
 
 
+def test_who_keeps_to_its_own_part_is_not_beyond_it_and_who_sends_more_is_for_a_while() -> None:
+    door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
+    flood, honest = door.source("flood"), door.source("honest")
+    for _ in range(40):  # ten a second, which is one part of ten
+        door.clock.now += 1 / 10
+        assert door.passed(honest, 1) == 1
+        assert not door.meter.beyond(honest)
+    door.passed(flood, 20)
+    assert door.meter.beyond(flood)
+    door.clock.now += 10
+    assert not door.meter.beyond(flood)
+
+
 def test_what_is_refused_costs_nothing_and_says_when_to_come_back() -> None:
     door = Door(rates(method_per_second=2, method_burst=2))
     source = door.source("a")

@@ -171,6 +171,33 @@ async def test_of_the_lines_that_one_read_brings_few_are_taken_in_one_turn_and_n
 
 
 @http_peer.on_both_loops
+async def test_of_those_who_send_more_than_their_part_few_are_heard_in_one_turn() -> None:
+    get = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+    app = http_peer.Notebook()
+    app.takes = 0
+    async with http_peer.house(app) as here, counted() as turn:
+        floods = [await here.client() for _ in range(16)]
+
+        def admit(call: HttpCall) -> None:
+            turn.note()
+            call.pace()
+            call.answer(200, b"x")
+
+        app.on_admit = admit
+        for flood in floods:
+            await flood.send(get)
+            assert (await flood.answer())[0] == 200
+        turn.count.clear()
+        for flood in floods:
+            await flood.send(get * 4)
+        for flood in floods:
+            for _ in range(4):
+                assert (await flood.answer())[0] == 200
+    assert turn.count.total() == 16 * 4
+    assert turn.most <= AT_ONCE
+
+
+@http_peer.on_both_loops
 async def test_of_those_who_were_refused_few_are_heard_in_one_turn_and_who_was_not_is_heard_at_once() -> None:
     get = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
     app = http_peer.Notebook()

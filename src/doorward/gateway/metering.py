@@ -154,6 +154,10 @@ class Meter:
             bucket.charge(now)
         return None
 
+    def beyond(self, source: Source) -> bool:
+        """Whether it sends more than its own part: of what it is granted, it takes from what others leave over."""
+        return source.part.wait(self._now()) > 0
+
     def _named(self, source: Source, server: str, kind: str) -> tuple[Bucket, ...]:
         if len(source.named) >= _MAX_NAMED:
             kind = _OTHERS

@@ -82,6 +82,7 @@ def say(line: str) -> None:
 def main() -> None:
     """Until standard input ends."""
     with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.nice(LEAST_NICE)
     flood = Flood(json.loads(sys.stdin.readline()))
     flood.start()

@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._seen = 0  # of these, bytes that are no whole head
         self._advancing = False
         self._resting = False
-        self._paced_until = 0.0  # until then its requests stand in line with those of all who were refused
+        self._paced_until = 0.0  # until then its requests stand in line with those of all who send much
         self._in_line = False
         self._reading = True
         self._unread = 0  # bytes of a body that are still to come, or CHUNKED
@@ -160,10 +160,13 @@ class Connection(asyncio.Protocol):
             self._advance_later()
 
     def rest(self) -> None:
-        self._paced_until = self._now() + PACED_S
+        self.pace()
         if not self._resting:
             self._resting = True
             self._listener.loop.call_at(self._listener.rest_until(), self._rested)
+
+    def pace(self) -> None:
+        self._paced_until = self._now() + PACED_S
 
     def _rested(self) -> None:
         self._resting = False

@@ -23,8 +23,10 @@ APART_S: Final = 0.0005
 after the other. Two thousand connections rest a second, which is what their refusal told them."""
 
 PACED_S: Final = 1.0
-"""For so long after such a refusal the requests of that connection stand in line (``gateway.turns``), also those that
-may pass by now: what it is granted keeps others no longer from theirs than what it is refused."""
+"""For so long after such a refusal the requests of that connection stand in line (``gateway.turns``), and so do those
+of who was granted more than its own part (``gateway.metering``): what they are granted keeps others no longer from
+theirs than what they are refused.
+"""
 
 
 class HttpLimits(msgspec.Struct, frozen=True):

@@ -94,6 +94,8 @@ class Traffic:
             early = self._meter.take(source, server, message)
             if early is not None and not self._early(call, about, early, message):
                 return False
+        if self._meter.beyond(source):
+            call.pace()
         return True
 
     def _early(self, call: HttpCall, about: About, early: Finding, message: Message) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from anyio.abc import TaskGroup
+    from mcp import Client
 
     from doorward.lab.peer import Pipe
     from doorward.lab.stage import Stage
@@ -52,9 +53,14 @@ FIRST_SECONDS = 0.5
 """The flood is there first."""
 
 ROUND_SECONDS = 1.5
-ROUNDS = 3
+ROUNDS = 4
 """A flood that does harm does it in each round. On a machine that does something else meanwhile, one says little of the
 server, so there is another where the honest client waited too long; a call of its that fails is harm in any.
+"""
+
+CALM = "calm"
+"""How the name begins of a second target of the same kind, which nobody floods. Another client of it waits for what the
+machine makes everybody wait for; the honest one may wait twice as long (docs/threats.md, the measure).
 """
 
 HONEST_EVERY_SECONDS = 0.05
@@ -62,7 +68,6 @@ PATIENCE_SECONDS = 5.0
 FLOOR_SECONDS = 0.020
 """docs/threats.md, the measure: nobody notices so short a wait."""
 
-QUIET_CALLS = 20
 QUIET_SECONDS = 0.1
 """A wait that says that what came before is over."""
 
@@ -72,6 +77,9 @@ READY_LIMIT_SECONDS = 10.0
 FLOODER = str(Path(another.__file__).parent / "flooder.py")
 ASKED: tuple[tuple[str, dict[str, Any]], ...] = (("ping", {}), ("resources/list", {}))
 HTTP = (Topology.SERVE_URL,)
+
+Waited = tuple[float, float, str]
+"""How long who is not flooded waited and how long the honest client did, in seconds, and why a call of its failed."""
 
 
 def furnish(work: Path, _greeting: str) -> None:
@@ -141,21 +149,22 @@ class RequestFlooding(Scenario):
     )
 
     def __init__(self) -> None:
-        self._waited: dict[tuple[int, str], tuple[float, float, str]] = {}
+        self._waited: dict[tuple[int, str], Waited] = {}
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
         await _calm(stage)
-        quiet = min([max([await _timed(stage) for _ in range(QUIET_CALLS)]) for _ in range(ROUNDS)])
         attacked = _while_they_watch if variant.payload == "watching" else _while_they_ask
-        loud, failed = await attacked(stage, variant, max(2 * quiet, FLOOR_SECONDS))
-        self._waited[id(stage), variant.id] = quiet, loud, failed
+        async with another.elsewhere(stage, f"{CALM}-{variant.id}") as calm:
+            await _calm(stage, calm)
+            self._waited[id(stage), variant.id] = await attacked(stage, variant, calm)
         await _calm(stage)
 
     def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
-        quiet, loud, failed = self._waited.pop((id(stage), variant.id), (0.0, 0.0, ""))
+        unmeasured = (0.0, 0.0, "it was not measured" if stage.relayed else "")
+        quiet, loud, failed = self._waited.pop((id(stage), variant.id), unmeasured)
         if failed:
             return Harm(f"the honest client was not served: {failed}")
-        if loud <= max(2 * quiet, FLOOR_SECONDS):
+        if loud <= _most(quiet):
             return None
         return Harm(f"the honest client waited {loud * 1000:.0f} ms instead of {quiet * 1000:.0f}")
 
@@ -168,38 +177,43 @@ class RequestFlooding(Scenario):
         return "a text was shortened, and documents were listed"
 
 
-async def _calm(stage: Stage) -> None:
+async def _calm(stage: Stage, client: Client | None = None) -> None:
     """Wait until what is under way from before is over, so that it is not taken for what comes next."""
     with anyio.move_on_after(CALM_LIMIT_SECONDS):
         while True:
             with suppress(Exception):  # refused or late: it is not over
-                if await _timed(stage) <= QUIET_SECONDS:
+                if await _timed(stage, client) <= QUIET_SECONDS:
                     return
             await anyio.sleep(HONEST_EVERY_SECONDS)
 
 
-async def _timed(stage: Stage) -> float:
+def _most(quiet: float) -> float:
+    """How long the honest client may wait where one that is not flooded waits ``quiet``, in seconds."""
+    return max(2 * quiet, FLOOR_SECONDS)
+
+
+async def _timed(stage: Stage, client: Client | None = None) -> float:
     """How long the honest client waits for one call, in seconds; raises where it is not served."""
     begun = time.monotonic()
     with anyio.fail_after(PATIENCE_SECONDS):
-        result: Any = await stage.client.call_tool(SHORTEN, {"text": stage.greeting})
+        result: Any = await (client or stage.client).call_tool(SHORTEN, {"text": stage.greeting})
     if stage.greeting not in result.content[0].text:
         raise BenignTwinBrokenError("the text was not shortened")
     return time.monotonic() - begun
 
 
-async def _while_they_ask(stage: Stage, variant: Variant, most: float) -> tuple[float, str]:
+async def _while_they_ask(stage: Stage, variant: Variant, calm: Client) -> Waited:
     """The honest client's day beside the attackers."""
     if not isinstance(stage.pipe, Endpoint):
         async with anyio.create_task_group() as flood:
             flood.start_soon(stage.pipe.repeat, ASKED, ON_A_PIPE)
-            found = await _honest_days(stage, most)
+            found = await _honest_days(stage, calm)
             flood.cancel_scope.cancel()
         return found
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
         await open_things.enter_async_context(_flooding(stage, [wire for wire in wires if isinstance(wire, Endpoint)]))
-        return await _honest_days(stage, most)
+        return await _honest_days(stage, calm)
 
 
 @asynccontextmanager
@@ -227,14 +241,14 @@ async def _flooding(stage: Stage, wires: Sequence[Endpoint]) -> AsyncIterator[No
             process.kill()
 
 
-async def _while_they_watch(stage: Stage, variant: Variant, most: float) -> tuple[float, str]:
+async def _while_they_watch(stage: Stage, variant: Variant, calm: Client) -> Waited:
     """The honest client's day once the attackers have subscribed, and write the news."""
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
         async with anyio.create_task_group() as storm:
             await _subscribe(stage, wires, storm)
             storm.start_soon(_write_news, wires[0])
-            found = await _honest_days(stage, most)
+            found = await _honest_days(stage, calm)
             storm.cancel_scope.cancel()
     return found
 
@@ -264,25 +278,43 @@ async def _write_news(wire: Pipe | Endpoint) -> None:
         await anyio.sleep(NEWS_EVERY_SECONDS)
 
 
-async def _honest_days(stage: Stage, most: float) -> tuple[float, str]:
-    """The same for as many rounds as it takes until it waited no longer than ``most`` in one, or all of them."""
-    loud = float("inf")
+async def _honest_days(stage: Stage, calm: Client) -> Waited:
+    """The same for as many rounds as it takes until the honest client did not wait too long in one, or all of them."""
     await anyio.sleep(FIRST_SECONDS)
+    found: list[Waited] = []
     for _ in range(ROUNDS):
-        waited, failed = await _honest_day(stage)
-        loud = min(loud, waited)
-        if failed or loud <= most:
-            return loud, failed
-    return loud, ""
+        waited = quiet, loud, failed = await _honest_day(stage, calm)
+        if failed or loud <= _most(quiet):
+            return waited
+        found.append(waited)
+    return min(found, key=_excess)
 
 
-async def _honest_day(stage: Stage) -> tuple[float, str]:
-    """Work for one round of the flood: the 99th percentile of the waits, in seconds, and why a call failed."""
+def _excess(waited: Waited) -> float:
+    quiet, loud, _ = waited
+    return loud - _most(quiet)
+
+
+async def _honest_day(stage: Stage, calm: Client) -> Waited:
+    """Work for one round of the flood, and meanwhile another client where there is none."""
+    quiet: list[tuple[float, str]] = []
+
+    async def undisturbed() -> None:
+        quiet.append(await _round(stage, calm))
+
+    async with anyio.create_task_group() as both:
+        both.start_soon(undisturbed)
+        loud, failed = await _round(stage, stage.client)
+    return quiet[0][0], loud, failed
+
+
+async def _round(stage: Stage, client: Client) -> tuple[float, str]:
+    """The 99th percentile of the waits of one client, in seconds, and why a call failed."""
     waits = [0.0]
     until = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < until:
         try:
-            waits.append(await _timed(stage))
+            waits.append(await _timed(stage, client))
         except Exception as problem:  # noqa: BLE001 - whatever the client raised, it was not served
             return _p99(waits), f"{type(problem).__name__}: {problem}"
         await anyio.sleep(max(0.0, HONEST_EVERY_SECONDS - waits[-1]))
