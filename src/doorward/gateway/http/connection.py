@@ -23,7 +23,7 @@ from doorward.gateway.http.answer import CONTINUE, refusal
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.chunks import ChunkedBody
 from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head
-from doorward.gateway.http.limits import PIECE_BYTES, REST_S
+from doorward.gateway.http.limits import PACED_S, PIECE_BYTES
 from doorward.gateway.http.listener import Listener
 from doorward.gateway.http.outflow import Outflow
 
@@ -60,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._seen = 0  # of these, bytes that are no whole head
         self._advancing = False
         self._resting = False
+        self._paced_until = 0.0  # until then its requests stand in line with those of all who send much
+        self._in_line = False
         self._reading = True
         self._unread = 0  # bytes of a body that are still to come, or CHUNKED
         self._most = 0
@@ -100,7 +102,10 @@ class Connection(asyncio.Protocol):
                 self.abort()
             return
         self._held = self._held + data if self._held else data
-        self._advance()
+        if self._paced_until:
+            self._advance_in_turn()
+        else:
+            self._advance()
 
     def eof_received(self) -> None:
         """The client sends nothing more, so it waits for nothing more. What was answered is still delivered."""
@@ -155,14 +160,17 @@ class Connection(asyncio.Protocol):
             self._advance_later()
 
     def rest(self) -> None:
+        self.pace()
         if not self._resting:
             self._resting = True
-            self._listener.loop.call_later(REST_S, self._rested)
+            self._listener.loop.call_at(self._listener.rest_until(), self._rested)
+
+    def pace(self) -> None:
+        self._paced_until = self._now() + PACED_S
 
     def _rested(self) -> None:
         self._resting = False
-        if self._state != _ENDING:
-            self._advance()
+        self._advance_in_turn()
 
     # -- what the listener asks for -----------------------------------------------------------------------------------
 
@@ -208,8 +216,9 @@ class Connection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._held and not self._resting and self._state not in (_CALL, _ENDING) and self._step():
-                pass
+            while self._held and not (self._resting or self._in_line) and self._state not in (_CALL, _ENDING):
+                if not self._step():
+                    break
         finally:
             self._advancing = False
         waits = self._state == _CALL or self._resting or self._out.stalled
@@ -226,8 +235,23 @@ class Connection(asyncio.Protocol):
 
     def _advance_later(self) -> None:
         """Not at once: whoever answers a call is not called for the next one in the middle of that."""
-        if not self._advancing:
+        if self._paced_until:
+            self._advance_in_turn()
+        elif not self._advancing:
             self._listener.loop.call_soon(self._advance)
+
+    def _advance_in_turn(self) -> None:
+        """Whoever sent too much lately has its next request looked at when it is its turn."""
+        if self._now() > self._paced_until:
+            self._paced_until = 0.0
+        if not self._in_line:
+            self._in_line = True
+            self._listener.turns.join(self._its_turn)
+
+    def _its_turn(self) -> None:
+        self._in_line = False
+        if self._state != _ENDING:
+            self._advance()
 
     def _step(self) -> bool:
         if self._state == _HEAD:
