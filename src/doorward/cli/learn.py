@@ -88,11 +88,10 @@ def _wrap_and_propose(args: argparse.Namespace) -> int:
     from doorward.cli import wrap
 
     began_us = time.time_ns() // 1000
-    plain = {"url": "", "read": [], "write": [], "env": [], "unsafe_no_sandbox": False}
     if not args.unsafe_observe:
         terminal.say("what the policy in force refuses is not learnt from; --unsafe-observe lets much of it pass")
     amend = observing if args.unsafe_observe else None
-    code = wrap.run(argparse.Namespace(**{**vars(args), **plain, "name": args.server}), amend)
+    code = wrap.run(argparse.Namespace(**{**wrap.defaults(), **vars(args), "name": args.server}), amend)
     _propose(args, began_us)
     return code
 

@@ -49,6 +49,18 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_options(parser)
+    parser.set_defaults(run=run, takes_command=True)
+
+
+def defaults() -> dict[str, Any]:
+    """What the options are where none is written, for a verb that wraps as well."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_options(parser)
+    return vars(parser.parse_args([]))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--name", default=None, metavar="NAME", help="what you call this server, in policy, pins and log")
     add("--url", default="", metavar="URL", help="instead of a command: a server that is reached by its URL")
@@ -60,7 +72,6 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--sandbox", choices=("auto", "namespaces", "landlock"), default="auto", help=SANDBOX)
     add("--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then do all that you can")
     add("--unsafe-install-scripts", action="store_true", help="run install scripts of what npx or uvx would fetch")
-    parser.set_defaults(run=run, takes_command=True)
 
 
 def run(args: argparse.Namespace, amend: Callable[[Policy], Policy] | None = None) -> int:
