@@ -11,7 +11,8 @@ thing. Namespaces are several at once, so that taking one out would leave the ot
 keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
 *confine-privileges*: ``no_new_privs`` and the end of capabilities are left out. Landlock and seccomp stand without it
 only for who has CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it.
-*no-orphans*: the server itself is ended as ever, and nothing that it started.
+*no-orphans*: the server itself is ended as ever, and nothing that it started. It is put into no control group, with
+which everything in it would end.
 """
 
 from __future__ import annotations
@@ -104,7 +105,10 @@ def main() -> None:
         WALLS[wall]()
     launch: Any = importlib.import_module("launch")
     read_plan = launch._read_plan  # noqa: SLF001 - what the product's launcher is told, less what it would choose
-    launch._read_plan = lambda: read_plan() | {b"mechanism": [b"landlock"]}  # noqa: SLF001
+    other: dict[bytes, list[bytes]] = {b"mechanism": [b"landlock"]}
+    if "no-orphans" in sys.argv[1:]:
+        other[b"group"] = []
+    launch._read_plan = lambda: read_plan() | other  # noqa: SLF001
     launch.main()
 
 
