@@ -6,6 +6,7 @@ loopback, from which npx and uvx fetch as from any other.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -19,8 +20,11 @@ import msgspec
 import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from tests.e2e.peering import PAGE_SAYS, Answer, Peers, Place, bounded, outcome, page
+from tests.e2e.peering import PAGE_SAYS, Answer, Peers, Place, outcome, page
 from tests.registry import Registry, programs
+
+FETCHED_SECONDS = 300.0
+"""A whole tree of packages is fetched, unpacked and compiled, beside whatever else the machine does."""
 
 MECHANISMS = ("namespaces", "landlock")
 
@@ -157,6 +161,10 @@ def launched(tmp_path_factory: pytest.TempPathFactory, peers: Peers) -> Iterator
 def ask(place: Place, command: tuple[str, ...], env: dict[str, str], *question: Any) -> Answer:
     """The answer to one call of a server that is started as a client starts it."""
 
+    async def within() -> Answer:
+        async with asyncio.timeout(FETCHED_SECONDS):
+            return await conversation()
+
     async def conversation() -> Answer:
         parameters = StdioServerParameters(command=command[0], args=list(command[1:]), env=env, cwd=str(place.folder))
         with place.stderr.open("a") as stderr:
@@ -165,11 +173,10 @@ def ask(place: Place, command: tuple[str, ...], env: dict[str, str], *question: 
                 return await outcome(client.call_tool(*question))
 
     try:
-        answer: Answer = bounded(conversation())
+        return asyncio.run(within())
     except BaseException as failure:
         failure.add_note(place.stderr.read_text())
         raise
-    return answer
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -23,6 +23,7 @@ from doorward.errors import FetchError
 from doorward.gateway.fetching.asked import Asked, Spec, asked
 from doorward.gateway.fetching.fetch import Wish, have, present
 from doorward.gateway.fetching.settings import settings_of
+from doorward.policy.model import Caps
 
 NAME = "made-server"
 CLOSED = ("EACCES", "ENOENT", "EROFS")
@@ -344,7 +345,8 @@ def test_each_mechanism_lets_a_step_reach_the_registry_and_write_its_tree(
     launcher_path = shutil.which(launcher, path=world.env["PATH"])
     assert launcher_path is not None
     monkeypatch.setenv("PATH", world.env["PATH"])
-    wish = Wish(what, launcher_path, own, mechanism=mechanism)
+    caps = Caps(memory_bytes=1 << 30, file_bytes=1 << 30, descriptors=4096, processes=64)
+    wish = Wish(what, launcher_path, own, caps, mechanism=mechanism)
     told: list[str] = []
     fetched = have(wish, lambda text, _hint="": told.append(text))
     assert fetched == present(wish)
