@@ -48,9 +48,11 @@ def test_a_log_that_cannot_be_read_is_no_empty_log(tmp_path: Path) -> None:
 
 def test_what_was_refused_before_a_flood_of_entries_is_read_as_well(tmp_path: Path) -> None:
     log = SqliteLog.open(tmp_path, now_us=NOW_US, label="test")
-    refused = Entry(kind="refusal", at=NOW_US, decision="DENY", findings=(FindingRecord("rates", "DENY", "too many"),))
+    refused = Entry(
+        kind="refusal", at=NOW_US, link="", decision="DENY", findings=(FindingRecord("rates", "DENY", "too many"),)
+    )
     log.append([Item(refused)], durable=False)
-    log.append([Item(Entry(kind="notice", at=NOW_US + number)) for number in range(3 * MOST)], durable=False)
+    log.append([Item(Entry(kind="notice", at=NOW_US + number, link="")) for number in range(3 * MOST)], durable=False)
     log.close(NOW_US + 3 * MOST)
     assert [item.control for item in trail.read(tmp_path)] == ["rates"]
 
