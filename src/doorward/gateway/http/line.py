@@ -46,8 +46,8 @@ class Line:
         self._waiting: dict[Key, deque[_Waiting]] = {}
 
     def enter(self, key: Key, carriage: Carriage, go: Callable[[], None]) -> bool:
-        """Send on what ``carriage`` waits for, now or when it is its turn; never, if nobody waits for it any more. Whether
-        it is sent on now.
+        """Send on what ``carriage`` waits for, now or when it is its turn; never, if nobody waits for it any more.
+        Whether it is sent on now.
         """
         one, before = _Waiting(go), carriage.on_done
 
