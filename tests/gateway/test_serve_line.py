@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.gateway.scripted_upstream import BOUND_S, Upstream, Visit
 from tests.gateway.serving import Client, Serve, by_url, place, request
 from tests.gateway.wrapping import wait_until
 
+from doorward.audit.reader import last
 from doorward.gateway.http.line import AT_SERVER
 
 
@@ -40,8 +42,8 @@ def upstream() -> Iterator[Slow]:
 
 
 @pytest.fixture
-def serve(tmp_path_factory: pytest.TempPathFactory, upstream: Slow) -> Iterator[Serve]:
-    with place(tmp_path_factory.mktemp("serve")) as house:
+def serve(tmp_path: Path, upstream: Slow) -> Iterator[Serve]:
+    with place(tmp_path) as house:
         yield house.serve(by_url(upstream.url))
 
 
@@ -66,9 +68,15 @@ def _worker(serve: Serve, *, modern: bool) -> Callable[[], bool]:
     return works
 
 
+def waits(state: Path) -> bool:
+    """Whether the log says that some had to wait, and for what."""
+    noted = [found for one in last(state).found if one.entry.kind == "notice" for found in one.entry.findings]
+    return any(one.control == "principal-limits" and "wait for their turn at web" in one.reason for one in noted)
+
+
 @pytest.mark.parametrize("modern", [False, True], ids=["legacy", "modern"])
 def test_two_lists_of_a_principal_are_at_a_server_and_the_next_goes_when_one_is_answered(
-    serve: Serve, upstream: Slow, modern: bool
+    serve: Serve, upstream: Slow, tmp_path: Path, modern: bool
 ) -> None:
     works = _worker(serve, modern=modern)
     upstream.slow = True
@@ -76,6 +84,7 @@ def test_two_lists_of_a_principal_are_at_a_server_and_the_next_goes_when_one_is_
     wait_until(lambda: len(upstream.listing) >= AT_SERVER, "two lists are asked for")
     assert works()  # beside them, and not behind those that wait
     assert len(upstream.listing) == AT_SERVER
+    wait_until(lambda: waits(tmp_path / "state"), "it is on record")
     for number in range(4):
         wait_until(lambda: len(upstream.listing) > number, "the next one")  # noqa: B023 - called here
         upstream.listing[number].set()

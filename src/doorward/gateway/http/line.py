@@ -45,8 +45,10 @@ class Line:
         self._there: Counter[Key] = Counter()
         self._waiting: dict[Key, deque[_Waiting]] = {}
 
-    def enter(self, key: Key, carriage: Carriage, go: Callable[[], None]) -> None:
-        """Send on what ``carriage`` waits for, now or when it is its turn; never, if nobody waits for it any more."""
+    def enter(self, key: Key, carriage: Carriage, go: Callable[[], None]) -> bool:
+        """Send on what ``carriage`` waits for, now or when it is its turn; never, if nobody waits for it any more.
+        Whether it is sent on now.
+        """
         one, before = _Waiting(go), carriage.on_done
 
         def done() -> None:
@@ -57,9 +59,10 @@ class Line:
         waiting = self._waiting.setdefault(key, deque())
         if self._there[key] < AT_SERVER and not waiting:
             self._go(key, one)
-            return
+            return True
         waiting.append(one)
         one.timer = self._loop.call_later(LONGEST_S, self._go, key, one)
+        return False
 
     def _go(self, key: Key, one: _Waiting) -> None:
         if one.went or one.over:

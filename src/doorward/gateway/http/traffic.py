@@ -78,10 +78,13 @@ class Traffic:
         self, link: HttpLink, carriage: Carriage, about: About, message: Message, go: Callable[[], None]
     ) -> None:
         """To the link, at once if it is work; what is none waits for its turn at the server."""
-        if isinstance(message, Request) and message.method not in WORK and message.method not in STANDING:
-            self._line.enter((link.principal.id, about.place.server), carriage, go)
-        else:
+        if not isinstance(message, Request) or message.method in WORK or message.method in STANDING:
             go()
+            return
+        who, server = link.principal.id, about.place.server
+        if not self._line.enter((who, server), carriage, go):
+            why = f"requests that do no work wait for their turn at {server}"
+            self._front.note(CAPPED, why, peer=peer_of(carriage.call), principal=who, method=message.method[:64])
 
     def in_time(self, call: HttpCall, about: About, session: str, *messages: Message) -> bool:
         """Whether its sender may send so much by now; answered where it may not. Nothing of a link was touched."""

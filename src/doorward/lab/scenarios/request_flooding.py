@@ -131,7 +131,7 @@ class RequestFlooding(Scenario):
     stride = "denial of service"
     cwe = ("CWE-770", "CWE-799")
     owasp = "MCP05:2025"
-    controls = ("rates", "principal-limits", "http-limits", "in-flight")
+    controls = ("rates", "principal-limits", "http-limits", "in-flight", "caller")
     measures = True
     examples = (
         Example(
