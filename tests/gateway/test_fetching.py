@@ -23,7 +23,7 @@ from doorward.errors import FetchError
 from doorward.gateway.fetching.asked import Asked, Spec, asked
 from doorward.gateway.fetching.fetch import Wish, have, present
 from doorward.gateway.fetching.settings import settings_of
-from doorward.policy.model import Caps
+from doorward.policy.amounts import Caps
 
 NAME = "made-server"
 CLOSED = ("EACCES", "ENOENT", "EROFS")

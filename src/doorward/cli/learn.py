@@ -91,7 +91,7 @@ def _wrap_and_propose(args: argparse.Namespace) -> int:
     if not args.unsafe_observe:
         terminal.say("what the policy in force refuses is not learnt from; --unsafe-observe lets much of it pass")
     amend = observing if args.unsafe_observe else None
-    code = wrap.run(argparse.Namespace(**{**wrap.defaults(), **vars(args), "name": args.server}), amend)
+    code = wrap.run(argparse.Namespace(**{**vars(args), **wrap.defaults(), "name": args.server}), amend)
     _propose(args, began_us)
     return code
 

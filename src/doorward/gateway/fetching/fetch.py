@@ -43,8 +43,8 @@ from doorward.gateway.fetching.asked import NPM, Asked
 from doorward.gateway.fetching.settings import Settings, settings_of
 from doorward.gateway.fetching.tree import Found, Say, digest, readable
 from doorward.gateway.identity import packages as identity
+from doorward.policy.amounts import Caps
 from doorward.policy.home import home
-from doorward.policy.model import Caps
 
 OLD_DAYS: Final = 90
 """After so long, a newest version that was asked for is said to be old. It is never fetched anew unasked."""

@@ -30,7 +30,7 @@ from doorward.confine.profile import Mechanism
 from doorward.gateway.egress.server import Egress, Refuse
 from doorward.gateway.fetching.settings import Settings
 from doorward.gateway.fetching.tree import Say, Step
-from doorward.policy.model import Caps
+from doorward.policy.amounts import Caps
 
 _LOOPBACK: Final = "127.0.0.1"
 _MOST_TOLD: Final = 8
