@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,6 @@ from tests.confine.conftest import World
 
 from doorward.confine import landlock, process
 from doorward.confine.probe import landlock_abi, probe
-from doorward.errors import ConfinementError
 
 CANARY = r"""
 import ctypes, json, os, socket, sys
@@ -394,10 +394,49 @@ def test_an_unprivileged_user_is_confined_and_supervised_just_so() -> None:
     assert said.split() == ["kept", "t", "NoNewPrivs:", "1"]
 
 
-def test_a_server_is_only_started_from_the_main_thread(world: World) -> None:
+def test_a_server_outlives_the_thread_that_started_it_and_not_the_process(each_world: World) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    argv = ["/bin/true"]
-    profile = world.profile(argv)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ConfinementError, match="main thread"):
-        pool.submit(process.start, argv, profile).result()
+    argv = ["/bin/cat"]
+    profile = each_world.profile(argv)
+    with ThreadPoolExecutor(1) as pool:
+        child = pool.submit(process.start, argv, profile).result()
+    with child:  # its thread has ended
+        child.started(20)
+        os.write(child.stdin, b"still here")
+        assert os.read(child.stdout, 100) == b"still here"
+        os.close(child.stdin)
+        assert child.wait(20) == 0
+
+
+STARTS_IN_A_THREAD = """
+import msgspec, os, sys, threading
+from doorward.confine import process
+from doorward.confine.profile import derive
+top = sys.argv[1]
+argv = ["/bin/sh", "-c", "echo here; sleep 1000"]
+profile = derive(argv, environ={"PATH": "/usr/bin:/bin"}, cwd=top, home=top + "/home", state=top + "/state",
+                 config=top + "/config", server="s")
+started = []
+thread = threading.Thread(target=lambda: started.append(process.start(argv, profile)))
+thread.start()
+thread.join()
+started[0].started(20)
+os.read(started[0].stdout, 10)
+print(started[0].supervisor, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_thread_started_ends_with_the_process_though_that_is_killed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    command = [sys.executable, "-c", STARTS_IN_A_THREAD, str(world.top)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as gateway:
+        assert gateway.stdout is not None
+        supervisor = os.pidfd_open(int(gateway.stdout.readline()))
+        gateway.kill()
+    try:
+        ended, _, _ = select.select([supervisor], [], [], 20)
+        assert ended == [supervisor], "the supervisor is gone, which ends only when nothing of the server is left"
+    finally:
+        os.close(supervisor)

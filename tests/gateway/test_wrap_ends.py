@@ -35,6 +35,17 @@ def test_a_server_killed_by_a_signal_gives_128_and_its_number(world: World) -> N
     wrapped = started(world)
     wrapped.start_asking("tools/call", {"name": "kill_itself", "arguments": {}})
     assert wrapped.wait() == 128 + signal.SIGKILL
+    assert "soon after it began" not in wrapped.stderr, "whoever was killed has not ended itself"
+
+
+@pytest.mark.parametrize("options", [(), ("--unsafe-no-sandbox",)])
+def test_a_server_that_fails_at_once_is_said_to_and_how_to_see_what_it_lacks(
+    world: World, options: tuple[str, ...]
+) -> None:
+    wrapped = world.wrap(("/bin/sh", "-c", "exit 5"), after=options)
+    assert wrapped.wait() == 5
+    assert ("ended with 5 soon after it began" in wrapped.stderr) == (not options)
+    assert ("doorward sandbox learn -- COMMAND…" in wrapped.stderr) == (not options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

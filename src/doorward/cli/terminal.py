@@ -35,6 +35,13 @@ def write_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
+def say_json(value: Any) -> None:
+    """One JSON document on stderr, in one line: for a verb whose stdout is somebody else's."""
+    import json
+
+    sys.stderr.write(json.dumps(value, sort_keys=True) + "\n")
+
+
 def say(text: str) -> None:
     """Something the person should know, on stderr; nothing is wrong."""
     _line(sys.stderr, f"doorward: note: {text}")

@@ -9,8 +9,9 @@ Rights, structures and the rights that each ABI brought: the kernel's documentat
 Does not protect: the network beyond TCP ports (datagrams, fast open and multipath TCP pass by it: ``seccomp`` refuses
 them); sockets that have a path (``connect`` is no access to a file: ``seccomp`` refuses such sockets); metadata
 (``stat``, ``readlink``, ``access``, ``chmod`` and ``utime`` work everywhere, unless there is no everywhere:
-``namespaces``); descriptors that were open before. On ABI 1 and 2 ``truncate`` is not covered, below 5 ``ioctl`` on
-devices, below 6 signals and abstract sockets: ``GAPS`` has the words.
+``namespaces``), as do watches (``inotify`` tells the names of what changes in a folder); the tables of the network in a
+process's own ``/proc`` entry; descriptors that were open before. On ABI 1 and 2 ``truncate`` is not covered, below 5
+``ioctl`` on devices, below 6 signals and abstract sockets: ``GAPS`` has the words.
 """
 
 from __future__ import annotations
@@ -77,11 +78,13 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
-# The three numbers are the same on every architecture of Linux.
+# The numbers are the same on every architecture of Linux.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_OPENAT2, _AT_FDCWD = 437, -100
+_RESOLVE_NO_MAGIC_LINKS, _RESOLVE_NO_LINKS = 0x02, 0x04
 _VERSION_FLAG = 1
 _PATH_BENEATH, _NET_PORT = 1, 2
-_CONNECT_TCP = 1 << 1
+_BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -117,11 +120,12 @@ def detect_abi() -> int:
 def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: Collection[int] = ()) -> int:
     """Confine the calling thread, and whatever it starts, to these paths; returns the ABI that holds.
 
-    With ``ports``, TCP connects to these and to no others, of any address; without, TCP is left as it is.
+    With ``ports``, TCP connects to these and to no others, of any address, and takes no port itself; without, TCP is
+    left as it is.
 
     ``read`` grants reading, listing and executing; ``write`` also changing. A directory means everything beneath it. A
     path that is not there, or may not be opened, grants nothing, so the process is only poorer for it. The paths
-    are expected to be resolved: one whose last part became a symbolic link since is not followed.
+    are expected to be resolved: one that leads through a symbolic link by now was swapped since, and grants nothing.
 
     Needs ``no_new_privs`` or CAP_SYS_ADMIN. Raises OSError: ENOSYS where Landlock is missing, E2BIG inside sixteen
     domains already, EPERM without the above. ENOSYS as well for ``ports`` below ABI 4, which knows none.
@@ -130,7 +134,7 @@ def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: C
     if abi < (_ABI_WITH_NETWORK if ports else 1):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     handled = _handled(abi)
-    ruleset = _create_ruleset(abi, handled, _CONNECT_TCP if ports else 0)
+    ruleset = _create_ruleset(abi, handled, _BIND_TCP | _CONNECT_TCP if ports else 0)
     try:
         for port in ports:
             rule = _CONNECT_TCP.to_bytes(8, sys.byteorder) + port.to_bytes(8, sys.byteorder)
@@ -142,6 +146,18 @@ def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: C
     finally:
         os.close(ruleset)
     return abi
+
+
+def open_without_links(path: bytes) -> int:
+    """A descriptor that names this path and allows nothing (O_PATH). Raises OSError, ELOOP for a link anywhere in it.
+
+    Needs ``openat2`` (Linux 5.6): whoever has Landlock or the calls of ``namespaces`` has it.
+    """
+    how = b"".join(
+        field.to_bytes(8, sys.byteorder)
+        for field in (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
+    )
+    return _syscall(_OPENAT2, _AT_FDCWD, path, how, len(how))
 
 
 def _handled(abi: int) -> int:
@@ -164,14 +180,11 @@ def _create_ruleset(abi: int, handled: int, handled_network: int) -> int:
 
 def _allow(ruleset: int, path: str | bytes, rights: int) -> None:
     try:
-        place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        place = open_without_links(os.fsencode(path))
     except OSError:
         return
     try:
-        mode = os.fstat(place).st_mode
-        if stat.S_ISLNK(mode):
-            return
-        if not stat.S_ISDIR(mode):
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
             rights &= _ON_FILES  # the kernel refuses a rule that grants a file what only directories have
         rule = rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder, signed=True)
         _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)

@@ -37,6 +37,7 @@ else:
     import seccomp
 
 PLAN_FD, REPORT_FD = 3, 4
+_MOST_DESCRIPTORS = 1 << 20  # fs.nr_open, as kernels come
 _SIGKILL, _SIGPIPE, _SIGXFSZ = 9, 13, 25
 
 Plan = dict[bytes, list[bytes]]
@@ -48,11 +49,17 @@ def main() -> None:
     os.set_inheritable(PLAN_FD, False)
     os.set_inheritable(REPORT_FD, False)
     plan = _read_plan()
+    if b"trace" in plan:
+        _load_tracing()  # while our own files can be read
     landlock.prctl(landlock.PR_SET_CHILD_SUBREAPER, 1)
     # A process that may not be dumped cannot be traced nor its memory read by others of the same user.
     landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
     if plan[b"mechanism"] != [b""] and os.geteuid() == 0:
-        os.setgroups([])
+        try:
+            os.setgroups([])
+        except PermissionError:  # root without capabilities: inside walls like these, which have taken the groups
+            if os.getgroups():
+                raise
     waiting = plan[b"mechanism"]
     mechanism = waiting.pop(0)
     child, failure = _launch(plan, mechanism)
@@ -175,7 +182,8 @@ def _supervise(plan: Plan, child: int, mechanism: bytes, failure: str) -> NoRetu
     supervise = _load_supervise()
     supervisor = supervise.Supervisor(child, orders=PLAN_FD, report=REPORT_FD)
     # Only now: before, this signal would have ended us without ending the tree. Descriptor 3 tells us anyway.
-    landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
+    if b"bound" in plan:
+        landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
     groups = plan.get(b"group", ())
     if failure:
         supervisor.give_up(failure, plan[b"temp"][0], groups)
@@ -212,6 +220,9 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int |
             seccomp.restrict(_sockets(plan, mechanism))
             stage = "privileges"
             privileges.drop()
+        if b"trace" in plan:
+            stage = "tracing"
+            _let_watch()
         stage = "program"
         for ignored_by_python in (_SIGPIPE, _SIGXFSZ):
             landlock.default_signal(ignored_by_python)
@@ -223,6 +234,20 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int |
         os.write(outcome, f"{stage} {getattr(error, 'errno', None) or 0}".encode())
     finally:
         os._exit(127)
+
+
+def _let_watch() -> None:
+    """From here the gateway sees each call that names a file or an address, the execution of the server first."""
+    privileges.give_up_new()
+    loopback.hand_over(REPORT_FD, [(b"", _load_tracing().install())], word=b"watched")
+
+
+def _load_tracing() -> Any:
+    if TYPE_CHECKING:
+        from doorward.confine import tracing
+    else:
+        import tracing
+    return tracing
 
 
 def _arm_landlock(plan: Plan, mechanism: bytes) -> None:
@@ -243,7 +268,12 @@ def _sockets(plan: Plan, mechanism: bytes) -> str:
 
 def _close_inherited() -> None:
     # By name: one that was opened before the limit was lowered lies above it, where closing a range would not reach.
-    for name in os.listdir("/proc/self/fd"):
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:  # inside walls like these, where we have no entry: what lies above would be the outer server's
+        os.closerange(REPORT_FD + 1, _MOST_DESCRIPTORS)
+        return
+    for name in names:
         if int(name) > REPORT_FD:
             try:  # noqa: SIM105 - contextlib would cost three milliseconds
                 os.close(int(name))

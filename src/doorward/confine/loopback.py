@@ -117,9 +117,9 @@ def _configure(family: int, request: int, what: bytes) -> bytes:
         any_socket.close()
 
 
-def hand_over(report: int, found: Sequence[tuple[bytes, int]]) -> None:
-    """Give listening descriptors to whoever reads the reports, in one line with their targets, and close them here."""
-    line = b"listening " + b" ".join(target or b"-" for target, _ in found) + b"\n"
+def hand_over(report: int, found: Sequence[tuple[bytes, int]], *, word: bytes = b"listening") -> None:
+    """Give descriptors to whoever reads the reports, in one line with their targets, and close them here."""
+    line = word + b" " + b" ".join(target or b"-" for target, _ in found) + b"\n"
     descriptors = b"".join(descriptor.to_bytes(4, "little") for _, descriptor in found)
     channel = _socket.socket(fileno=os.dup(report))
     try:

@@ -47,7 +47,7 @@ USER_OF_ROOT = 1000
 """Who root's server is, inside: nobody, which other users' files show as, would make them look like its own."""
 
 # The same on every architecture but the first.
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _OPENAT2 = 428, 429, 442, 437
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _SIGCHLD = 17
@@ -55,14 +55,13 @@ _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_FDCWD = 0x1000, 0x8000, -100
 _TREE_CLONE, _TREE_CLOEXEC = 1, os.O_CLOEXEC
 _FROM_EMPTY_PATH, _TO_EMPTY_PATH = 0x04, 0x40
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC = 0x1, 0x2, 0x4, 0x8
-_RESOLVE_NO_MAGIC_LINKS, _RESOLVE_NO_LINKS = 0x02, 0x04
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_PRIVATE, _MS_RECURSIVE = 2, 4, 8, 1 << 18, 1 << 14
 _DETACH = 2
 _ROOT_OPTIONS = b"mode=0755,size=4m,nr_inodes=64k"
 """The root holds folders, links and a host table, and is read-only once they are made."""
 
 _DESCRIPTORS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-_KERNEL_IN_PROC = ("sys", "sysrq-trigger", "irq", "bus")
+_NOTHING = "nothing"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -117,8 +116,7 @@ def build_root(
             file.write(content)
     _make_folder("proc")
     _mount(b"proc", b"proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
-    for name in _KERNEL_IN_PROC:
-        _hold_read_only(f"proc/{name}")
+    _close_kernel()
     for path, tree in sorted(trees):  # what is above comes first
         if os.fsdecode(path[1:]) not in (files or {}):
             _attach(os.fsdecode(path[1:]), tree)
@@ -151,7 +149,7 @@ def stay(server: int) -> int:
 def _clone(path: bytes, *, read_only: bool) -> int:
     """A mount of its own of what lies there and below, attached nowhere yet; -1 where nothing does."""
     try:
-        place = _open_without_links(path)
+        place = landlock.open_without_links(path)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.ESTALE):
             return -1
@@ -161,7 +159,8 @@ def _clone(path: bytes, *, read_only: bool) -> int:
         tree = _syscall(_OPEN_TREE, place, b"", _TREE_CLONE | _TREE_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE)
     finally:
         os.close(place)
-    added = (_READ_ONLY if read_only else 0) | _NO_SUID | (_NO_EXEC if is_device else _NO_DEVICES)
+    # A device of a read-only mount can be written to, but not be changed: root would own the machine's /dev/null.
+    added = (_READ_ONLY if read_only or is_device else 0) | _NO_SUID | (_NO_EXEC if is_device else _NO_DEVICES)
     _set_attributes(tree, added, recursive=True)
     return tree
 
@@ -174,7 +173,7 @@ def _attach(path: str, tree: int) -> None:
         if not is_folder:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
-        place = _open_without_links(os.fsencode(path))
+        place = landlock.open_without_links(os.fsencode(path))
     except OSError:
         return
     try:
@@ -183,14 +182,29 @@ def _attach(path: str, tree: int) -> None:
         os.close(place)
 
 
-def _hold_read_only(path: str) -> None:
-    try:
-        tree = _syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), _TREE_CLONE | _TREE_CLOEXEC)
-    except FileNotFoundError:
-        return  # a kernel without it
+def _put_read_only(source: str, path: str) -> None:
+    tree = _syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _TREE_CLONE | _TREE_CLOEXEC)
     _set_attributes(tree, _READ_ONLY, recursive=False)
     _syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), _FROM_EMPTY_PATH)
     os.close(tree)
+
+
+def _close_kernel() -> None:
+    """Make what ``/proc`` shows of the kernel, beside processes, read-only, and empty where only root may read it.
+
+    Without a capability root still owns those files: settings, and pages and tables of the whole machine.
+    """
+    with open(_NOTHING, "wb"):
+        pass
+    for name in os.listdir("proc"):
+        mode = os.lstat(f"proc/{name}").st_mode
+        if name.isdecimal() or stat.S_ISLNK(mode):
+            continue
+        if not mode & stat.S_IROTH:
+            _put_read_only(_NOTHING, f"proc/{name}")
+        elif stat.S_ISDIR(mode) or mode & stat.S_IWUSR:
+            _put_read_only(f"proc/{name}", f"proc/{name}")
+    os.unlink(_NOTHING)
 
 
 def _make_folder(path: str) -> None:
@@ -212,14 +226,6 @@ def _make_link(path: str, target: str) -> None:
         os.symlink(target, path)
     except OSError:
         pass
-
-
-def _open_without_links(path: bytes) -> int:
-    how = b"".join(
-        field.to_bytes(8, sys.byteorder)
-        for field in (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
-    )
-    return _syscall(_OPENAT2, _AT_FDCWD, path, how, len(how))
 
 
 def _open(path: str) -> int:

@@ -64,6 +64,8 @@ class Child:
     ``stdin``, ``stdout`` and ``stderr`` are raw descriptors of this side and belong to the caller, who closes them.
     ``control`` is readable when there is something to ``receive``, and at its end nothing of the server is left.
     ``listeners`` are its ways out; their descriptors belong to the caller too, once it ``started``.
+    ``watched`` is the descriptor by which its calls are watched, None before it is there and where it was not asked
+    for; whoever takes it closes it, after the end.
     ``groups`` are the control groups that hold its whole tree, by resource (``cgroups``); none where none can be had.
     ``pid``, ``mechanism`` (empty: not confined), ``abi`` (Landlock's, 0 where it does not stand) and ``status`` (the
     exit code, 128+n for a signal) are None until reported.
@@ -80,6 +82,7 @@ class Child:
         self.abi: int | None = None
         self.status: int | None = None
         self.listeners: tuple[Listener, ...] = ()
+        self.watched: int | None = None
         self.ended = False
         self._failure = ""
         self._orders = launcher.orders
@@ -131,6 +134,10 @@ class Child:
         """
         self._order(f"signal {number}\n")
 
+    def order_end(self) -> None:
+        """Order that the server and everything below it is killed, and do not wait for it; from any thread."""
+        self._order("kill\n")
+
     def kill_tree(self, timeout_seconds: float = 5.0) -> None:
         """Kill the server and everything below it, and wait until it is gone.
 
@@ -171,6 +178,8 @@ class Child:
         if word == "listening":
             targets = ["" if target == "-" else target for target in details]
             self.listeners = tuple(map(Listener, self._passed, targets))
+        elif word == "watched":
+            self.watched = self._passed.pop()
         elif word == "started":
             self.pid, self.abi = int(details[0]), int(details[2])
             self.mechanism = "" if details[1] == "none" else details[1]
@@ -219,6 +228,7 @@ class Launcher:
         self.pipes = pipes
         self.orders = orders
         self.control = control
+        self.is_of_main_thread = _thread.get_native_id() == os.getpid()
         self.used = False
 
     def abandon(self) -> None:
@@ -236,8 +246,6 @@ def boot() -> Launcher:
 
     Give it to ``start``, or abandon it. Raises ConfinementError as ``start`` does.
     """
-    if _thread.get_native_id() != os.getpid():
-        raise ConfinementError("a server can only be started from the main thread")
     if not sys.executable:
         raise ConfinementError("there is no python to start")
     try:
@@ -253,6 +261,7 @@ def start(
     unsafe_no_sandbox: bool = False,
     umask: int | None = None,
     launcher: Launcher | None = None,
+    trace: bool = False,
 ) -> Child:
     """Start a server's command line inside its profile; returns at once, ``Child.started`` tells how it went.
 
@@ -260,10 +269,14 @@ def start(
     TMPDIR, TMP and TEMP at it, and makes a control group where it can. ``umask`` is the server's; None keeps this
     process's. ``unsafe_no_sandbox`` leaves out the walls and ``no_new_privs``, never the caps, the supervision, the
     environment's rules or the closing of descriptors. ``launcher`` is one that was booted before; it is used up in any
-    case.
+    case. With ``trace`` each call of the server that names a file or an address waits for whoever reads
+    ``Child.watched`` (``tracing``): then ``started`` cannot be waited for before.
 
-    Raises ConfinementError outside of the main thread (the kernel would kill the server when that thread ends), when a
-    folder cannot be made, and when there is no launcher to start.
+    From any thread. The supervisor ends the server when this process is gone: the pipe of its orders ends then. What
+    was booted by the main thread is told by a signal as well, even where a child of ours that was forked without an
+    exec holds that pipe. The kernel sends it at the end of the thread, so others do without.
+
+    Raises ConfinementError when a folder cannot be made, and when there is no launcher to start.
     """
     launcher = launcher or boot()
     temp, groups = "", {}
@@ -272,7 +285,9 @@ def start(
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
         groups = cgroups.make(profile.memory_bytes, profile.processes, supervisor=launcher.supervisor)
-        plan = _encode_plan(argv, profile, temp, groups, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask)
+        plan = _encode_plan(
+            argv, profile, temp, groups, launcher, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace
+        )
     except BaseException:
         launcher.abandon()
         for group in {*groups.values()}:
@@ -337,9 +352,11 @@ def _encode_plan(
     profile: SandboxProfile,
     temp: str,
     groups: cgroups.Groups,
+    launcher: Launcher,
     *,
     unsafe_no_sandbox: bool,
     umask: int | None,
+    trace: bool,
 ) -> bytes:
     if umask is None:
         umask = os.umask(0o077)  # it can only be read by setting it; nothing another thread makes now is too open
@@ -367,6 +384,8 @@ def _encode_plan(
         ("descriptors", [str(profile.descriptors)]),
         ("tasks", ["0" if "pids" in groups else str(profile.processes)]),
         ("group", {*groups.values()}),
+        ("bound", ["thread"] if launcher.is_of_main_thread else []),
+        ("trace", ["calls"] if trace else []),
     ]
     encoded = [f"{kind}:{value}" for kind, values in records for value in values]
     if any("\0" in record for record in encoded):

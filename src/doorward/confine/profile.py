@@ -338,7 +338,9 @@ def _system_paths() -> tuple[str, ...]:
     paths += [f"/proc/{name}" for name in _PROC]
     paths += [f"/sys/{name}" for name in _SYS]
     if os.path.isdir("/etc/ssl"):
-        paths += [f"/etc/ssl/{name}" for name in os.listdir("/etc/ssl") if name != "private"]
+        paths += [
+            f"/etc/ssl/{name}" for name in _names("/etc/ssl", otherwise=("certs", "openssl.cnf")) if name != "private"
+        ]
     return tuple(dict.fromkeys(os.path.realpath(path) for path in paths if os.path.exists(path)))
 
 
@@ -346,6 +348,14 @@ def _links(paths: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """The links that the kernel follows along these paths, as far as there are any, each with its target."""
     found = (link for path in dict.fromkeys(paths) if os.path.exists(path) for link in links_on_the_way(path))
     return tuple((link, os.readlink(link)) for link in dict.fromkeys(found))
+
+
+def _names(folder: str, *, otherwise: tuple[str, ...]) -> Iterable[str]:
+    """What is in a folder; ``otherwise`` where it may not be listed, as inside walls like these."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return otherwise
 
 
 def _without_hidden_git_settings(environ: Mapping[str, str], home: str, given: Iterable[str]) -> dict[str, str]:

@@ -8,10 +8,17 @@ names of the host, the kernel's log, mounts. *What leads around walls or deep in
 without*: user namespaces (in them whoever likes is root, for a kernel that was never asked to expect it), io_uring (its
 operations are no calls, so no filter sees them), ``userfaultfd``, ``perf_event_open``, files by handle.
 
+*Modes that make a program another user's* (set-user-ID, by chmod and mknod): one that it left in a folder would give
+whoever starts it outside the rights of the server's user; where that is root, all of them. Set-group-ID is left, since
+folders have it.
+
+*Where it has no namespaces* (``internet`` is not ``ALL``): System V's shared memory, queues and semaphores, and queues
+with a name, which belong to no folder (ENOSYS); scheduling and priorities, of any process but itself.
+
 *Sockets.* Of IPv4 and IPv6 as ``restrict`` is told. Unix sockets only as connected pairs: one of its own could reach
 whatever listens at a path or a name, an agent or a bus, which no wall around files sees. Datagram pairs neither, since
-they can be turned to another address. No others: netlink, raw packets, a virtual machine's host (vsock), the kernel's
-ciphers, Bluetooth.
+they can be turned to another address. Where TCP is the machine's own, it may not listen. No others: netlink, raw
+packets, a virtual machine's host (vsock), the kernel's ciphers, Bluetooth.
 
 A filter is inherited and cannot be taken off. A call by another architecture's table (32-bit programs, x32) is refused
 whole, as its numbers mean other calls. Refused calls return EPERM; io_uring and ``clone3`` return ENOSYS and families
@@ -20,7 +27,8 @@ filter cannot look.
 
 A browser that a server starts must do without its own sandbox of namespaces (``--no-sandbox``): it stands in ours.
 
-Does not protect: addresses, which no filter sees, niceness, affinity and attributes of other processes or files.
+Does not protect: addresses, which no filter sees; without namespaces, which processors other processes of the user run
+on (threads are told so by the same call), and modes and times of the user's files.
 
 Numbers: the kernel's ``syscall_64.tbl`` and ``asm-generic/unistd.h``; instructions: seccomp(2), linux/bpf_common.h.
 """
@@ -35,6 +43,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from doorward.confine import landlock
 else:
     try:
@@ -49,7 +59,13 @@ class _Numbers:
     def __init__(self, architecture: int, *, prlimit: int, clone: int, unshare: int, socket: int, pair: int) -> None:
         self.architecture = architecture
         self.prlimit, self.clone, self.unshare, self.socket, self.pair = prlimit, clone, unshare, socket, pair
+        self.listen = 0
         self.never: tuple[int, ...] = ()
+        self.shared: tuple[int, ...] = ()
+        self.of_process_first: tuple[int, ...] = ()
+        self.of_process_second: tuple[tuple[int, int], ...] = ()
+        self.with_mode_second: tuple[int, ...] = ()
+        self.with_mode_third: tuple[int, ...] = ()
         self.with_flags_third: tuple[int, ...] = ()
         self.with_flags_fourth: tuple[int, ...] = ()
 
@@ -64,6 +80,16 @@ _X86_64.never = (
     *(170, 171, 103, 153, 179, 212),  # sethostname, setdomainname, syslog, vhangup, quotactl, lookup_dcookie
     *(165, 166, 155, 161),  # mount, umount2, pivot_root, chroot
 )
+_X86_64.listen = 50
+_X86_64.shared = (
+    *(29, 30, 31),  # shmget, shmat, shmctl
+    *(64, 65, 66, 220),  # semget, semop, semctl, semtimedop
+    *(68, 69, 70, 71),  # msgget, msgsnd, msgrcv, msgctl
+    *(240, 241),  # mq_open, mq_unlink
+)
+_X86_64.of_process_first = (142, 144, 314)  # sched_setparam, sched_setscheduler, sched_setattr
+_X86_64.of_process_second = ((141, 0), (251, 1))  # setpriority, ioprio_set; with what means one process
+_X86_64.with_mode_second, _X86_64.with_mode_third = (90, 91, 133), (268, 259)  # chmod, fchmod, mknod; fchmodat, mknodat
 _X86_64.with_flags_third, _X86_64.with_flags_fourth = (46,), (44, 307)  # sendmsg; sendto, sendmmsg
 _AARCH64 = _Numbers(0xC00000B7, prlimit=261, clone=220, unshare=97, socket=198, pair=199)
 _AARCH64.never = (
@@ -75,11 +101,18 @@ _AARCH64.never = (
     *(161, 162, 116, 58, 60, 18),
     *(40, 39, 41, 51),
 )
+_AARCH64.listen = 201
+_AARCH64.shared = (*(194, 196, 195), *(190, 193, 191, 192), *(186, 189, 188, 187), *(180, 181))
+_AARCH64.of_process_first = (118, 119, 274)
+_AARCH64.of_process_second = ((140, 0), (30, 1))
+_AARCH64.with_mode_second, _AARCH64.with_mode_third = (52,), (53, 33)
 _AARCH64.with_flags_third, _AARCH64.with_flags_fourth = (211,), (206, 269)
 _MACHINES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 _ABSENT = (425, 426, 427, 435)  # io_uring_setup, io_uring_enter, io_uring_register, clone3: the same everywhere
-# open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr: as well
-_MOUNTS = (428, 429, 430, 431, 432, 433, 442)
+# open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr, open_tree_attr: as well
+_MOUNTS = (428, 429, 430, 431, 432, 433, 442, 467)
+_FCHMODAT2 = 452
+_SET_USER_ID = 0o4000
 _UNIX, _INTERNET = 1, (2, 10)
 _STREAM, _DATAGRAM, _TYPE_BITS = 1, 2, 0xF
 _TCP_PROTOCOLS = (0, 6)  # multipath TCP is another, and no rule about ports sees it
@@ -90,7 +123,8 @@ _NEW_USER_NAMESPACE = 0x10000000
 _X32_BIT = 0x40000000
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
-_SIZE = 8  # bytes of one instruction
+SIZE = 8
+"""Bytes of one instruction."""
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 # Where the kernel's description of a call keeps what is looked at (struct seccomp_data).
@@ -108,7 +142,7 @@ def restrict(internet: str) -> None:
     instructions = program(os.uname().machine, internet)
     code = ctypes.create_string_buffer(instructions, len(instructions))
     # struct sock_fprog: how many instructions, and where they are
-    told = struct.pack("HP", len(instructions) // _SIZE, ctypes.addressof(code))
+    told = struct.pack("HP", len(instructions) // SIZE, ctypes.addressof(code))
     landlock.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, told)
 
 
@@ -128,14 +162,45 @@ def program(machine: str, internet: str) -> bytes:
     code += _when(_IF_EQUAL, numbers.prlimit, first + _unless(_IF_EQUAL, (0,), _refuse()) + _allow())
     for number in (numbers.clone, numbers.unshare):
         code += _when(_IF_EQUAL, number, first + _when(_IF_ANY, _NEW_USER_NAMESPACE, _refuse()) + _allow())
+    code += _about_modes(numbers)
+    if internet != ALL:
+        code += _about_others(numbers)
     code += _when(_IF_EQUAL, numbers.socket, _about_sockets(internet))
     code += _when(_IF_EQUAL, numbers.pair, _about_pairs())
     if internet == TCP:
+        code += _when(_IF_EQUAL, numbers.listen, _refuse())
         for argument, calls in ((_THIRD, numbers.with_flags_third), (_FOURTH, numbers.with_flags_fourth)):
             for number in calls:
                 no_fast_open = _when(_IF_ANY, _FAST_OPEN, _refuse(errno.EOPNOTSUPP))
                 code += _when(_IF_EQUAL, number, _lower_half(argument) + no_fast_open + _allow())
     return code + _allow()
+
+
+def stopping(calls: Iterable[int], architecture: int, answer: int) -> bytes:
+    """Another filter, which gives ``answer`` to these calls and lets all others pass."""
+    code = _instruction(_LOAD, _ARCHITECTURE) + _instruction(_IF_EQUAL, architecture, 1, 0) + _allow()
+    code += _instruction(_LOAD, _NUMBER)
+    return code + b"".join(_when(_IF_EQUAL, call, _instruction(_RETURN, answer)) for call in calls) + _allow()
+
+
+def _about_modes(numbers: _Numbers) -> bytes:
+    code = b""
+    for argument, calls in ((_SECOND, numbers.with_mode_second), (_THIRD, (*numbers.with_mode_third, _FCHMODAT2))):
+        answer = _lower_half(argument) + _when(_IF_ANY, _SET_USER_ID, _refuse()) + _allow()
+        code += b"".join(_when(_IF_EQUAL, number, answer) for number in calls)
+    return code
+
+
+def _about_others(numbers: _Numbers) -> bytes:
+    """What reaches other programs of the machine, for whoever has no namespaces."""
+    code = b"".join(_when(_IF_EQUAL, number, _refuse(errno.ENOSYS)) for number in numbers.shared)
+    itself = _unless(_IF_EQUAL, (0,), _refuse())
+    for number in numbers.of_process_first:
+        code += _when(_IF_EQUAL, number, _lower_half(_FIRST) + itself + _allow())
+    for number, one_process in numbers.of_process_second:
+        of_one = _lower_half(_FIRST) + _unless(_IF_EQUAL, (one_process,), _refuse())
+        code += _when(_IF_EQUAL, number, of_one + _lower_half(_SECOND) + itself + _allow())
+    return code
 
 
 def _about_sockets(internet: str) -> bytes:
@@ -167,14 +232,14 @@ def _lower_half(argument: int) -> bytes:
 
 def _when(question: int, value: int, then: bytes) -> bytes:
     """``then`` where the answer is yes; it stands behind the question, which jumps over it where not."""
-    return _instruction(question, value, 0, len(then) // _SIZE) + then
+    return _instruction(question, value, 0, len(then) // SIZE) + then
 
 
 def _unless(question: int, values: tuple[int, ...], then: bytes) -> bytes:
     """``then`` where the answer is no for all ``values``."""
     asked = b""
     for value in reversed(values):
-        asked = _instruction(question, value, (len(asked) + len(then)) // _SIZE, 0) + asked
+        asked = _instruction(question, value, (len(asked) + len(then)) // SIZE, 0) + asked
     return asked + then
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from doorward.gateway.reporter import Reporter
 
 
+_SOON_S = 10.0
+_FIRST_OF_SIGNALS = 128
 _WARM_AFTER_S = 0.2  # once `initialize` is answered; the budget of start-up is 100 to 200 ms
 
 
@@ -152,9 +155,21 @@ class _Session:
 
             gc.freeze()
             gc.enable()
-            return asyncio.run(self._serve(child, archive, reporter))
+            began = time.monotonic()
+            status = asyncio.run(self._serve(child, archive, reporter))
+            if 0 < status < _FIRST_OF_SIGNALS and time.monotonic() - began < _SOON_S:
+                self._suggest_learning(reporter, status)
+            return status
         finally:
             archive.close()
+
+    def _suggest_learning(self, reporter: Reporter, status: int) -> None:
+        """It may be that its walls kept from it what it cannot do without, and its own words rarely say so."""
+        if not self._options.unsafe_no_sandbox:
+            reporter.say(
+                f"{self._identity.name} ended with {status} soon after it began",
+                hint="if its walls are the reason, doorward sandbox learn -- COMMAND… names what it wants",
+            )
 
     def _record_first_use(self) -> None:
         at = written(self._clock.now())

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from doorward.guard.programs import run_async as run_async
     from doorward.guard.root import Entry as Entry
     from doorward.guard.root import Root as Root
+    from doorward.guard.sandbox import Profile as Profile
     from doorward.guard.servers import current_features as current_features
     from doorward.guard.servers import protect as protect
     from doorward.guard.services import ServiceControl as ServiceControl
@@ -58,6 +59,7 @@ _MODULES: Final = {
         "path_below pattern single_line undemanded url_allow violation"
     ),
     "doorward.guard.programs": "Finished run run_async",
+    "doorward.guard.sandbox": "Profile",
     "doorward.guard.masking": "MaskingFilter MaskingProcessor mask_logs masker",
     "doorward.guard.servers": "current_features protect",
     "doorward.guard.services": "ServiceControl Status",

@@ -1,0 +1,172 @@
+"""What a watched server wanted beyond its profile: from the calls that it made (``tracing``) to what might be given.
+
+A file that exists outside and that it opened, ran or looked for; a folder in which it wanted to change something; an
+address that it connected to by itself. What does not exist is no wish: programs look in many places. Of what it merely
+looked at, a folder counts only where it went no deeper. Three files of one folder become that folder, unless many
+programs keep their things in it. ``/proc``, ``/sys`` and ``/dev`` are never proposed, nor are the places where Python
+keeps what it compiled: it does without.
+
+What should rather not be given says so, and is left out of the flags: whole homes and shared folders, credentials of
+the user's other programs, Doorward's own files. That list is of well-known places and cannot be complete: a proposal
+is to be read by a person before anything of it is written down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from doorward.confine.profile import SandboxProfile
+    from doorward.confine.tracing import Seen
+
+_NEVER: Final = ("/proc", "/sys", "/dev")
+_SHARED: Final = ("/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/var")  # noqa: S108 - named as too wide
+_MANY_FILES: Final = 3
+_CREDENTIALS: Final = {
+    ".ssh": "keys of ssh",
+    ".gnupg": "keys of GnuPG",
+    ".aws": "credentials of AWS",
+    ".azure": "credentials of Azure",
+    ".config/gcloud": "credentials of Google Cloud",
+    ".config/gh": "credentials of GitHub",
+    ".kube": "credentials of Kubernetes",
+    ".docker": "credentials of Docker",
+    ".password-store": "passwords",
+    ".local/share/keyrings": "passwords",
+    ".mozilla": "a browser's sessions",
+    ".config/google-chrome": "a browser's sessions",
+    ".config/chromium": "a browser's sessions",
+    ".netrc": "passwords",
+    ".npmrc": "credentials of npm",
+    ".pypirc": "credentials of PyPI",
+    ".git-credentials": "passwords",
+    ".pgpass": "passwords",
+    ".bash_history": "what was typed",
+    ".zsh_history": "what was typed",
+}
+_OF_THE_SYSTEM: Final = {
+    "/etc/shadow": "passwords",
+    "/etc/gshadow": "passwords",
+    "/etc/sudoers": "rights of users",
+    "/etc/ssh": "keys of this machine",
+    "/etc/ssl/private": "keys of this machine",
+    "/run/docker.sock": "a way to be root",
+    "/var/run/docker.sock": "a way to be root",
+}
+_ENDINGS: Final = (".pem", ".key", ".p12", ".pfx", ".kdbx", ".env")
+_NAMES: Final = ("id_rsa", "id_ed25519", "id_ecdsa", ".env", "credentials", "credentials.json", "secrets.json")
+
+
+class Wish(msgspec.Struct, frozen=True, order=True):
+    """``what`` is a path, or HOST:PORT where ``access`` is ``connect``; else that is ``read`` or ``write``.
+    ``rather_not`` says why it should not be given, and ``files`` are those that led to a folder.
+    """
+
+    access: str
+    what: str
+    rather_not: str = ""
+    files: tuple[str, ...] = ()
+
+
+class Lessons:
+    """What was seen of one run. ``temp`` is the server's own temporary folder, ``own`` are folders of Doorward's."""
+
+    def __init__(self, profile: SandboxProfile, temp: str, *, own: Iterable[str] = ()) -> None:
+        self._home = profile.home
+        self._own = tuple(map(os.path.realpath, own))
+        self._written = (*profile.writable(), temp)
+        self._read = (*profile.readable(), *self._written)
+        self._opened: set[str] = set()
+        self._looked: set[str] = set()
+        self._changed: set[str] = set()
+        self._connects: dict[str, None] = {}
+
+    def take(self, seen: Seen) -> None:
+        """Take in one call."""
+        if seen.does == "connect":
+            if not _is_own_address(seen.what):
+                self.refused(seen.what)
+            return
+        path = os.path.realpath(seen.what)
+        if _is_below(path, _NEVER) or "__pycache__" in path.split("/"):
+            return
+        if seen.does == "write":
+            if not _is_below(path, self._written):
+                self._changed.add(path)
+        elif not _is_below(path, self._read) and os.path.lexists(path):
+            (self._looked if seen.does == "look" else self._opened).add(path)
+
+    def refused(self, target: str) -> None:
+        """Take in that HOST:PORT was refused to it on its way out."""
+        self._connects[target] = None
+
+    def wishes(self) -> tuple[Wish, ...]:
+        """What it wanted, what may be written first, each only once."""
+        write = {self._folder_of(path) for path in self._changed}
+        deeper = {os.path.dirname(path) for path in (*self._opened, *self._looked, *self._changed, *self._read)}
+        ancestors = {above for path in deeper for above in (path, *_above(path))}
+        looked = {path for path in self._looked if path not in ancestors or not os.path.isdir(path)}
+        read = {path for path in self._opened | looked if path not in ancestors or path in self._opened}
+        found = [Wish("write", folder, self._why_not(folder)) for folder in write]
+        given = tuple(wish.what for wish in found if not wish.rather_not)
+        found += self._grouped(path for path in read if not _is_below(path, given))
+        folders = tuple(wish.what for wish in found if not wish.rather_not)
+        found = [wish for wish in found if not any(_is_below(wish.what, (one,)) for one in folders if one != wish.what)]
+        return (
+            *sorted(found, key=lambda wish: (wish.access != "write", wish)),
+            *(Wish("connect", to) for to in self._connects),
+        )
+
+    def _grouped(self, paths: Iterable[str]) -> list[Wish]:
+        by_folder: dict[str, list[str]] = {}
+        for path in sorted(paths):
+            by_folder.setdefault(os.path.dirname(path), []).append(path)
+        found = []
+        for folder, files in by_folder.items():
+            innocent = [path for path in files if not self._why_not(path)]
+            if len(innocent) >= _MANY_FILES and not self._why_not(folder):
+                found.append(Wish("read", folder, files=tuple(map(os.path.basename, innocent))))
+                innocent = []
+            found += [Wish("read", path) for path in innocent]
+            found += [Wish("read", path, why) for path in files if (why := self._why_not(path))]
+        return found
+
+    def _folder_of(self, path: str) -> str:
+        """What would have to be given, so that this could be changed: a file that is there, or the nearest folder."""
+        while not os.path.exists(path):
+            path = os.path.dirname(path)
+        return path
+
+    def _why_not(self, path: str) -> str:
+        if os.path.isdir(path) and (path in _SHARED or (self._home and _is_below(self._home, (path,)))):
+            return "many programs keep their things there"
+        if any(_is_below(path, (own,)) or _is_below(own, (path,)) for own in self._own):
+            return "doorward's own"
+        for place, why in (
+            *((os.path.join(self._home, place), why) for place, why in _CREDENTIALS.items() if self._home),
+            *_OF_THE_SYSTEM.items(),
+        ):
+            if _is_below(path, (place,)):
+                return why
+        name = os.path.basename(path).lower()
+        return "its name says that it is a secret" if name in _NAMES or name.endswith(_ENDINGS) else ""
+
+
+def _is_own_address(target: str) -> bool:
+    """Loopback, where the server talks to itself and to our proxy, and the resolver's port, which no wish is."""
+    host, _, port = target.rpartition(":")
+    return port in ("53", "0") or host.startswith("127.") or host == "[::1]"
+
+
+def _above(path: str) -> Iterable[str]:
+    while path != "/" and path:
+        path = os.path.dirname(path)
+        yield path
+
+
+def _is_below(path: str, folders: Iterable[str]) -> bool:
+    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in folders)
