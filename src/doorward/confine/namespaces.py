@@ -57,7 +57,7 @@ _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_FDCWD = 0x1000, 0x8000, -100
 _TREE_CLONE, _TREE_CLOEXEC = 1, os.O_CLOEXEC
 _FROM_EMPTY_PATH, _TO_EMPTY_PATH = 0x04, 0x40
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC = 0x1, 0x2, 0x4, 0x8
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_PRIVATE, _MS_RECURSIVE = 2, 4, 8, 1 << 18, 1 << 14
+_MS_READ_ONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_PRIVATE, _MS_RECURSIVE = 1, 2, 4, 8, 1 << 18, 1 << 14
 _DETACH = 2
 _ROOT_OPTIONS = {b"mode": b"0755", b"size": b"4m", b"nr_inodes": b"64k"}
 """The root holds folders, links and a host table, and is read-only once they are made."""
@@ -133,8 +133,9 @@ def build_root(
         with open(name, "wb", buffering=0) as file:
             file.write(content)
     _make_folder("proc")
-    _mount(b"proc", b"proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
-    _close_kernel()
+    # Root's server would own the kernel's settings in there, too.
+    _mount(b"proc", b"proc", b"proc", _MS_READ_ONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    _hide_tables()
     for path, tree in trees:
         if os.fsdecode(path[1:]) not in (files or {}):
             _attach(os.fsdecode(path[1:]), tree)
@@ -212,28 +213,18 @@ def _attach(path: str, tree: int) -> None:
         os.close(place)
 
 
-def _put_read_only(source: str, path: str) -> None:
-    tree = _syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _TREE_CLONE | _TREE_CLOEXEC)
-    _set_attributes(tree, _READ_ONLY, recursive=False)
-    _syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), _FROM_EMPTY_PATH)
-    os.close(tree)
-
-
-def _close_kernel() -> None:
-    """Make what ``/proc`` shows of the kernel, beside processes, read-only, and empty where only root may read it.
-
-    Without a capability root still owns those files: settings, and pages and tables of the whole machine.
+def _hide_tables() -> None:
+    """Put an empty file over each in ``/proc`` that only its owner may read, where we are that: pages, caches and
+    timers of the whole machine. Without a capability root still owns them.
     """
     with open(_NOTHING, "wb"):
         pass
     for name in os.listdir("proc"):
-        mode = os.lstat(f"proc/{name}").st_mode
-        if name.isdecimal() or stat.S_ISLNK(mode):
-            continue
-        if not mode & stat.S_IROTH:
-            _put_read_only(_NOTHING, f"proc/{name}")
-        elif stat.S_ISDIR(mode) or mode & stat.S_IWUSR:
-            _put_read_only(f"proc/{name}", f"proc/{name}")
+        status = os.lstat(f"proc/{name}")
+        if stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IROTH and status.st_uid == os.geteuid():
+            tree = _syscall(_OPEN_TREE, _AT_FDCWD, _NOTHING.encode(), _TREE_CLONE | _TREE_CLOEXEC)
+            _syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, f"proc/{name}".encode(), _FROM_EMPTY_PATH)
+            os.close(tree)
     os.unlink(_NOTHING)
 
 
