@@ -153,6 +153,9 @@ class RequestFlooding(Scenario):
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
         await _calm(stage)
+        if not await _is_served(stage):  # no flood did that, and the benign twin will say so
+            self._waited[id(stage), variant.id] = 0.0, 0.0, ""
+            return
         attacked = _while_they_watch if variant.payload == "watching" else _while_they_ask
         async with another.elsewhere(stage, f"{CALM}-{variant.id}") as calm:
             await _calm(stage, calm)
@@ -185,6 +188,14 @@ async def _calm(stage: Stage, client: Client | None = None) -> None:
                 if await _timed(stage, client) <= QUIET_SECONDS:
                     return
             await anyio.sleep(HONEST_EVERY_SECONDS)
+
+
+async def _is_served(stage: Stage) -> bool:
+    try:
+        await _timed(stage)
+    except Exception:  # noqa: BLE001 - whatever the client raised, it was not served
+        return False
+    return True
 
 
 def _most(quiet: float) -> float:
