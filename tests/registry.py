@@ -10,7 +10,9 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
+import sys
 import tarfile
 import threading
 import zipfile
@@ -96,6 +98,11 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 """
 
 
+class _Listening(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client may leave in the middle of an answer that it does not need."""
+
+
 class Registry:
     """Listens while it is entered; ``asked`` are the paths of all requests."""
 
@@ -128,7 +135,7 @@ class Registry:
             def log_message(self, *_words: object) -> None:
                 """Nothing: stderr is pytest's."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        self._server = _Listening(("127.0.0.1", 0), Answering)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -166,18 +173,41 @@ class Registry:
             {"name": next(iter(versions.values()))["name"], "dist-tags": latest, "versions": described}
         ).encode()
 
+    def stock_npm(self, root: Path) -> None:
+        """Publish again what is installed below ``root``, each package as it lies there."""
+        for described in sorted(root.rglob("package.json")):
+            package = described.parent
+            inside = "node_modules" in (package.parent.name, package.parent.parent.name)
+            said = json.loads(described.read_bytes()) if inside else {}
+            name = said.get("name", "")
+            if "version" in said and str(package).endswith(f"/node_modules/{name}"):
+                files = [path for path in package.rglob("*") if path.is_file()]
+                own = [path for path in files if "node_modules" not in path.relative_to(package).parts]
+                contents = {str(path.relative_to(package)): path.read_bytes() for path in own}
+                self._add_npm(name, said["version"], said, contents)
+
+    def stock_pypi(self, environment: Path) -> None:
+        """Publish again what is installed in a virtual environment, each distribution as a wheel."""
+        for info in sorted(environment.glob("lib/python3*/site-packages/*.dist-info")):
+            if not info.name.startswith(("pip-", "setuptools-")):
+                self._add(*_wheel_of(info))
+
     def npm(self, name: str, version: str, program: str = NODE_SERVER, **said: Any) -> None:
         """Publish a package with one program; again under the same version, and it has other content."""
         described = {"name": name, "version": version, "bin": {name.rpartition("/")[2]: "server.js"}, **said}
+        files = {"package.json": json.dumps(described).encode(), "server.js": program.encode()}
+        self._add_npm(name, version, described, files)
+
+    def _add_npm(self, name: str, version: str, described: dict[str, Any], files: dict[str, bytes]) -> None:
         content = io.BytesIO()
         with (
-            gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as packed,
+            gzip.GzipFile(fileobj=content, mode="wb", mtime=0, compresslevel=1) as packed,
             tarfile.open(fileobj=packed, mode="w") as tar,
         ):
-            for file, text in (("package.json", json.dumps(described)), ("server.js", program)):
+            for file, data in files.items():
                 info = tarfile.TarInfo(f"package/{file}")
-                info.size, info.mode = len(text.encode()), 0o755
-                tar.addfile(info, io.BytesIO(text.encode()))
+                info.size, info.mode = len(data), 0o755
+                tar.addfile(info, io.BytesIO(data))
         path = f"/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"
         self._files[path] = content.getvalue()
         digest = base64.b64encode(hashlib.sha512(content.getvalue()).digest()).decode()
@@ -185,9 +215,9 @@ class Registry:
         installs = {"hasInstallScript": True} if "postinstall" in described.get("scripts", {}) else {}
         self._packages.setdefault(name, {})[version] = {**described, **installs, "dist": dist}
 
-    def wheel(self, name: str, version: str, module: str = PYTHON_SERVER) -> None:
+    def wheel(self, name: str, version: str, module: str = PYTHON_SERVER, needs: str = "") -> None:
         """The same for PyPI: a wheel with one module and a program of the package's name."""
-        file, content = _wheel(name, version, module)
+        file, content = _wheel(name, version, module, needs)
         self._add(name, file, content)
 
     def source(self, name: str, version: str, marker: Path, module: str = PYTHON_SERVER) -> None:
@@ -234,23 +264,25 @@ def programs(folder: Path) -> str:
         (place / name).symlink_to(f"../lib/node_modules/npm/bin/{name}-cli.js")
     for name in ("uv", "uvx"):
         shutil.copy2(Path(uv.argv[0]).with_name(name), place / name)
-    return f"{place}:/usr/local/bin:/usr/bin:/bin"
+    python = Path(sys.executable).resolve().parent  # what the peers were installed with, so that their wheels fit
+    return f"{place}:{python}:/usr/local/bin:/usr/bin:/bin"
 
 
-def _metadata(name: str, version: str) -> str:
-    return f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+def _metadata(name: str, version: str, needs: str = "") -> str:
+    said = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    return f"{said}Requires-Dist: {needs}\n" if needs else said
 
 
-def _wheel(name: str, version: str, module: str) -> tuple[str, bytes]:
+def _wheel(name: str, version: str, module: str, needs: str = "") -> tuple[str, bytes]:
     plain = name.replace("-", "_")
     info = f"{plain}-{version}.dist-info"
     files = {
         f"{plain}.py": module,
-        f"{info}/METADATA": _metadata(name, version),
+        f"{info}/METADATA": _metadata(name, version, needs),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {plain}:main\n",
     }
-    record = "".join(f"{path},{_hash(text)},{len(text.encode())}\n" for path, text in files.items())
+    record = "".join(f"{path},{_hash(text.encode())},{len(text.encode())}\n" for path, text in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -259,6 +291,29 @@ def _wheel(name: str, version: str, module: str) -> tuple[str, bytes]:
     return f"{plain}-{version}-py3-none-any.whl", content.getvalue()
 
 
-def _hash(text: str) -> str:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+def _wheel_of(info: Path) -> tuple[str, str, bytes]:
+    """What was installed by the distribution of a ``dist-info``, packed again: its name, the file's and the content."""
+    said = (info / "METADATA").read_text()
+    name, version = (re.search(rf"^{field}: *(\S+)", said, re.MULTILINE) for field in ("Name", "Version"))
+    assert name is not None
+    assert version is not None
+    tags = [tag.split("-") for tag in re.findall(r"^Tag: *(\S+)", (info / "WHEEL").read_text(), re.MULTILINE)]
+    tag = "-".join(".".join(dict.fromkeys(part)) for part in zip(*tags, strict=True))
+    made = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
+    content, record = io.BytesIO(), ""
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in (line.partition(",")[0] for line in (info / "RECORD").read_text().splitlines()):
+            place = info.parent / path
+            is_made = path.startswith(("../", "/", '"')) or path.endswith(".pyc") or place.name in made
+            if not is_made and place.is_file():
+                data = place.read_bytes()
+                record += f"{path},{_hash(data)},{len(data)}\n"
+                archive.writestr(zipfile.ZipInfo(path), data)
+        archive.writestr(zipfile.ZipInfo(f"{info.name}/RECORD"), f"{record}{info.name}/RECORD,,\n")
+    plain = re.sub(r"[-_.]+", "-", name[1]).lower()
+    return plain, f"{plain.replace('-', '_')}-{version[1]}-{tag}.whl", content.getvalue()
+
+
+def _hash(data: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
     return f"sha256={digest}"

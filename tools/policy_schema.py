@@ -18,7 +18,8 @@ import msgspec
 
 from doorward.content.sql import DIALECTS
 from doorward.policy import keys
-from doorward.policy.model import CAPS, EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
+from doorward.policy.amounts import CAPS
+from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE, RATE_RANGE
 from doorward.policy.reader_caps import least

@@ -336,6 +336,7 @@ _TABLE: Final = (
             "session-hijack",
             "session-fixation",
             "replay-of-another",
+            "request-flooding",
             "request-state-swap",
             "task-of-another",
             "listening-to-others",

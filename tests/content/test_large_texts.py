@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -63,6 +64,35 @@ def test_what_is_found_part_by_part_is_what_is_found_in_the_whole(drawn: list[tu
         for part in (32, 57):  # less than what is seen around each, so that every name lies at an edge
             patch.setattr(quick, "_PART", part)
             assert (list(named_values(text)), MASKER.mask_text(text)) == whole
+
+
+TREES = st.recursive(
+    TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PIECES | TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TREES, st.sampled_from(["", FILLERS[0]]))
+@example({"a": "token: x1 Bearer abcdefgh1"}, "")
+def test_shapes_that_the_quick_look_does_not_see_in_a_message_are_not_in_its_tree(tree: object, filler: str) -> None:
+    tree = [filler, tree]
+    encoded = msgspec.json.encode(surrogates_replaced(tree))
+    decoded = msgspec.json.decode(encoded)
+    whole = MASKER.mask_tree(decoded)
+    shapes, names = MASKER.shapes_or_names(encoded)
+    assert MASKER.mask_tree(decoded, shapes=shapes) == whole
+    assert shapes or names or not whole[1]
+
+
+def surrogates_replaced(tree: object) -> object:
+    """``tree`` with nothing that JSON in UTF-8 cannot say."""
+    if isinstance(tree, str):
+        return tree.encode("utf-8", "replace").decode()
+    if isinstance(tree, dict):
+        return {surrogates_replaced(name): surrogates_replaced(below) for name, below in tree.items()}
+    return [surrogates_replaced(one) for one in tree] if isinstance(tree, list) else tree
 
 
 @given(st.text(max_size=20), st.sampled_from(["", *FILLERS]))

@@ -4,14 +4,17 @@ write. The registry is ours and on loopback; npm, uv and the servers are real.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.gateway.wrapping import World, Wrapped
+from tests.gateway.serving import Serve
+from tests.gateway.wrapping import DOORWARD, World, Wrapped
 from tests.registry import NODE_SERVER, PYTHON_SERVER, Registry, programs
 
 from doorward.confine.fetching import Own
@@ -19,6 +22,8 @@ from doorward.confine.profile import Mechanism
 from doorward.errors import FetchError
 from doorward.gateway.fetching.asked import Asked, Spec, asked
 from doorward.gateway.fetching.fetch import Wish, have, present
+from doorward.gateway.fetching.settings import settings_of
+from doorward.policy.amounts import Caps
 
 NAME = "made-server"
 CLOSED = ("EACCES", "ENOENT", "EROFS")
@@ -251,6 +256,82 @@ def test_many_starts_at_once_fetch_once(world: World, registry: Registry, launch
     assert sum("fetched" in one.stderr for one in wrapped) == 1
 
 
+def test_serve_fetches_before_it_listens(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    words = (*DOORWARD, "--state", str(world.state), "serve", "--listen", "127.0.0.1:0", "--name", "made", "--upstream")
+    serve = Serve((*words, " ".join(command(launcher, "one"))), world.env, world.cwd, world.top / "serve.stderr")
+    try:
+        serve.wait_ready()
+        told = serve.session("/mcp").call(1, "arguments").message
+        assert told["result"]["content"][0]["text"] == "one"
+    finally:
+        serve.stop()
+    assert serve.stderr.index("fetched ") < serve.stderr.index("serving made")
+    assert pin(world)["package_integrity"]
+
+
+def test_what_is_shown_before_and_after_it_is_fetched(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    before = world.doorward("sandbox", "show", "--json", "--", *command(launcher))
+    assert "not fetched yet" in before.stderr
+    assert registry.asked == []
+    server = start(world, command(launcher))
+    place = server.text("where")
+    assert server.end() == 0
+    after = json.loads(world.doorward("sandbox", "show", "--json", "--", *command(launcher)).stdout)
+    assert any(place.startswith(path) for path in after["read"])
+    assert not any(place.startswith(path) for path in (*after["write"], after["cache"]))
+
+
+def test_a_newest_version_that_has_become_old_is_said(world: World, registry: Registry, launcher: str) -> None:
+    publish(registry, launcher, "1.0.0")
+    assert "days ago" not in (fresh := start(world, command(launcher))).stderr
+    assert fresh.end() == 0
+    [record] = (world.state / "fetched").glob("*/current.json")
+    said = json.loads(record.read_bytes())
+    record.write_text(json.dumps({**said, "at": said["at"] - 91 * 86400}))
+    asked_for = len(registry.asked)
+    old = start(world, command(launcher))
+    assert old.end() == 0
+    assert "was fetched more than 90 days ago" in old.stderr
+    assert "--refresh" in old.stderr
+    assert len(registry.asked) == asked_for
+
+
+def test_what_the_operator_set_is_found_and_no_more(tmp_path: Path) -> None:
+    wheels, cache, certificate = tmp_path / "wheels", tmp_path / "cache", tmp_path / "home" / "own.pem"
+    for folder in (wheels, cache, certificate.parent):
+        folder.mkdir()
+    certificate.touch()
+    settings = certificate.parent / ".npmrc"
+    settings.write_text(
+        f"registry = https://npm.example.org:8443/a/\n@own:registry=http://127.0.0.1/\ncafile={certificate}\n"
+        f"cache={cache}\n//npm.example.org:8443/a/:_authToken=${{TOKEN}}\n"
+    )
+    environ = {
+        "TOKEN": "x",
+        "OTHER_TOKEN": "y",
+        "npm_config_strict_ssl": "false",
+        "npm_config_ignore_scripts": "false",
+        "npm_config_globalconfig": str(tmp_path / "none"),
+        "UV_FIND_LINKS": str(wheels),
+        "UV_INDEX": f"own=https://user:secret@pypi.example.org/simple file://{wheels}",
+        "UV_CACHE_DIR": str(cache),
+    }
+    npm = settings_of("npm", environ, str(certificate.parent))
+    assert npm.read == (str(settings), str(certificate))
+    assert npm.variables == ("TOKEN", "npm_config_globalconfig", "npm_config_strict_ssl")
+    assert npm.targets == (("npm.example.org", 8443), ("127.0.0.1", 80))
+    assert not npm.has_proxy
+    uv = settings_of("pypi", environ, str(certificate.parent))
+    assert uv.read == (str(wheels),)
+    assert uv.variables == ("UV_FIND_LINKS", "UV_INDEX")
+    assert uv.targets == (("pypi.example.org", 443),)
+    proxied = settings_of("npm", {"HTTPS_PROXY": "http://proxy.example.org:3128"}, str(tmp_path))
+    assert proxied.has_proxy
+    assert proxied.targets == (("proxy.example.org", 3128),)
+
+
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_each_mechanism_lets_a_step_reach_the_registry_and_write_its_tree(
     world: World, registry: Registry, launcher: str, mechanism: Mechanism, monkeypatch: pytest.MonkeyPatch
@@ -264,7 +345,8 @@ def test_each_mechanism_lets_a_step_reach_the_registry_and_write_its_tree(
     launcher_path = shutil.which(launcher, path=world.env["PATH"])
     assert launcher_path is not None
     monkeypatch.setenv("PATH", world.env["PATH"])
-    wish = Wish(what, launcher_path, own, mechanism=mechanism)
+    caps = Caps(memory_bytes=1 << 30, file_bytes=1 << 30, descriptors=4096, processes=64)
+    wish = Wish(what, launcher_path, own, caps, mechanism=mechanism)
     told: list[str] = []
     fetched = have(wish, lambda text, _hint="": told.append(text))
     assert fetched == present(wish)

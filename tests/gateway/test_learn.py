@@ -75,7 +75,11 @@ def test_what_is_proposed_loads_lets_the_same_calls_pass_and_refuses_a_changed_o
 
 def test_each_line_says_from_how_many_calls_it_was_learnt_and_what_could_not_be(world: World) -> None:
     text = learnt(world)
-    rules = tomllib.loads(text)["servers"]["agreeing"]["tools"]["do"]["arguments"]
+    server = tomllib.loads(text)["servers"]["agreeing"]
+    assert server["rate"]["burst"] >= 2 * 7
+    assert server["tools"]["do"]["rate"]["burst"] >= 2
+    assert "# 2 times what the 7 calls of one principal needed" in text
+    rules = server["tools"]["do"]["arguments"]
     assert rules["format"] == {"enum": ["pdf", "html"]}
     assert rules["copies"] == {"integer": True, "minimum": 1, "maximum": 7}
     assert rules["path"]["path_below"] == str(world.folder.resolve())
@@ -100,6 +104,46 @@ def test_with_a_command_it_wraps_that_and_learns_from_what_passed_meanwhile(worl
     assert wrapped.end() == 0
     assert "# learnt from 7 calls" in file.read_text()
     assert "read it, then doorward policy check" in wrapped.stderr
+
+
+NARROW = """
+[servers.agreeing.tools.do]
+rate = { per_second = 1, burst = 2 }
+[servers.agreeing.tools.do.arguments]
+copies = { maximum = 2 }
+"""
+
+
+@pytest.mark.parametrize("observing", [False, True])
+def test_a_run_may_observe_what_the_policy_in_force_refuses_and_leaves_it_as_it_was(
+    world: World, observing: bool
+) -> None:
+    policy = world.top / "config" / "narrow.toml"
+    policy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    policy.write_text(NARROW)
+    file = world.top / "config" / "proposed.toml"
+    command = (sys.executable, "-I", "-S", str(AGREEING), str(world.folder))
+    words = ("learn", "--server", "agreeing", "--write", str(file), *(("--unsafe-observe",) if observing else ()))
+    wrapped = world.run((*DOORWARD, "--state", str(world.state), "-c", str(policy), *words, "--", *command))
+    wrapped.initialize()
+    refused = ["error" in wrapped.call("do", **given) for given in calls(world)]
+    assert wrapped.end() == 0
+    assert any(refused) is not observing
+    assert policy.read_text() == NARROW
+    assert ("unsafe_observe_until" in wrapped.stderr) is observing
+    assert ("--unsafe-observe" in wrapped.stderr) is not observing
+    text = file.read_text()
+    assert tomllib.loads(text).keys() == {"servers"}
+    if observing:
+        again = start(world, "-c", str(file))
+        assert [again.text("do", **given) for given in calls(world)] == ["yes"] * 7
+        again.end()
+
+
+def test_only_a_run_can_observe(world: World) -> None:
+    done = world.doorward("learn", "--server", "agreeing", "--unsafe-observe")
+    assert done.returncode == 2
+    assert "--unsafe-observe is for a command" in done.stderr
 
 
 @pytest.mark.parametrize("words", [(), ("--write", "there.toml"), ("--write", "new.toml", "--since", "1h")])

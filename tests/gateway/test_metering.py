@@ -119,14 +119,55 @@ def test_all_sessions_together_get_no_more_than_their_principal_may() -> None:
     assert passed == pytest.approx(10 * 100, rel=0.05)
 
 
-def test_a_new_connection_has_no_part_of_its_own_yet() -> None:
+def test_a_new_connection_begins_with_two_messages_out_of_the_part_of_all_that_are_new() -> None:
     door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
-    assert door.passed(door.source("a", session=False), 500) == 100
-    for number in range(100):
-        assert door.passed(door.source(f"new {number}", session=False), 5) == 0
+    flood = door.source("flood", session=False)
+    assert door.passed(flood, 500) == 100 + 2
+    honest = door.source("honest", session=False)
+    assert door.passed(honest, 50) == 2
     door.clock.now += 1.0
-    door.passed(door.source("a", session=False), 500)
-    assert door.passed(door.source("new 99", session=False), 50) == 10
+    door.passed(flood, 500)
+    assert door.passed(honest, 50) == 10  # its own part by now
+
+
+def test_whoever_opens_connections_gets_one_part_more_once_and_in_the_long_run_nothing() -> None:
+    door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
+    passed = 0
+    for second in range(20):
+        for number in range(200):
+            passed += door.passed(door.source(f"new {second} {number}", session=False), 5)
+        door.clock.now += 1.0
+    assert passed == 20 * 100 + 10  # what passes out of that part is still counted for their principal
+
+
+def test_a_connection_beside_a_flood_of_connections_that_were_there_before_is_served_from_its_first_message() -> None:
+    door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
+    floods = [door.source(f"flood {number}", session=False) for number in range(64)]
+
+    def flooded(seconds: float) -> None:
+        for _ in range(round(seconds * 20)):
+            door.clock.now += 1 / 20
+            for flood in floods:
+                door.passed(flood, 8)
+
+    flooded(20)
+    honest = door.source("honest", session=False)
+    for _ in range(40):  # every tenth of a second
+        assert door.passed(honest, 1) == 1
+        flooded(0.1)
+
+
+def test_who_keeps_to_its_own_part_is_not_beyond_it_and_who_sends_more_is_for_a_while() -> None:
+    door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
+    flood, honest = door.source("flood"), door.source("honest")
+    for _ in range(40):  # ten a second, which is one part of ten
+        door.clock.now += 1 / 10
+        assert door.passed(honest, 1) == 1
+        assert not door.meter.beyond(honest)
+    door.passed(flood, 20)
+    assert door.meter.beyond(flood)
+    door.clock.now += 10
+    assert not door.meter.beyond(flood)
 
 
 def test_what_is_refused_costs_nothing_and_says_when_to_come_back() -> None:

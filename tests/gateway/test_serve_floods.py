@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.gateway.scripted_upstream import Upstream
@@ -14,7 +15,7 @@ POLICY = """
 [rates]
 method_per_second = 1
 method_burst = 20
-principal_per_second = 200
+principal_per_second = 60
 principal_burst = 400
 [limits]
 sessions = 8
@@ -82,6 +83,21 @@ def test_a_modern_client_keeps_its_part_on_its_connection_where_others_of_its_pr
             worked.append(honest.ask("POST", headers, body).status)
     assert 429 in statuses
     assert worked == [200] * 10
+
+
+def test_a_modern_client_that_comes_beside_a_flood_of_its_principal_is_served_at_once(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    used_up = "\n[rates]\nprincipal_per_second = 1\nprincipal_burst = 160\n[limits]\nsessions = 8\n"
+    headers, body = modern(1, "tools/call", name="echo", arguments={"text": "x"})
+    with place(tmp_path) as house:
+        serve = house.serve(by_url(upstream.url) + used_up)
+        flood = serve.client()
+        while flood.ask("POST", headers, body).status == 200:
+            pass
+        news = [serve.client().ask("POST", headers, body).status for _ in range(40)]
+    assert news[:5] == [200] * 5
+    assert news[-1] == 429  # to open connections is no way to more than one session's part
 
 
 def test_subscriptions_of_a_principal_are_bounded_and_come_back_when_they_are_given_up(serve: Serve) -> None:

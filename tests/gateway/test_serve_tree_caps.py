@@ -65,9 +65,9 @@ def test_a_fork_bomb_stops_at_its_bound_other_servers_start_and_all_of_it_ends_w
     house: Place, parents: list[Path]
 ) -> None:
     serve = house.serve(by_command(SERVER, more="processes = 64"))
-    for _ in range(2):
+    for started in ((62, 63), (0,)):  # of 64; the server is one, and the first of its namespaces where it has such
         bomb = serve.modern(1, "tools/call", CHILD, name="bomb", arguments={"count": 1000})
-        assert int(str(text(bomb.message))) in (63, 0)
+        assert int(str(text(bomb.message))) in started
         assert text(serve.modern(2, "tools/call", CHILD, name="echo", arguments={"text": "on"}).message) == "on"
     assert text(serve.session(CHILD).call(1, "bomb", count=10).message) == "10", "another session has its own bound"
     assert len(serve.children()) >= 64 + 11

@@ -11,8 +11,9 @@ import pytest
 from tests.judge.test_controls_in_the_relay import SIZES, STANDARD, denied_by, small
 from tests.relay.dialogue import Dialogue, Era, Tree, Turn, asks, eras, only_legacy, ready, requires
 
+from doorward.policy.amounts import PartSizes
 from doorward.policy.load import load
-from doorward.policy.model import PartSizes, Policy, ServerPolicy, ToolPolicy, sealed
+from doorward.policy.model import Policy, ServerPolicy, ToolPolicy, sealed
 from doorward.policy.profiles import PROFILES, values
 
 LIMIT = 999

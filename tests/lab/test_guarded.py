@@ -130,6 +130,9 @@ def test_a_report_gets_the_bare_target_and_its_twin_with_what_was_left_out() -> 
     assert (twin_of_it.target, twin_of_it.configured) == ("guarded", None)
     assert matrix.words(twin_of_it) == "prevented by rate (1/2 before there is a request)"
     assert all(one["title"] for one in twin_of_it.evidence["variants"])
+    others = (msgspec.structs.replace(stopped, guard="rate, Root"), stopped)
+    told = guarded.told(storms, msgspec.structs.replace(row, variants=(*others, *others)), naive, Played({}))
+    assert told[1].control == "rate, Root"
     harmed = msgspec.structs.replace(row, outcome=Kind.SUCCEEDED)
     assert guarded.told(storms, harmed, naive, Played({}))[1].control is None
 

@@ -12,6 +12,7 @@ from tests.lab.drawing import Silence
 
 from doorward.lab import own_folders, runner
 from doorward.lab.catalogue import CATALOGUE
+from doorward.lab.neighbours.catalogue import NEIGHBOURS
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
 from doorward.lab.scenario import BEHIND, Era, Exclusion, Kind, Protection, Target, Topology
@@ -45,7 +46,8 @@ def outcomes(run: Run) -> dict[str, tuple[str, str | None]]:
 
 
 def test_nothing_else_of_the_catalogue_says_that_its_harm_stays_inside() -> None:
-    said = {(s.id, example.id, v.id) for s in CATALOGUE for example in s.examples for v in example.variants if v.inside}
+    everything = (*CATALOGUE, *NEIGHBOURS)
+    said = {(s.id, one.id, v.id) for s in everything for one in s.examples for v in one.variants if v.inside}
     assert said == INSIDE
 
 
@@ -70,13 +72,18 @@ def copy_outside(work: Path, secret: str) -> None:
     (work.parent / "outside" / "copy.txt").write_text(secret)
 
 
+def copy_outside_encoded(work: Path, secret: str) -> None:
+    entrust_book(work, secret)
+    (work.parent / "home" / "copy.txt").write_text(secret.encode().hex())
+
+
 def by_another_name(work: Path, secret: str) -> None:
     entrust_book(work, secret)
     (work / "orders.db").rename(work.parent / "outside" / "orders.db")
     (work / "orders.db").hardlink_to(work.parent / "outside" / "orders.db")
 
 
-@pytest.mark.parametrize("elsewhere", [copy_outside, by_another_name])
+@pytest.mark.parametrize("elsewhere", [copy_outside, copy_outside_encoded, by_another_name])
 def test_what_lies_outside_as_well_is_not_excluded_whatever_the_variant_says(elsewhere: Any) -> None:
     target = msgspec.structs.replace(BOOK, entrusted=elsewhere)
     (run,) = played(cell_of(Topology.WRAP, target, inside=True), Protection.SHIPPED)

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from doorward.audit.entry import Entry, FindingRecord
+from doorward.audit.reader import MOST
+from doorward.audit.stores.sqlite import Item, SqliteLog
 from doorward.lab import trail
 from doorward.lab.trail import Fired
 
+NOW_US = 1_764_000_000_000_000
 CONTROLS = ("log-masking", "log-floor")
 
 
@@ -40,6 +44,17 @@ def test_a_log_that_cannot_be_read_is_no_empty_log(tmp_path: Path) -> None:
     (folder / "20261122T000000Z-x.sqlite").write_bytes(b"this is no database, and long enough to look like one" * 20)
     with pytest.raises(trail.TrailUnreadableError):
         trail.read(tmp_path)
+
+
+def test_what_was_refused_before_a_flood_of_entries_is_read_as_well(tmp_path: Path) -> None:
+    log = SqliteLog.open(tmp_path, now_us=NOW_US, label="test")
+    refused = Entry(
+        kind="refusal", at=NOW_US, link="", decision="DENY", findings=(FindingRecord("rates", "DENY", "too many"),)
+    )
+    log.append([Item(refused)], durable=False)
+    log.append([Item(Entry(kind="notice", at=NOW_US + number, link="")) for number in range(3 * MOST)], durable=False)
+    log.close(NOW_US + 3 * MOST)
+    assert [item.control for item in trail.read(tmp_path)] == ["rates"]
 
 
 def test_no_log_at_all_names_nothing(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from doorward.content.arguments import Constraint
 from doorward.errors import PolicyError, Problem
+from doorward.policy.amounts import PartSizes
 from doorward.policy.load import load
-from doorward.policy.model import PartSizes, Policy, ServerPolicy, ToolPolicy
+from doorward.policy.model import Policy, ServerPolicy, ToolPolicy
 from doorward.policy.profiles import values
 
 TODAY = datetime.date(2026, 11, 22)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from doorward.errors import UsageError
-from doorward.policy.model import Sizes
+from doorward.policy.amounts import Sizes
 from doorward.policy.profiles import PROFILES, ROWS, STANDARD, STRICT, describe_sizes, values
 
 ROOT = Path(__file__).parents[2]

@@ -18,6 +18,8 @@ from tests.relay.dialogue import (
     requires,
 )
 
+from doorward.relay import unanswered
+
 CONTROL = "honoured-capabilities"
 GOOD: dict[str, Tree] = {
     "sampling/createMessage": {"role": "assistant", "model": "m", "content": {"type": "text", "text": "x"}},
@@ -118,3 +120,59 @@ def test_what_was_never_declared_and_any_other_error_is_no_broken_word(era: Era,
     talk = greet(Dialogue(era), server={"tools": {}, "prompts": {}})
     talk.client(talk.request(5, method))
     assert talk.server(failure(5, code, "no")).controls == set()
+
+
+# -- never -------------------------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, Tree] = {
+    "sampling/createMessage": {"error": -1},
+    "elicitation/create": {"result": {"action": "decline"}},
+    "roots/list": {"error": -31001},
+}
+
+
+@only_legacy
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_client_never_answers_is_refused_in_the_end_and_noted(era: Era, method: str) -> None:
+    talk = ready(era, attached=True)
+    assert approved(talk, method).told("client")
+    asked_at = talk.now
+    turn = talk.until_deadline()
+    assert talk.now - asked_at == unanswered.PATIENCE_S * 1_000_000
+    (answer,) = turn.told("server")
+    assert answer["id"] == "s1"
+    expected = REFUSED[method]
+    assert answer.get("result") == expected.get("result")
+    assert answer.get("error", {}).get("code") == expected.get("error")
+    (told,) = turn.told("client")
+    assert (told["method"], told["params"]) == ("notifications/cancelled", {"requestId": "s1"})
+    assert CONTROL in turn.controls
+    assert talk.opened("server", '"s1"') is None
+    late = talk.client({"jsonrpc": "2.0", "id": "s1", "result": GOOD[method]})
+    assert late.told("server") == []
+    assert approved(talk, method, "s2").told("client"), "a user may have been away"
+
+
+@only_legacy
+def test_each_has_its_own_deadline_and_what_was_answered_has_none(era: Era) -> None:
+    talk = ready(era, attached=True)
+    approved(talk, "roots/list", "s1")
+    talk.tick(60)
+    approved(talk, "roots/list", "s2")
+    approved(talk, "roots/list", "s3")
+    talk.client({"jsonrpc": "2.0", "id": "s2", "result": GOOD["roots/list"]})
+    assert [answer["id"] for answer in talk.until_deadline().told("server")] == ["s1"]
+    assert [answer["id"] for answer in talk.until_deadline().told("server")] == ["s3"]
+    assert talk.relay.deadline is None
+
+
+@only_legacy
+def test_what_could_not_be_recorded_does_not_wait_for_ever_either(era: Era) -> None:
+    talk = ready(era, attached=True)
+    approved(talk, "roots/list")
+    talk.fails_to_record()
+    turn = talk.until_deadline()
+    (answer,) = turn.told("server")
+    assert answer["error"]["data"]["recorded"] is False
+    talk.records_again()
+    assert talk.relay.state.asked == {}

@@ -15,17 +15,19 @@ from doorward.errors import UsageError
 if TYPE_CHECKING:
     from doorward.audit.entry import Entry
     from doorward.policy.learning import Lessons
+    from doorward.policy.model import Policy
 
 _DESCRIPTION: Final = """\
 Propose the tightest policy for one server that would have let pass what passed, as the log has it. The proposal is text
 for you to read, cut and keep: each line says from how many calls it was learnt. Nothing of yours is changed; --write
 makes a file only where there is none. Let the server work for a while first, with `unsafe_observe_until` where
-a policy refuses too much.
+a policy refuses too much, or give a command and --unsafe-observe.
 """
 
 _EXAMPLE: Final = """\
 with a COMMAND it is `doorward wrap --name NAME -- COMMAND` first, under the policy in force, and learns at the end from
-what passed meanwhile; it exits with the server's code
+what passed meanwhile; it exits with the server's code. --unsafe-observe is `unsafe_observe_until` for that run only:
+argument constraints and rates of the policy report, and refuse nothing
 
 examples:
   doorward learn --server notes --since 7d --write notes.toml
@@ -54,6 +56,11 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--server", required=True, metavar="NAME", help="the server, as policy, pins and log name it")
     add("--since", default="", metavar="WHEN", help="only what came after: 30m, 12h, 7d, or 2026-11-26[T08:00]")
     add("--write", default="", metavar="FILE", help="write the proposal to FILE, which is not there yet")
+    add(
+        "--unsafe-observe",
+        action="store_true",
+        help="with a command: argument constraints and rates refuse nothing in this run",
+    )
     parser.set_defaults(run=run, takes_command=True)
 
 
@@ -63,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
     if problem := name_problem(args.server):
         raise UsageError(f"--server: {problem}")
+    if args.unsafe_observe and not args.command:
+        raise UsageError("--unsafe-observe is for a command", hint="the log has what passed; put the command after --")
     if not args.command:
         return _propose(args, _since(args.since))
     if not args.write or args.since or os.path.lexists(args.write):
@@ -79,10 +88,24 @@ def _wrap_and_propose(args: argparse.Namespace) -> int:
     from doorward.cli import wrap
 
     began_us = time.time_ns() // 1000
-    plain = {"url": "", "read": [], "write": [], "env": [], "unsafe_no_sandbox": False}
-    code = wrap.run(argparse.Namespace(**{**vars(args), **plain, "name": args.server}))
+    if not args.unsafe_observe:
+        terminal.say("what the policy in force refuses is not learnt from; --unsafe-observe lets much of it pass")
+    amend = observing if args.unsafe_observe else None
+    code = wrap.run(argparse.Namespace(**{**vars(args), **wrap.defaults(), "name": args.server}), amend)
     _propose(args, began_us)
     return code
+
+
+def observing(policy: Policy) -> Policy:
+    """``policy`` with observe mode, until the end of tomorrow at the latest."""
+    import datetime
+
+    import msgspec
+
+    from doorward.policy.model import sealed
+
+    until = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)
+    return sealed(msgspec.structs.replace(policy, observe_until=until.isoformat()))
 
 
 def _propose(args: argparse.Namespace, since_us: int) -> int:
@@ -95,6 +118,7 @@ def _propose(args: argparse.Namespace, since_us: int) -> int:
         if isinstance(found, reader.Unreadable):
             terminal.error(f"log {terminal.visible(found.log)} cannot be read", "doorward audit verify")
         elif found.entry.server.partition(" (")[0] == args.server and found.entry.sender == "client":
+            lessons.elsewhere = lessons.elsewhere or f"{args.server} (command," not in found.entry.server
             _learn(lessons, found.entry, found.body)
     if not lessons.total:
         raise UsageError(
@@ -118,8 +142,17 @@ def _propose(args: argparse.Namespace, since_us: int) -> int:
 def _learn(lessons: Lessons, entry: Entry, body: str) -> None:
     import msgspec
 
+    from doorward.judge.checks import known_resources
+    from doorward.judge.checks.paths import named_paths
+    from doorward.protocol.actions import interpret
+    from doorward.wire.jsonrpc import Request
+
+    about_resources = any(finding.control == known_resources.CONTROL for finding in entry.findings)
     if entry.kind == "refusal":
         lessons.refused += 1
+        if about_resources:
+            lessons.refused_resource(entry.subject)
+    lessons.came(entry.principal, entry.at, entry.subject if entry.method == "tools/call" else "")
     if entry.kind != "intent":
         return
     try:
@@ -127,10 +160,12 @@ def _learn(lessons: Lessons, entry: Entry, body: str) -> None:
     except msgspec.DecodeError:
         tree = None
     params = tree.get("params", {}) if isinstance(tree, dict) else None
-    if isinstance(params, dict):
-        lessons.request(entry.method, params, entry.body_size)
-    else:
+    if not isinstance(params, dict):
         lessons.unreadable(entry.method, entry.subject)
+        return
+    lessons.request(entry.method, params, entry.body_size, by_policy=about_resources)
+    for action in interpret(Request(0, entry.method, params), "legacy"):
+        lessons.named(text for _, text in named_paths(action))
 
 
 def folder_of(path: str) -> str:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import terminal
-from doorward.cli.places import lock_path, of_gateway
+from doorward.cli.places import lock_path, of_gateway, policy_path
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,12 +122,13 @@ def _command(args: argparse.Namespace, argv: tuple[str, ...], name: str) -> Comm
     """Who the command is, with what it needs: fetched where it is not there, or where something newer is wanted."""
     from doorward.gateway.command_use import WrapOptions, fetches, wish_to_accept
     from doorward.gateway.identity.command import identify_here
+    from doorward.policy.load import load
 
     identity = identify_here(argv, name)
     wish = None
     if fetches(argv):
         options = WrapOptions(argv, name, unsafe_install_scripts=args.unsafe_install_scripts)
-        wish = wish_to_accept(options, identity, of_gateway(args), refresh=args.refresh)
+        wish = wish_to_accept(options, identity, load(policy_path(args)), of_gateway(args), refresh=args.refresh)
     if wish is None:
         if args.refresh:
             raise UsageError(f"nothing is fetched for {identity.name}", hint="leave out --refresh")

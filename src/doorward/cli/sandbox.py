@@ -152,7 +152,7 @@ def _look(args: argparse.Namespace) -> _Looked:
     identity = identify_here(options.command, options.name)
     where = places.of_gateway(args)
     fetched, lacks = None, False
-    if fetches(options.command) and (wish := wish_to_accept(options, identity, where)) is not None:
+    if fetches(options.command) and (wish := wish_to_accept(options, identity, policy, where)) is not None:
         from doorward.gateway.fetching.fetch import present
 
         fetched = present(wish)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import gc
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doorward.cli import places
 from doorward.confine import process
 from doorward.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from doorward.policy.model import Policy
 
 _DESCRIPTION = """\
 Run one MCP server behind Doorward. Put it before the server's command in your client's mcp.json; nothing else changes.
@@ -44,6 +49,18 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_options(parser)
+    parser.set_defaults(run=run, takes_command=True)
+
+
+def defaults() -> dict[str, Any]:
+    """What the options are where none is written, for a verb that wraps as well."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_options(parser)
+    return vars(parser.parse_args([]))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--name", default=None, metavar="NAME", help="what you call this server, in policy, pins and log")
     add("--url", default="", metavar="URL", help="instead of a command: a server that is reached by its URL")
@@ -55,11 +72,10 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
     add("--sandbox", choices=("auto", "namespaces", "landlock"), default="auto", help=SANDBOX)
     add("--unsafe-no-sandbox", action="store_true", help="start it unconfined: it can then do all that you can")
     add("--unsafe-install-scripts", action="store_true", help="run install scripts of what npx or uvx would fetch")
-    parser.set_defaults(run=run, takes_command=True)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the server until its client or it ends; its exit code."""
+def run(args: argparse.Namespace, amend: Callable[[Policy], Policy] | None = None) -> int:
+    """Run the server until its client or it ends; its exit code. ``amend`` changes the policy of this run."""
     if args.url:
         return _run_url(args)
     if not args.command:
@@ -72,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     gc.disable()  # nothing that start-up makes is garbage; `app` turns it on again. Saves a tenth of the time
     try:
-        return _wrap(args, launcher)
+        return _wrap(args, launcher, amend)
     finally:
         launcher.abandon()
 
@@ -94,7 +110,7 @@ def _run_url(args: argparse.Namespace) -> int:
     return remote.wrap_url(options, load(places.policy_path(args)), places.of_gateway(args))
 
 
-def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
+def _wrap(args: argparse.Namespace, launcher: process.Launcher, amend: Callable[[Policy], Policy] | None = None) -> int:
     from doorward.gateway import app  # while the launcher comes up
     from doorward.gateway.command_use import WrapOptions
     from doorward.policy.load import load
@@ -111,4 +127,5 @@ def _wrap(args: argparse.Namespace, launcher: process.Launcher) -> int:
         unsafe_no_sandbox=args.unsafe_no_sandbox,
         unsafe_install_scripts=args.unsafe_install_scripts,
     )
-    return app.wrap(options, load(places.policy_path(args)), places.of_gateway(args), launcher)
+    policy = load(places.policy_path(args))
+    return app.wrap(options, amend(policy) if amend else policy, places.of_gateway(args), launcher)

@@ -30,10 +30,10 @@ from __future__ import annotations
 import os
 import time
 
-_SIGKILL = 9
+_SIGKILL, _SIGCONT = 9, 18
 _OCTAL_SPACE = "\\040"
 _UNIFIED = ""  # what stands where version 1 names a controller
-_PREFIX = "doorward"
+_PREFIX, _FIELDS = "doorward", 7
 _PATIENCE_S, _PAUSE_S = 2.0, 0.005
 # Where the cap of a resource is written, and what no cap is.
 _V1 = {"memory": ("memory.limit_in_bytes", "-1"), "pids": ("pids.max", "max")}
@@ -43,13 +43,14 @@ Groups = dict[str, str]
 """By resource that is held, ``memory`` and ``pids``, the folder that holds it; in version 2 one folder for both."""
 
 
-def make(memory_bytes: int, processes: int, root: str = "/") -> Groups:
+def make(memory_bytes: int, processes: int, *, supervisor: int = 0, root: str = "/") -> Groups:
     """Make a group that caps these; 0 counts and does not cap. Empty where none can be had; never raises for that.
 
-    A resource is left out where it cannot be capped. ``root`` is where ``/proc`` and the mounts are looked for.
+    A resource is left out where it cannot be capped. ``supervisor`` is who removes the group at the end; ``root`` is
+    where ``/proc`` and the mounts are looked for.
     """
     most = {"memory": memory_bytes, "pids": processes}
-    name = _name()
+    name = _name(supervisor)
     made: Groups = {}
     for resource, (parent, unified) in _parents(root).items():
         _sweep(parent)
@@ -71,7 +72,7 @@ def make(memory_bytes: int, processes: int, root: str = "/") -> Groups:
 
 def held(root: str = "/") -> tuple[str, ...]:
     """What a group can hold on this machine, of ``memory`` and ``pids``: found out by making one, which goes again."""
-    made = make(0, 0, root)
+    made = make(0, 0, root=root)
     for folder in {*made.values()}:
         remove(folder)
     return tuple(made)
@@ -188,21 +189,33 @@ def _cap(folder: str, resource: str, most: int, *, unified: bool) -> None:
 
 
 def _sweep(parent: str) -> None:
-    """End and remove the groups of doorwards that are no more: killed together with the supervisor of a server."""
+    """End and remove the groups of doorwards that are no more: killed together with the supervisor of a server, or
+    while somebody had stopped that one, which then goes on and ends what it has.
+    """
     try:
         names = [name for name in os.listdir(parent) if name.startswith(f"{_PREFIX}-")]
     except OSError:
         return
     for name in names:
-        _, space, pid, began, *_ = [*name.split("-"), "", "", ""]
+        fields = name.split("-")
         # In another process namespace numbers mean others: whoever made that may be alive.
-        if space == _space() and pid.isdigit() and _began(int(pid)) != began:
-            remove(os.path.join(parent, name))
+        if len(fields) != _FIELDS or fields[1] != _space() or _is(*fields[2:4]):
+            continue
+        if _is(*fields[4:6]):
+            _signal(int(fields[4]), _SIGCONT)
+        remove(os.path.join(parent, name))
 
 
-def _name() -> str:
-    """Names its maker, so that others know when it is dead: process namespace, number, when it began."""
-    return f"{_PREFIX}-{_space()}-{os.getpid()}-{_began(os.getpid())}-{os.urandom(6).hex()}"
+def _name(supervisor: int) -> str:
+    """Names its maker and who removes it, so that others know when these are dead: process namespace, two numbers, each
+    with when it began.
+    """
+    known = "-".join(f"{pid}-{_began(pid)}" for pid in (os.getpid(), supervisor))
+    return f"{_PREFIX}-{_space()}-{known}-{os.urandom(6).hex()}"
+
+
+def _is(pid: str, began: str) -> bool:
+    return pid.isdigit() and began != "" and _began(int(pid)) == began
 
 
 def _space() -> str:
@@ -224,11 +237,7 @@ def _removed(folder: str) -> bool:
     except FileNotFoundError:
         return True
     for pid in members(folder):
-        try:
-            if pid > 0:
-                os.kill(pid, _SIGKILL)
-        except OSError:
-            pass
+        _signal(pid, _SIGKILL)
     if not all([_removed(inner) for inner in below]):  # noqa: C419 - each is tried, whatever becomes of the others
         return False
     try:
@@ -238,6 +247,14 @@ def _removed(folder: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        if pid > 0:  # 0 is one that we do not see
+            os.kill(pid, number)
+    except OSError:
+        pass
 
 
 def _read(path: str) -> str:

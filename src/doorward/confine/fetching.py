@@ -56,14 +56,15 @@ def step_walls(  # noqa: PLR0913 - as of `derive`, each is one fact about the wo
     told: Mapping[str, str],
     connect: Iterable[Target],
     own: Own,
+    caps: Mapping[str, int],
     mechanism: Mechanism = "auto",
 ) -> SandboxProfile:
     """The walls of one step: it starts in ``folder``, the only one that it may write, and that is there.
 
     ``read`` are paths that it may read besides, ``variables`` names of ``environ`` that it gets, ``told`` variables
-    that Doorward sets itself, ``connect`` where it may connect to: nowhere else. The package manager's cache is a
-    folder below ``folder``, which nobody else ever uses: a cache that a build could write would decide what the next
-    package is. Raises ConfinementError as `doorward.confine.profile.derive` does.
+    that Doorward sets itself, ``connect`` where it may connect to: nowhere else; ``caps`` are fields of the profile.
+    The package manager's cache is a folder below ``folder``, which nobody else ever uses: a cache that a build could
+    write would decide what the next package is. Raises ConfinementError as `doorward.confine.profile.derive` does.
     """
     walls = derive(
         argv,
@@ -88,6 +89,7 @@ def step_walls(  # noqa: PLR0913 - as of `derive`, each is one fact about the wo
         env=tuple({**dict(walls.env), **moved, **told}.items()),
         cache=cache,
         mechanism=mechanism,
+        **caps,
     )
 
 

@@ -91,6 +91,8 @@ def _launch(plan: Plan, mechanism: bytes) -> tuple[int, str]:
 def _fork_server(plan: Plan, mechanism: bytes, outcome: int) -> int:
     if mechanism == b"namespaces":
         return _fork_first(plan, outcome)
+    if os.geteuid() == 0:
+        _give_away(plan, 0, 0)
     supervisor = os.getpid()
     child = os.fork()
     if child == 0:
@@ -102,14 +104,20 @@ def _fork_server(plan: Plan, mechanism: bytes, outcome: int) -> int:
 
 def _fork_first(plan: Plan, outcome: int) -> int:
     alive, _life = os.pipe()  # the second end is ours as long as we live
-    user, group = os.geteuid(), os.getegid()
+    user, group = int(plan[b"user"][0]), int(plan[b"owner"][0])
+    root = os.geteuid() == 0
+    if root:
+        _give_away(plan, user, group)
     child = namespaces.fork()
     if child == 0:
         os.close(_life)
-        _be_first(plan, outcome, alive, user, group)
+        _be_first(plan, outcome, alive, user, group, root=root)
     os.close(alive)
-    # From here: in a namespace of control groups nobody moves to a group outside of it.
     try:
+        if root:
+            namespaces.name_user(child, user, group)
+            os.write(_life, b"!")
+        # From here: in a namespace of control groups nobody moves to a group outside of it.
         for folder in plan.get(b"group", ()):
             cgroups.enter(folder, child)
     except OSError:
@@ -120,23 +128,42 @@ def _fork_first(plan: Plan, outcome: int) -> int:
     return child
 
 
-def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int) -> NoReturn:
+def _give_away(plan: Plan, user: int, group: int) -> None:
+    """Make ``user`` the owner of the folders that Doorward made for the server; by descriptors, since other servers may
+    run in them and exchange what lies there.
+    """
+    for top in (plan[b"temp"][0], plan[b"cache"][0]):
+        if os.stat(top).st_uid != user:
+            for _, folders, files, place in os.fwalk(top):
+                for name in (*folders, *files):
+                    os.chown(name, user, group, dir_fd=place, follow_symlinks=False)
+                os.chown(place, user, group)
+
+
+def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int, *, root: bool) -> NoReturn:
     try:
-        namespaces.become_user(user, group)
-        landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
+        if root:
+            _wait(alive)  # who we are is said from outside
+        else:
+            namespaces.name_user("self", user, group)
         targets = plan.get(b"connect", [])
         loopback.bring_up()
         found = loopback.listen(targets, proxy=plan[b"network"] == [b"public"])
+        read = [path for path in plan.get(b"read", ()) if not path.startswith(b"/proc/")]
+        trees = namespaces.collect(read, plan.get(b"write", ()))
+        base = os.open(plan[b"temp"][0], os.O_PATH | os.O_CLOEXEC)
+        namespaces.become(user, group)
+        landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
         namespaces.build_root(
-            plan[b"temp"][0],
-            [path for path in plan.get(b"read", ()) if not path.startswith(b"/proc/")],
-            plan.get(b"write", ()),
+            base,
+            trees,
             empty=plan.get(b"empty", ()),
             links=plan.get(b"link", ()),
             files=_files(plan, targets, user or namespaces.USER_OF_ROOT, group or namespaces.USER_OF_ROOT),
         )
         loopback.hand_over(REPORT_FD, found)
-        _wait_for_group(alive)
+        _wait(alive)
+        os.close(alive)
         server = os.fork()
         if server == 0:
             _become_server(plan, b"namespaces", outcome, None)
@@ -161,13 +188,12 @@ def _files(plan: Plan, targets: list[bytes], user: int, group: int) -> dict[str,
     return files | {"etc/hosts": loopback.hosts(targets)} if targets else files
 
 
-def _wait_for_group(alive: int) -> None:
-    """Go on when the supervisor has put us into our group. End now if it is gone: it holds the other end, and may have
-    been gone before we asked to die with it.
+def _wait(alive: int) -> None:
+    """Go on when the supervisor says so. End now if it is gone: it holds the other end, and may have been gone before
+    we asked to die with it.
     """
     if not os.read(alive, 1):
         os._exit(1)
-    os.close(alive)
 
 
 def _load_supervise() -> Any:

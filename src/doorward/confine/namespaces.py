@@ -7,9 +7,9 @@ and control groups. All belong to a user namespace in which it has no capability
 asked for: whoever may make a user namespace needs no privilege.
 
 Three processes: the supervisor, outside; the first process of the new namespace, which waits for orphans, and whose end
-the kernel makes the end of all others in it; the server. Root's server is user 1000 in here: no capability, and outside
-it still owns what root owns, of which it sees what it was given. Files of others are closed to it, since it can no
-longer override their modes.
+the kernel makes the end of all others in it; the server. What root starts runs as the first other owner of a folder
+that it may write. Where all are root's, it is user 1000 in here: no capability, and outside it still owns what root
+owns, of which it sees what it was given. Files of others are closed to it: it can no longer override their modes.
 
 Mounts are made by descriptors (open_tree, mount_setattr, move_mount: Linux 5.12, one version before Landlock), opened
 without following a link anywhere: what was swapped since the profile was derived is left out, not followed.
@@ -48,6 +48,8 @@ USER_OF_ROOT = 1000
 
 # The same on every architecture but the first.
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_SET_TEXT, _CREATE, _CLOSE_ON_EXEC = 1, 6, 1
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _SIGCHLD = 17
@@ -57,7 +59,7 @@ _FROM_EMPTY_PATH, _TO_EMPTY_PATH = 0x04, 0x40
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC = 0x1, 0x2, 0x4, 0x8
 _MS_READ_ONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_PRIVATE, _MS_RECURSIVE = 1, 2, 4, 8, 1 << 18, 1 << 14
 _DETACH = 2
-_ROOT_OPTIONS = b"mode=0755,size=4m,nr_inodes=64k"
+_ROOT_OPTIONS = {b"mode": b"0755", b"size": b"4m", b"nr_inodes": b"64k"}
 """The root holds folders, links and a host table, and is read-only once they are made."""
 
 _DESCRIPTORS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
@@ -76,40 +78,56 @@ def fork() -> int:
     return _syscall(_CLONE[os.uname().machine], _ALL | _SIGCHLD, 0, 0, 0, 0)
 
 
-def become_user(user: int, group: int) -> None:
-    """Say who ``user`` and ``group`` of the machine are in this new namespace; for its first process."""
+def name_user(process: int | str, user: int, group: int) -> None:
+    """Say who ``user`` and ``group`` of the machine are in the namespace of its first process: the only ones there are.
+
+    By itself (``self``) it may name the user that it already is; root, outside, may name any.
+    """
     # Who may not be dumped does not own its own entries in /proc. No other process has a right to this one by it: it
     # has capabilities in a namespace in which nobody else is.
     landlock.prctl(landlock.PR_SET_DUMPABLE, 1)
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{user or USER_OF_ROOT} {user} 1")
-    _write("/proc/self/gid_map", f"{group or USER_OF_ROOT} {group} 1")
+    _write(f"/proc/{process}/setgroups", "deny")
+    _write(f"/proc/{process}/uid_map", f"{user or USER_OF_ROOT} {user} 1")
+    _write(f"/proc/{process}/gid_map", f"{group or USER_OF_ROOT} {group} 1")
     landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
 
 
+def become(user: int, group: int) -> None:
+    """Be who was named. What is done after that is done as that user; what was opened before stays open."""
+    user, group = user or USER_OF_ROOT, group or USER_OF_ROOT
+    os.setresgid(group, group, group)
+    os.setresuid(user, user, user)
+    landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
+
+
+def collect(read: Iterable[bytes], write: Iterable[bytes]) -> list[tuple[bytes, int]]:
+    """What the root folder will be made of: paths, each with a mount of its own of what lies there and below.
+
+    A path that is not there, or leads through a link, is left out. Raises OSError as the kernel gave it.
+    """
+    _mount(None, b"/", None, _MS_PRIVATE | _MS_RECURSIVE)
+    trees = [(path, tree) for path in write if (tree := _clone(path, read_only=False)) >= 0]
+    trees += [(path, tree) for path in read if (tree := _clone(path, read_only=True)) >= 0]
+    return sorted(trees)  # what is above comes first
+
+
 def build_root(
-    base: bytes,
-    read: Iterable[bytes],
-    write: Iterable[bytes],
+    base: int,
+    trees: Iterable[tuple[bytes, int]],
     *,
     empty: Iterable[bytes] = (),
     links: Iterable[bytes] = (),
     files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Make the root folder of these paths, and enter it; for the first process of a new namespace.
+    """Make the root folder of what was collected, and enter it; for the first process of a new namespace.
 
-    ``base`` is a folder of the machine over which it is built, in this namespace only. ``empty`` are folders that are
-    there without content; ``links`` are places and targets, a line feed between them; ``files`` have content of
-    ours. A path that is not there, or leads through a link, is left out. Ends in ``/``, everything else of the machine
-    out of reach.
+    ``base`` is a descriptor of a folder of the machine over which it is built, in this namespace only. ``empty`` are
+    folders that are there without content; ``links`` are places and targets, a line feed between them; ``files`` have
+    content of ours. Ends in ``/``, everything else of the machine out of reach.
 
     Raises OSError as the kernel gave it.
     """
-    _mount(None, b"/", None, _MS_PRIVATE | _MS_RECURSIVE)
-    trees = [(path, tree) for path in write if (tree := _clone(path, read_only=False)) >= 0]
-    trees += [(path, tree) for path in read if (tree := _clone(path, read_only=True)) >= 0]
-    _mount(b"tmpfs", base, b"tmpfs", _MS_NOSUID | _MS_NODEV, _ROOT_OPTIONS)
-    os.chdir(base)
+    os.fchdir(_mount_root(base))
     for name, content in (files or {}).items():
         _make_folder(os.path.dirname(name))
         with open(name, "wb", buffering=0) as file:
@@ -118,7 +136,7 @@ def build_root(
     # Root's server would own the kernel's settings in there, too.
     _mount(b"proc", b"proc", b"proc", _MS_READ_ONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     _hide_tables()
-    for path, tree in sorted(trees):  # what is above comes first
+    for path, tree in trees:
         if os.fsdecode(path[1:]) not in (files or {}):
             _attach(os.fsdecode(path[1:]), tree)
         os.close(tree)
@@ -145,6 +163,18 @@ def stay(server: int) -> int:
         if pid == server:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
+
+
+def _mount_root(base: int) -> int:
+    """An empty file system in memory, over ``base``. By descriptors, since who we are may not be let to where it is."""
+    system = _syscall(_FSOPEN, b"tmpfs", _CLOSE_ON_EXEC)
+    for name, value in _ROOT_OPTIONS.items():
+        _syscall(_FSCONFIG, system, _SET_TEXT, name, value, 0)
+    _syscall(_FSCONFIG, system, _CREATE, None, None, 0)
+    root = _syscall(_FSMOUNT, system, _CLOSE_ON_EXEC, _NO_SUID | _NO_DEVICES)
+    _syscall(_MOVE_MOUNT, root, b"", base, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
+    os.close(system)
+    return root
 
 
 def _clone(path: bytes, *, read_only: bool) -> int:
@@ -245,7 +275,7 @@ def _write(path: str, content: str) -> None:
         file.write(content.encode())
 
 
-def _syscall(number: int, *arguments: int | bytes) -> int:
+def _syscall(number: int, *arguments: int | bytes | None) -> int:
     converted = (ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments)
     return _call(_libc.syscall, ctypes.c_long(number), *converted)
 

@@ -284,7 +284,7 @@ def start(
         if not argv:
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
-        groups = cgroups.make(profile.memory_bytes, profile.processes)
+        groups = cgroups.make(profile.memory_bytes, profile.processes, supervisor=launcher.supervisor)
         plan = _encode_plan(
             argv, profile, temp, groups, launcher, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace
         )
@@ -372,6 +372,9 @@ def _encode_plan(
         ("connect", map(network.spelt, profile.connect)),
         ("empty", (profile.cwd, profile.home)),
         ("account", [profile.account]),
+        ("user", [str(profile.user)]),
+        ("owner", [str(profile.group)]),
+        ("cache", [profile.cache]),
         ("home", [profile.home or "/"]),
         ("link", (f"{place}\n{target}" for place, target in profile.links)),
         ("read", profile.readable()),

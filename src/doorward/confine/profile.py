@@ -90,11 +90,12 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     folder in which ``process.start`` makes a fresh one for it; ``cache`` its own lasting one, for package managers.
     ``links`` are the symbolic links by which its paths are also known, each with its target, and ``home`` the
     user's: where the server has a root folder of its own the links are there again, and the home is there and
-    empty; ``account`` is the name that it then has for itself. ``mechanism`` is by what it is confined: ``auto`` is
-    namespaces where the machine allows them, else Landlock alone. Where it may connect to (``network``):
-    ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.`` before a domain:
-    all below it); ``connect`` are targets beside that. The numbers at the end are what it may use up (``caps``); 0
-    leaves that as it is for Doorward.
+    empty; ``account`` is the name that it then has for itself, and ``user`` and ``group`` who it is: we, but that
+    of what root starts it is the first other owner of a folder that it may write. ``mechanism`` is by what it is
+    confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. Where it may connect to
+    (``network``): ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.``
+    before a domain: all below it); ``connect`` are targets beside that. The numbers at the end are what it may use
+    up (``caps``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -109,6 +110,8 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     links: tuple[tuple[str, str], ...] = ()
     home: str = ""
     account: str = "user"
+    user: int = -1
+    group: int = -1
     mechanism: Mechanism = "auto"
     network: networks.Network = "none"
     connect: tuple[networks.Target, ...] = ()
@@ -182,6 +185,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     passed |= {name: os.path.join(cache, folder) for name, folder in _OWN_FOLDERS.items()}
     passed |= _without_hidden_git_settings(passed, home, [folder.path for folder in folders.in_order()])
     temp = environ.get("TMPDIR", "")
+    user, group = _owner(folders.in_order())
     return SandboxProfile(
         program=installation.program,
         read=_outermost((*system, *found)),
@@ -208,7 +212,9 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
             )
         ),
         home=os.path.realpath(home),
-        account=_account(),
+        account=_account(user),
+        user=user,
+        group=group,
         network=network or networks.default(profile),
         connect=networks.targets(connect, network or networks.default(profile)),
         hosts=tuple(hosts),
@@ -411,9 +417,29 @@ def _has_account() -> bool:
     return True
 
 
-def _account() -> str:
-    """Our user's name, where it can stand in a table of users."""
-    name = pwd.getpwuid(os.getuid()).pw_name if _has_account() else ""
+def _owner(folders: Iterable[Folder]) -> tuple[int, int]:
+    """As whom a server runs inside namespaces: of root's, the first other owner of a folder that it may write."""
+    for folder in folders if os.geteuid() == 0 else ():
+        if folder.write:
+            found = os.stat(folder.path)
+            if found.st_uid != 0:
+                return found.st_uid, _group_of(found.st_uid, found.st_gid)
+    return os.geteuid(), os.getegid()
+
+
+def _group_of(user: int, otherwise: int) -> int:
+    try:
+        return pwd.getpwuid(user).pw_gid
+    except KeyError:
+        return otherwise
+
+
+def _account(user: int) -> str:
+    """A user's name, where it can stand in a table of users."""
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = ""
     return name if name and name.isascii() and name.isprintable() and ":" not in name else "user"
 
 

@@ -12,8 +12,10 @@ Its child is the server, or the first process of the server's namespaces: then t
 exit code tells of a signal as a shell does.
 
 Does not survive its own SIGKILL, as nothing does: then the server dies with it (PDEATHSIG) and the rest falls to the
-gateway, itself a subreaper (``process.sweep``). Both killed in the same instant by someone outside: the server still
-dies, a daemon it had started may live on, confined.
+gateway, itself a subreaper (``process.sweep``). Both killed in the same instant by someone outside: with namespaces all
+of it dies; without, the server does, and a daemon it had started may live on, confined. Stopped by someone outside,
+and its gateway killed, it ends nothing. What is left so ends when the next gateway starts a server, where there are
+control groups (``cgroups``), by which that one knows it.
 """
 
 from __future__ import annotations

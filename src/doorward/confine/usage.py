@@ -30,13 +30,18 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     processes: int
 
 
-def measure(supervisor: int, groups: cgroups.Groups) -> Usage:
-    """Look at everything below ``supervisor``; all of it is 0 when nothing is left. Never raises."""
-    below = tree.descendants(supervisor)
+def top(supervisor: int, mechanism: str) -> int:
+    """Below whom a server's tree begins: below its supervisor, or below the first process of its namespaces."""
+    return next(iter(tree.children(supervisor)), supervisor) if mechanism == "namespaces" else supervisor
+
+
+def measure(top: int, groups: cgroups.Groups) -> Usage:
+    """Look at everything below ``top``; all of it is 0 when nothing is left. Never raises."""
+    below = tree.descendants(top)
     stats = [stat for stat in map(_stat, below) if stat]
     return Usage(
         memory_bytes=_memory(groups) or sum(int(stat[_RESIDENT]) for stat in stats) * _PAGE,
-        processor_seconds=_processor_seconds(groups) or _ticks(stats, _stat(supervisor)) / _TICKS,
+        processor_seconds=_processor_seconds(groups) or _ticks(stats, _stat(top)) / _TICKS,
         descriptors=sum(_descriptors(pid) for pid in below),
         processes=len(stats),
     )
@@ -62,10 +67,10 @@ def _processor_seconds(groups: cgroups.Groups) -> float:
     return 0.0
 
 
-def _ticks(stats: list[list[str]], supervisor: list[str]) -> int:
-    """Each one's own and of those that it waited for; what lost its parent was waited for by the supervisor."""
+def _ticks(stats: list[list[str]], top: list[str]) -> int:
+    """Each one's own and of those that it waited for; what lost its parent was waited for by the top."""
     both = slice(_OWN_TIMES.start, _TIMES_OF_CHILDREN.stop)
-    return sum(sum(map(int, stat[both])) for stat in stats) + sum(map(int, supervisor[_TIMES_OF_CHILDREN]))
+    return sum(sum(map(int, stat[both])) for stat in stats) + sum(map(int, top[_TIMES_OF_CHILDREN]))
 
 
 def _stat(pid: int) -> list[str]:

@@ -25,7 +25,7 @@ import msgspec
 
 from doorward.content.credentials import AUTH_SCHEME, is_excused, sensitive_kind, shapes_in
 from doorward.content.pointers import join, strings
-from doorward.content.quick import maybe_credential, maybe_sensitive
+from doorward.content.quick import maybe_credential, maybe_sensitive, shapes_or_names
 
 _OPEN, _CLOSE = "\u2039", "\u203a"
 MASK = re.compile(rf"{_OPEN}masked:[a-z0-9\-]{{1,32}}:[0-9a-f]{{10}}{_CLOSE}")
@@ -48,6 +48,16 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     kind: str
     where: str
     fingerprint: str
+
+
+class _Walk:
+    """What one walk through a tree found so far, and whether shapes may be in it."""
+
+    __slots__ = ("hits", "shapes")
+
+    def __init__(self, shapes: bool) -> None:
+        self.hits: list[Hit] = []
+        self.shapes = shapes
 
 
 def contains_mask(value: object) -> bool:
@@ -94,6 +104,11 @@ class Masker:
         """The same of what ``mask_text`` masks with ``names`` false."""
         return maybe_credential(body) or self._may_hold_known(body)
 
+    def shapes_or_names(self, body: bytes) -> tuple[bool, bool]:
+        """What ``maybe_credential`` says, and where that is False, what ``maybe_sensitive`` does."""
+        shapes, names = shapes_or_names(body)
+        return shapes or self._may_hold_known(body), names
+
     def _may_hold_known(self, body: bytes) -> bool:
         return self._needles != () and any(needle in body for needle in self._needles)
 
@@ -103,11 +118,14 @@ class Masker:
             value.encode("utf-8", "surrogatepass"), digest_size=5, key=self._key, person=b"doorward-mask"
         ).hexdigest()
 
-    def mask_text(self, text: str, *, where: str = "", names: bool = True) -> tuple[str, tuple[Hit, ...]]:
+    def mask_text(
+        self, text: str, *, where: str = "", names: bool = True, shapes: bool = True
+    ) -> tuple[str, tuple[Hit, ...]]:
         """``text`` with everything sensitive masked, and what that was; the very same object when nothing was.
 
         With ``names`` false only known secrets and the shapes of credentials count, not what stands after a sensitive
-        name: for content that somebody asked for, such as a file with settings, rather than for a log.
+        name: for content that somebody asked for, such as a file with settings, rather than for a log. ``shapes`` is
+        false where the caller knows, by ``maybe_credential``, that there are none: that is not looked for again.
         """
         if self._is_harmless(text):
             return text, ()
@@ -116,29 +134,30 @@ class Masker:
         hits: list[Hit] = []
         # A mask is an edge where there was none, beside which something more may be seen: hence more than one round.
         for _ in range(_MOST_ROUNDS):
-            text, found = self._mask_once(text, where, names=names)
+            text, found = self._mask_once(text, where, names=names, shapes=shapes)
             hits += found
+            shapes = True
             if not found:
                 break
         return text, tuple(hits)
 
-    def mask_tree(self, value: Any) -> tuple[Any, tuple[Hit, ...]]:
+    def mask_tree(self, value: Any, *, shapes: bool = True) -> tuple[Any, tuple[Hit, ...]]:
         """``value`` (decoded JSON) with everything sensitive masked, and what that was.
 
         Under a sensitive name every string and number is masked, in lists and objects below it too, unless the object
         is a JSON Schema of such a value. Parts that did not change are shared with ``value``, which is not modified.
-        Below 200 levels a part is masked whole rather than walked.
+        Below 200 levels a part is masked whole rather than walked. ``shapes`` as for ``mask_text``.
         """
-        hits: list[Hit] = []
-        return self._tree(value, "", None, 0, hits), tuple(hits)
+        walk = _Walk(shapes)
+        return self._tree(value, "", None, 0, walk), tuple(walk.hits)
 
-    def _mask_once(self, text: str, where: str, *, names: bool) -> tuple[str, list[Hit]]:
+    def _mask_once(self, text: str, where: str, *, names: bool, shapes: bool) -> tuple[str, list[Hit]]:
         # A mask must not be taken for a name with a value; as many opening brackets are in no pattern.
         hushed = MASK.sub(lambda mask: _OPEN * len(mask[0]), text) if _OPEN in text else text
         parts: list[str] = []
         hits: list[Hit] = []
         done = 0
-        for start, end, kind in _merge(self._spans(hushed, names=names), hushed):
+        for start, end, kind in _merge(self._spans(hushed, names=names, shapes=shapes), hushed):
             mask, hit = self._mask(text[start:end], kind, where)
             parts += (text[done:start], mask)
             hits.append(hit)
@@ -162,14 +181,14 @@ class Masker:
     def _holds_known(self, text: str) -> bool:
         return self._secrets != () and any(secret in text for secret in self._secrets)
 
-    def _spans(self, text: str, *, names: bool) -> Iterator[tuple[int, int, str]]:
+    def _spans(self, text: str, *, names: bool, shapes: bool) -> Iterator[tuple[int, int, str]]:
         for secret in self._secrets:
             start = text.find(secret)
             while start >= 0:
                 yield start, start + len(secret), "known"
                 start = text.find(secret, start + len(secret))
         # Forty searches of a large text, to be saved where it was names that brought us here.
-        if not names or maybe_credential(text.encode("utf-8", "surrogatepass")):
+        if shapes and (not names or maybe_credential(text.encode("utf-8", "surrogatepass"))):
             yield from shapes_in(text)
         if names:
             # Most processes never see a hit; compiling that grammar is a tenth of what a start may cost.
@@ -177,49 +196,47 @@ class Masker:
 
             yield from named_values(text)
 
-    def _tree(self, value: Any, where: str, kind: str | None, depth: int, hits: list[Hit]) -> Any:
+    def _tree(self, value: Any, where: str, kind: str | None, depth: int, walk: _Walk) -> Any:
         if isinstance(value, str):
-            return self._string(value, where, kind, hits)
+            return self._string(value, where, kind, walk)
         if isinstance(value, dict | list):
             if depth >= _DEEPEST:
-                return self._note(repr(type(value)), "too-deep", where, hits)
+                return self._note(repr(type(value)), "too-deep", where, walk)
             if isinstance(value, dict):
-                return self._object(value, where, kind, depth, hits)
-            items = [self._tree(item, join(where, i), kind, depth + 1, hits) for i, item in enumerate(value)]
+                return self._object(value, where, kind, depth, walk)
+            items = [self._tree(item, join(where, i), kind, depth + 1, walk) for i, item in enumerate(value)]
             return value if all(map(_same, items, value)) else items
         if kind not in (None, "pass") and isinstance(value, int | float) and not isinstance(value, bool):
-            return self._note(msgspec.json.encode(value).decode(), kind, where, hits)
+            return self._note(msgspec.json.encode(value).decode(), kind, where, walk)
         return value
 
-    def _object(
-        self, value: dict[str, Any], where: str, kind: str | None, depth: int, hits: list[Hit]
-    ) -> dict[str, Any]:
+    def _object(self, value: dict[str, Any], where: str, kind: str | None, depth: int, walk: _Walk) -> dict[str, Any]:
         inherited = None if kind is None or _is_schema(value) else kind
         changed = False
         masked: dict[str, Any] = {}
         for name, item in value.items():
             place = join(where, name)
-            shown = self._string(name, place, None, hits)
+            shown = self._string(name, place, None, walk)
             # The word ``token`` in a mask announces nothing.
             named = sensitive_kind(MASK.sub(" ", shown) if _OPEN in shown else shown)
-            masked[shown] = below = self._tree(item, place, named or inherited, depth + 1, hits)
+            masked[shown] = below = self._tree(item, place, named or inherited, depth + 1, walk)
             changed = changed or below is not item or shown is not name
         return masked if changed else value
 
-    def _string(self, text: str, where: str, kind: str | None, hits: list[Hit]) -> str:
+    def _string(self, text: str, where: str, kind: str | None, walk: _Walk) -> str:
         if kind is None:
-            masked, found = self.mask_text(text, where=where)
-            hits.extend(found)
+            masked, found = self.mask_text(text, where=where, shapes=walk.shapes)
+            walk.hits.extend(found)
             return masked
         if is_excused(text, kind) or _is_masked(text):
             return text
         scheme = AUTH_SCHEME.match(text) if kind == "authorization" else None
         kept = scheme[0] if scheme else ""
-        return kept + self._note(text[len(kept) :], kind, where, hits)
+        return kept + self._note(text[len(kept) :], kind, where, walk)
 
-    def _note(self, text: str, kind: str, where: str, hits: list[Hit]) -> str:
+    def _note(self, text: str, kind: str, where: str, walk: _Walk) -> str:
         mask, hit = self._mask(text, kind, where)
-        hits.append(hit)
+        walk.hits.append(hit)
         return mask
 
 

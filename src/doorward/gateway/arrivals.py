@@ -12,7 +12,7 @@ from doorward.gateway.foresight import Foresight
 from doorward.gateway.perform import Performer
 from doorward.gateway.pipe import Counting
 from doorward.judge.vocabulary import Finding, Question, Side
-from doorward.policy.model import Sizes
+from doorward.policy.amounts import Sizes
 from doorward.relay.commands import Arrived, Unreadable
 from doorward.wire.jsonrpc import Decoded, FrameLimits, decode
 from doorward.wire.lines import Overlong

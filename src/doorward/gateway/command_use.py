@@ -78,7 +78,7 @@ def wish_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pla
         written = tuple(one for one in verdict.differences if not one[0].startswith("package"))
         if written:
             raise changed(identity, judgment.Changed(written), places)
-    wish = wish_to_accept(options, identity, places)
+    wish = wish_to_accept(options, identity, policy, places)
     if wish is not None and wish.scripts and judgment.asks(verdict) and present(wish) is None:
         hint = judgment.accept_hint(identity).replace("accept ", "accept --unsafe-install-scripts ", 1)
         raise IdentityError(f"install scripts of {identity.name} would run before you agreed to it", hint=hint)
@@ -86,7 +86,7 @@ def wish_of(options: WrapOptions, identity: CommandIdentity, policy: Policy, pla
 
 
 def wish_to_accept(
-    options: WrapOptions, identity: CommandIdentity, places: Places, *, refresh: bool = False
+    options: WrapOptions, identity: CommandIdentity, policy: Policy, places: Places, *, refresh: bool = False
 ) -> Wish | None:
     """The same for a command that is going to be pinned as it is now, whatever it was. ``refresh``: as it is newest.
 
@@ -110,6 +110,7 @@ def wish_to_accept(
             config=str(places.config),
             others=(str(places.runtime), *map(str, places.policies)),
         ),
+        caps=policy.caps_of(identity.name),
         known=pin.package if pin else "",
         scripts=options.unsafe_install_scripts,
         refresh=refresh,

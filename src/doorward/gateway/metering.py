@@ -7,7 +7,9 @@ equal parts as one principal may have sessions. So whoever floods takes what is 
 session lives on, also where both are the same user. What is refused costs nothing.
 
 A source is a session, the one client of a pipe, or, where there are no sessions, a connection. A connection is had for
-nothing, so its own part begins empty.
+nothing, so its own part begins empty. Its first two messages it may take out of one part more, which all connections of
+its principal share: a client that comes beside a flood is served, and whoever opens connections gets that one part,
+once: what passes is counted for the principal as well.
 
 Not protected against: a principal that holds very many connections and needs little on each; beyond a bound those that
 were used longest ago are forgotten, and begin anew.
@@ -37,6 +39,10 @@ STANDING: Final = frozenset({"subscriptions/listen", "initialize"})
 LISTING: Final = 4
 """At once, of one method, principal and server. Clients ask for one list after the other: each page names the next."""
 
+NEW: Final = 2
+"""Messages of a new connection that may come out of the part of all new ones. Few, so that a flood on connections of
+its own has soon used up what it may take there, and the part fills for who comes then."""
+
 _MAX_NAMED: Final = 64  # methods and tools of one source; those beyond share one bucket
 _MAX_SOURCES: Final = 2048
 _OTHERS: Final = ""
@@ -47,13 +53,22 @@ _Held = TypeVar("_Held")
 class Source:
     """What one session or connection may still send: its own buckets, and those that it shares."""
 
-    __slots__ = ("named", "part", "principal", "shared", "whole")
+    __slots__ = ("beginnings", "named", "new", "part", "principal", "shared", "whole")
 
-    def __init__(self, principal: str, whole: Bucket, part: Bucket, shared: tuple[tuple[str, Bucket], ...]) -> None:
+    def __init__(
+        self,
+        principal: str,
+        whole: Bucket,
+        part: Bucket,
+        shared: tuple[tuple[str, Bucket], ...],
+        beginnings: Bucket | None = None,
+    ) -> None:
         self.principal = principal
         self.whole = whole
         self.part = part
         self.shared = shared
+        self.beginnings = beginnings or part
+        self.new = NEW if beginnings is not None else 0
         self.named: dict[str, tuple[Bucket, ...]] = {}
 
 
@@ -86,6 +101,7 @@ class Meter:
         self._addresses: _Kept[Bucket] = _Kept()
         self._servers: _Kept[Bucket] = _Kept()
         self._tools: _Kept[Bucket] = _Kept()
+        self._beginnings: _Kept[Bucket] = _Kept()
         self._sources: _Kept[Source] = _Kept()
 
     def source(self, key: Hashable, *, principal: str, address: str, server: str, session: bool) -> Source:
@@ -106,31 +122,41 @@ class Meter:
         sessions = self._policy.limits.sessions
         least = _lower(_lower(rates.of("principal"), to_server), rates.of("address"))
         part = Rate(least.per_second / sessions, max(1.0, least.burst / sessions))
-        empty_at = None if session else self._now()
-        return Source(principal, Bucket(rates.of("session")), Bucket(part, empty_at=empty_at), tuple(shared))
+        whole = Bucket(rates.of("session"))
+        if session:
+            return Source(principal, whole, Bucket(part), tuple(shared))
+        beginnings = self._beginnings.of((principal, server), lambda: Bucket(part))
+        return Source(principal, whole, Bucket(part, empty_at=self._now()), tuple(shared), beginnings)
 
     def take(self, source: Source, server: str, message: Message) -> Finding | None:
         """Count one message; or what is to be said of it, where it comes too early. Then it was not counted."""
         kind = kind_of(message)
-        named = source.named.get(kind)
-        if named is None:
-            named = self._named(source, server, kind)
+        named = source.named.get(kind) or self._named(source, server, kind)
         now = self._now()
         for bucket in named:
             if (wait := bucket.wait(now)) > 0:
                 return _early(f"of {_word(kind)}", wait)
         if (wait := source.whole.wait(now)) > 0:
             return _early("of one session", wait)
+        own = source.part
         for what, bucket in source.shared:
-            if (wait := bucket.wait(now)) > 0 and (own := source.part.wait(now)) > 0:
-                return _early(f"of one {what}", min(wait, own))
+            if (wait := bucket.wait(now)) > 0 and (mine := own.wait(now)) > 0:
+                if not source.new or source.beginnings.wait(now) > 0:
+                    return _early(f"of one {what}", min(wait, mine))
+                own = source.beginnings
         for bucket in named:
             bucket.charge(now)
         source.whole.charge(now)
-        source.part.charge(now)
+        own.charge(now)
+        if own is not source.part:
+            source.new -= 1
         for _, bucket in source.shared:
             bucket.charge(now)
         return None
+
+    def beyond(self, source: Source) -> bool:
+        """Whether it sends more than its own part: of what it is granted, it takes from what others leave over."""
+        return source.part.wait(self._now()) > 0
 
     def _named(self, source: Source, server: str, kind: str) -> tuple[Bucket, ...]:
         if len(source.named) >= _MAX_NAMED:

@@ -10,12 +10,15 @@ import time
 from collections import Counter
 from typing import Final
 
-from doorward.gateway.metering import CAPACITY, LISTING, STANDING, WORK, Incoming, Meter, subscriptions_of
+from doorward.gateway.metering import CAPACITY, STANDING, WORK, Incoming, Meter, subscriptions_of
 from doorward.judge.vocabulary import Effect, Finding, Peer, Side
 from doorward.relay.relay import Relay
 from doorward.wire.jsonrpc import Message, Request, key_of
 
 CONTROL: Final = "principal-limits"
+AT_ONCE: Final = 2
+"""Of each method that does no work: there is one client, which asks for one list after the other."""
+
 _SOON: Final = {"retryAfterMs": 1000}
 
 
@@ -47,8 +50,8 @@ class Counting:
         if message.method not in STANDING:
             opened = self._relay.state.opened.values()
             under_way = sum(one.method == message.method and one.asker == "client" for one in opened)
-            if under_way >= LISTING:
-                return _full(f"{LISTING} requests {message.method[:64]} are in flight")
+            if under_way >= AT_ONCE:
+                return _full(f"{AT_ONCE} requests {message.method[:64]} are in flight")
         wanted = subscriptions_of(message)
         if wanted or message.method == "resources/unsubscribe":
             return self._subscribe(message, wanted)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from doorward.gateway.turns import SHARE, turns
 from doorward.relay.commands import Send
 from doorward.wire.lines import LineSplitter, Overlong
 
@@ -45,8 +46,8 @@ class Intake:
     """Reads lines until the end of a descriptor, none longer than ``max_bytes`` (see ``wire.lines``).
 
     ``on_line`` takes one line and never fails; what it returns, if anything, is awaited before the next line is taken
-    and before more is read, so a slow reader slows its writer. Otherwise nothing is awaited in between: a hop through
-    the loop costs more than a message.
+    and before more is read, so a slow reader slows its writer. Of many lines that came at once, some are taken at a
+    time, and others have their turn (``gateway.turns``); a hop through the loop costs as much as a message.
     """
 
     def __init__(
@@ -65,17 +66,20 @@ class Intake:
         lines = self._splitter.feed(data)
         for position, line in enumerate(lines, 1):
             waiting = self._on_line(line)
-            if waiting is not None:
+            if waiting is not None or position == SHARE < len(lines):
                 return self._take_rest(waiting, lines[position:])
         return None
 
     async def _take_rest(self, waiting: Awaitable[None] | None, lines: list[bytes | Overlong]) -> None:
-        for line in lines:
-            if waiting is not None:
-                await waiting
-            waiting = self._on_line(line)
         if waiting is not None:
             await waiting
+        line_of_all = turns()
+        for position, line in enumerate(lines):
+            if position % SHARE == 0:
+                await line_of_all.come()
+            waiting = self._on_line(line)
+            if waiting is not None:
+                await waiting
 
     async def _polled(self) -> None:
         """The descriptor stays watched from one message to the next: watching it anew costs more than reading it."""

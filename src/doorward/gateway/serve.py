@@ -44,7 +44,8 @@ from doorward.gateway.reporter import Reporter
 from doorward.gateway.sessions import Sessions
 from doorward.judge.vocabulary import Principal
 from doorward.policy.addresses import is_loopback, listen_problem, split_listen
-from doorward.policy.model import CAPS, Policy, ServerPolicy
+from doorward.policy.amounts import CAPS
+from doorward.policy.model import Policy, ServerPolicy
 from doorward.policy.profiles import weakened
 
 _KEEP_ALIVE_S: Final = 15.0

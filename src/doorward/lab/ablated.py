@@ -32,6 +32,8 @@ SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-o
 OWN_REQUESTS, HEADER_AGREEMENT = "own-requests", "header-agreement"
 CONFINE_CALLS = "confine-calls"
 """No scenario rests on it: taken out to see how what stands behind it defends itself."""
+ARGUMENT_CONTROLS = "argument-controls"
+"""All that is judged of arguments and paths, at once: taken out to see that the walls hold alone."""
 WALLS = (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
@@ -96,6 +98,32 @@ def as_it_is(_encode: Callable[[str], str]) -> Callable[[str], str]:
     return lambda value: value
 
 
+def without_argument_controls(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Stands in for the pipeline: whatever a client asks for of a tool, a prompt or a resource is passed on."""
+
+    def built(masker: Any) -> Any:
+        import msgspec
+
+        whole = build(masker)
+        judging = tuple(CONTROLS[name].module for name in ABOUT_ARGUMENTS)
+        checks = tuple(check for check in whole.checks if _module(check) not in judging)
+        return msgspec.structs.replace(whole, checks=checks)
+
+    return built
+
+
+ABOUT_ARGUMENTS = (
+    *("definition-arguments", "argument-constraints", "prompt-arguments", "path-confinement", "known-resources"),
+    *("resource-size", "destructive-consent", "held-secrets"),
+)
+
+
+def _module(control: Any) -> str:
+    """Where a check is written: a function, or an object that is called."""
+    named = control if hasattr(control, "__code__") else type(control)
+    return str(named.__module__)
+
+
 def _launched(name: str) -> tuple[str, str, str, Callable[..., Any]]:
     return ("doorward.confine.process", "", "_LAUNCHER", lambda _: (*LAUNCHER, *name.split("+")))
 
@@ -103,6 +131,7 @@ def _launched(name: str) -> tuple[str, str, str, Callable[..., Any]]:
 STAND_INS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     **{name: _launched(name) for name in (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, BOTH, NO_ORPHANS)},
     CONFINE_CALLS: _launched(CONFINE_CALLS),
+    ARGUMENT_CONTROLS: ("doorward.relay.pipeline", "", "build", without_argument_controls),
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),
     CHILD_OUTPUT: ("doorward.gateway.reporter", "Reporter", "pass_on", passed_on),
@@ -132,9 +161,13 @@ def replace(name: str) -> None:
 
 
 def main() -> None:
-    """``NAME VERB …``: replace, then become the product. By its name: the lab does not know the command line."""
-    name, sys.argv[1:] = sys.argv[1], sys.argv[2:]
-    replace(name)
+    """``NAME VERB …`` (``NAME+NAME`` for several): replace, then become the product.
+
+    By its name: the lab does not know the command line.
+    """
+    names, sys.argv[1:] = sys.argv[1], sys.argv[2:]
+    for name in [names] if names in STAND_INS else names.split("+"):
+        replace(name)
     runpy.run_module("doorward", run_name="__main__", alter_sys=True)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from doorward.lab.scenario import Era, Topology
 from doorward.lab.stage import command as command_of
-from doorward.lab.stage import environment, gateway
+from doorward.lab.stage import environment, gateway, over_http, target_command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -74,6 +74,23 @@ async def _wire(
         return Pipe(argv, env=env, cwd=layout.work, stderr=words, era=era)
     starting = listening(argv, env=env, cwd=layout.work, words=words, read=serving_event)
     return Endpoint((await open_things.enter_async_context(starting)).url, era=era)
+
+
+@asynccontextmanager
+async def elsewhere(stage: Stage, name: str) -> AsyncIterator[Client]:
+    """The SDK's client, connected to a second one of the stage's target, behind a gateway of its own where the stage
+    has one: for comparisons, since whatever else this machine does, it does to both.
+    """
+    from doorward.lab.listening import listening, plain_url
+
+    layout = stage.layout
+    async with AsyncExitStack() as open_things:
+        command, url = target_command(stage), ""
+        if stage.staging.topology is Topology.SERVE_URL:
+            words = layout.root / f"target-{name}"
+            starting = listening(over_http(stage), env=environment(stage), cwd=layout.work, words=words, read=plain_url)
+            command, url = (), (await open_things.enter_async_context(starting)).url
+        yield await open_things.enter_async_context(connected(stage, name, command=command, url=url))
 
 
 @asynccontextmanager

@@ -65,7 +65,7 @@ class Endpoint:
         certificate: Path | None = None,
         source: str = "",
     ) -> None:
-        self.url, self._verify, self._certificate, self._source = url, verify, certificate, source
+        self.url, self._verify, self._certificate, self.source = url, verify, certificate, source
         self._extra = dict(extra or {})
         self.pid = 0  # nobody's: what listens there was started before
         self.trouble = ""
@@ -85,7 +85,7 @@ class Endpoint:
         outgoing, out = anyio.create_memory_object_stream[Any](0)
         # No proxy of the environment: this is a loopback of ours.
         limit = ANSWER_LIMIT_SECONDS * 2
-        ways = httpx2.AsyncHTTPTransport(verify=self._tls(), local_address=self._source or None)
+        ways = httpx2.AsyncHTTPTransport(verify=self._tls(), local_address=self.source or None)
         async with httpx2.AsyncClient(timeout=limit, trust_env=False, transport=ways) as self._http:
             try:
                 async with anyio.create_task_group() as carriers:
@@ -121,10 +121,7 @@ class Endpoint:
         """
         self._asked += 1
         key = f"{RAW}{self._asked}"
-        body = dict(params)
-        if self._era is Era.MODERN:
-            body["_meta"] = {**modern_meta(), **body.get("_meta", {})}
-        message = {"jsonrpc": "2.0", "id": key, "method": method, "params": body}
+        message = {"jsonrpc": "2.0", "id": key, "method": method, "params": self.params(params)}
         text = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
         answer: bytes | None = None
         limit = ANSWER_LIMIT_SECONDS if limit is None else limit
@@ -142,6 +139,12 @@ class Endpoint:
     def asked(self) -> str:
         """The id of the crafted request that was sent last."""
         return f"{RAW}{self._asked}"
+
+    def params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """With the ``_meta`` that each modern request carries, under what it says itself."""
+        if self._era is not Era.MODERN:
+            return dict(params)
+        return {**params, "_meta": {**modern_meta(), **params.get("_meta", {})}}
 
     async def tell(self, method: str) -> None:
         """Send a notification without parameters."""

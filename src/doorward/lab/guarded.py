@@ -163,7 +163,7 @@ async def runs(cell: Cell, seed: int) -> tuple[Run, Run]:
 def told(cell: Cell, found: Row, naive: Played, behind: Played) -> tuple[Run, Run]:
     """The same, of what was seen."""
     bare = verdict(Protection.NAIVE, naive, ())
-    parts = tuple(dict.fromkeys(one.guard for one in found.variants if one.guard))
+    parts = tuple(dict.fromkeys(part for one in found.variants for part in one.guard.split(", ") if part))
     judged = tuple(Finding(one.variant, one.guarded, one.guard, one.saw) for one in found.variants)
     named = parts if found.outcome is Kind.PREVENTED else ()
     own = Verdict(found.outcome, named, (*judged, *_left(cell)), found.note)

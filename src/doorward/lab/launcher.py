@@ -3,15 +3,17 @@
 Everything else is the product's own code and stands as ever. Only ``lab.ablated`` starts this.
 
 It takes the walls out of the ``landlock`` mechanism, whatever the product would have chosen: there each wall is one
-thing. Namespaces are several at once, so that taking one out would leave the others to hide what it did.
+thing. Namespaces are several at once: taking one out would leave the others to hide what it did. What root starts keeps
+its capabilities here until it becomes another user by itself, since namespaces would have made it that one.
 
 *confine-calls*: no filter of calls, so that the machine's sockets are there again.
 *confine-files*: Landlock is armed as ever, and gives the server all files. What it keeps of signals and sockets stays.
 *confine-processes*: Landlock is left out. The kernel keeps a server out of other processes by the very domain that
 keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
-*confine-privileges*: ``no_new_privs`` and the end of capabilities are left out. Landlock and seccomp stand without it
-only for who has CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it.
-*no-orphans*: the server itself is ended as ever, and nothing that it started.
+*confine-privileges*: ``no_new_privs`` is left out. Landlock and seccomp stand without it only for who has
+CAP_SYS_ADMIN; where the kernel refuses them to anybody else, they are gone with it, since they stand on it.
+*no-orphans*: the server itself is ended as ever, and nothing that it started. It is put into no control group, with
+which everything in it would end.
 """
 
 from __future__ import annotations
@@ -44,7 +46,6 @@ def without_processes() -> None:
 def without_privileges() -> None:
     """A program that makes root of its caller does so."""
     landlock: Any = importlib.import_module("landlock")
-    privileges: Any = importlib.import_module("privileges")
     seccomp: Any = importlib.import_module("seccomp")
     prctl = landlock.prctl
 
@@ -53,7 +54,6 @@ def without_privileges() -> None:
             prctl(option, value, more)
 
     landlock.prctl = less
-    privileges.drop = lambda: None
     landlock.restrict, seccomp.restrict = _if_allowed(landlock.restrict), _if_allowed(seccomp.restrict)
 
 
@@ -103,8 +103,12 @@ def main() -> None:
     for wall in sys.argv[1:]:
         WALLS[wall]()
     launch: Any = importlib.import_module("launch")
+    launch.privileges.drop = lambda: None
     read_plan = launch._read_plan  # noqa: SLF001 - what the product's launcher is told, less what it would choose
-    launch._read_plan = lambda: read_plan() | {b"mechanism": [b"landlock"]}  # noqa: SLF001
+    other: dict[bytes, list[bytes]] = {b"mechanism": [b"landlock"]}
+    if "no-orphans" in sys.argv[1:]:
+        other[b"group"] = []
+    launch._read_plan = lambda: read_plan() | other  # noqa: SLF001
     launch.main()
 
 

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from doorward.lab.oracles import carries
 from doorward.lab.scenario import Protection, Topology
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def holding(root: Path, secret: str) -> tuple[Path, ...]:
-    """The files below ``root`` that hold ``secret``, links resolved."""
+    """The files below ``root`` that hold ``secret``, in whatever dress an oracle knows, links resolved."""
     files = (place for place in root.rglob("*") if place.is_file())
-    return tuple(dict.fromkeys(file.resolve() for file in files if secret.encode() in file.read_bytes()))
+    found = (file for file in files if carries(file.read_text("utf-8", "replace"), secret))
+    return tuple(dict.fromkeys(file.resolve() for file in found))
 
 
 async def hold_it(stage: Stage) -> bool:

@@ -23,7 +23,7 @@ from doorward.lab.transcript import Transcript
 from doorward.wire.lines import LineSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from anyio.abc import ByteReceiveStream, Process
@@ -44,6 +44,12 @@ LINE_LIMIT_BYTES = 16 * 1024 * 1024
 
 RAW = "lab-"
 """How the id of a crafted request begins."""
+
+FLOOD = f"{RAW}flood-"
+"""How the id of one of :meth:`Pipe.repeat` begins."""
+
+_ANSWERS_FLOOD = f'"id":"{FLOOD}'.encode()
+_ID_WITHIN = 64  # bytes of an answer: whoever writes the id last is taken for slow, and not for wrong
 
 Streams = tuple["MemoryObjectReceiveStream[SessionMessage | Exception]", "MemoryObjectSendStream[SessionMessage]"]
 
@@ -92,6 +98,8 @@ class Pipe:
         self._into_process: _Inlet | None = None
         self._waiting: dict[str, tuple[anyio.Event, list[bytes]]] = {}
         self._asked = 0
+        self._sent = self._repeated = 0  # by repeat, and of these answered
+        self._answered = anyio.Event()
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[Streams]:
@@ -140,10 +148,9 @@ class Pipe:
         """
         self._asked += 1
         key = f"{RAW}{self._asked}"
-        body = dict(params)
-        if self._era is Era.MODERN:
-            body["_meta"] = {**modern_meta(), **body.get("_meta", {})}
-        line = json.dumps({"jsonrpc": "2.0", "id": key, "method": method, "params": body}, ensure_ascii=False)
+        line = json.dumps(
+            {"jsonrpc": "2.0", "id": key, "method": method, "params": self._params(params)}, ensure_ascii=False
+        )
         return await self.say(line.encode("utf-8", "surrogatepass"), key, limit)
 
     @property
@@ -160,6 +167,29 @@ class Pipe:
             await done.wait()
         self._waiting.pop(key, None)
         return answer[0] if answer else None
+
+    async def repeat(self, messages: Sequence[tuple[str, Mapping[str, Any]]], at_once: int) -> None:
+        """Send these in turn without end: so many are under way, and the next follows as soon as one was answered.
+
+        Whoever floods a pipe is its one client, so this is sent from here, as cheaply as can be. Its answers are
+        counted, and neither kept nor read.
+        """
+        texts = [json.dumps({"jsonrpc": "2.0", "method": m, "params": self._params(p)})[1:] for m, p in messages]
+        while self._into_process is not None:
+            if self._sent - self._repeated >= at_once:
+                self._answered = anyio.Event()
+                await self._answered.wait()
+            more = range(self._sent, self._repeated + at_once)
+            lines = [f'{{"id": "{FLOOD}{number}", {texts[number % len(texts)]}\n' for number in more]
+            self._sent = more.stop
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+                await self._into_process.send("".join(lines).encode())
+
+    def _params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """With the ``_meta`` that each modern request carries, under what it says itself."""
+        if self._era is not Era.MODERN:
+            return dict(params)
+        return {**params, "_meta": {**modern_meta(), **params.get("_meta", {})}}
 
     async def tell(self, method: str) -> None:
         """Send a notification without parameters."""
@@ -203,6 +233,10 @@ class Pipe:
     ) -> None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
             async for line in _lines(stdout):
+                if _ANSWERS_FLOOD in line[:_ID_WITHIN]:
+                    self._repeated += 1
+                    self._answered.set()
+                    continue
                 self.lines.append(line)
                 self.transcript.received(line)
                 if not self._is_ours(line):

@@ -34,19 +34,21 @@ class TrailUnreadableError(Exception):
 
 
 def read(state: Path) -> tuple[Fired, ...]:
-    """Every finding in the logs below ``state``, oldest first.
+    """Every finding in the logs below ``state``, oldest first: of all entries, since a flood leaves many behind it.
 
     Raises:
         TrailUnreadableError: a log could not be read.
     """
-    search = reader.last(state, reader.MOST)
-    if search.unreadable:
-        raise TrailUnreadableError("; ".join(f"{log.log}: {log.why}" for log in search.unreadable))
-    return tuple(
-        Fired(one.entry.at, one.entry.method, found.control, found.effect, found.reason, found.evidence)
-        for one in search.found
-        for found in one.entry.findings
-    )
+    fired, unreadable = [], []
+    for one in reader.each(state):
+        if isinstance(one, reader.Unreadable):
+            unreadable.append(f"{one.log}: {one.why}")
+            continue
+        entry = one.entry
+        fired += [Fired(entry.at, entry.method, f.control, f.effect, f.reason, f.evidence) for f in entry.findings]
+    if unreadable:
+        raise TrailUnreadableError("; ".join(unreadable))
+    return tuple(sorted(fired, key=lambda item: item.at))
 
 
 def between(fired: tuple[Fired, ...], started: int, ended: int) -> tuple[Fired, ...]:

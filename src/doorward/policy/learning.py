@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from doorward.content import uris
 from doorward.content.arguments import Constraint, select, text_of, violates
+from doorward.policy.pace import HEAD_ROOM, Pace
+from doorward.policy.reached import Beginnings, Folder
 
 MAX_TOOLS: Final = 1_000
 MAX_ARGUMENTS: Final = 200
@@ -113,11 +115,20 @@ class Argument:
 
 
 class Lessons:
-    """What the calls of one server teach. ``folder_of`` says which folder the path of a file or a folder is below."""
+    """What the calls of one server teach. ``folder_of`` says which folder the path of a file or a folder is below.
+
+    ``elsewhere``: the server does not run on this machine, so of its folders only their names are known.
+    """
 
     def __init__(self, server: str, folder_of: Callable[[str], str]) -> None:
         self._server = server
         self._folder_of = folder_of
+        self.elsewhere = False
+        self._pace = Pace()
+        self._paces: dict[str, Pace] = {}
+        self._beginnings = Beginnings()
+        self._refused = Beginnings()
+        self._below = Folder()
         self._seen: dict[tuple[str, str], dict[str, Argument]] = {}
         self._calls: dict[tuple[str, str], int] = {}
         self._unlearnt: list[str] = []
@@ -127,8 +138,20 @@ class Lessons:
         self.total = self.refused = 0
         self.largest = 0
 
-    def request(self, method: str, params: dict[str, Any], size: int) -> None:
-        """One request of the client that passed, as the log has it."""
+    def came(self, principal: str, at_us: int, tool: str = "") -> None:
+        """One message came from a client of ``principal``, a call of ``tool`` perhaps."""
+        self._pace.add("", at_us)
+        if tool in self._paces or (_NAME.fullmatch(tool) and len(self._paces) < MAX_TOOLS):
+            self._paces.setdefault(tool, Pace()).add(principal, at_us)
+
+    def named(self, paths: Iterator[str]) -> None:
+        """One request named ``paths``."""
+        self._below.add(paths)
+
+    def request(self, method: str, params: dict[str, Any], size: int, *, by_policy: bool = False) -> None:
+        """One request of the client that passed, as the log has it. ``by_policy``: for a resource that only a policy
+        lets pass, since the server had not shown it.
+        """
         self.total += 1
         self.largest = max(self.largest, size)
         self._declared(params)
@@ -138,9 +161,17 @@ class Lessons:
             if isinstance(name, str) and isinstance(given, dict):
                 self._call(kind, name, given)
         elif method in ("resources/read", "resources/subscribe"):
-            scheme = uris.scheme_of(str(params.get("uri"))) or "no scheme"
+            uri = str(params.get("uri"))
+            scheme = uris.scheme_of(uri) or "no scheme"
+            if by_policy and not uris.may_open_a_file(uri):
+                self._beginnings.add("" if _MASKED.search(uri) else uri)
             if len(self._resources) < MAX_DISTINCT or scheme in self._resources:
                 self._resources[scheme] = self._resources.get(scheme, 0) + 1
+
+    def refused_resource(self, uri: str) -> None:
+        """One was refused because the server had not shown it."""
+        if not uris.may_open_a_file(uri):
+            self._refused.add("" if _MASKED.search(uri) else uri)
 
     def unreadable(self, method: str, subject: str) -> None:
         """One whose body is not in the log."""
@@ -199,14 +230,34 @@ class Lessons:
             seen = ", ".join(f"{name} {_times(count, 'time')}" for name, count in self._grants.items())
             yield f"# declared by the client, and passed on: {_comment(seen)}"
             yield f"grants = {_value(list(self._grants))}"
-        for scheme, count in self._resources.items():
-            yield f"# {_times(count, 'resource')} of {_comment(scheme)}: what the server shows passes without a line"
+        yield from _rate_of(self._pace, "messages of all clients")
+        yield from self._places()
         for (kind, name), arguments in self._seen.items():
             yield ""
             yield f"# {_comment(name)}: {_times(self._calls[kind, name], 'call')}"
+            if kind == "tools" and name in self._paces:
+                yield f"[servers.{_key(self._server)}.{kind}.{_key(name)}]"
+                yield from _rate_of(self._paces[name], "calls of one principal")
             yield f"[servers.{_key(self._server)}.{kind}.{_key(name)}.arguments]"
             for argument, seen_of in arguments.items():
                 yield self._line(argument, seen_of)
+
+    def _places(self) -> Iterator[str]:
+        for scheme, count in self._resources.items():
+            yield f"# {_times(count, 'resource')} of {_comment(scheme)}: what the server shows passes without a line"
+        beginnings, refused = self._beginnings.found(), self._refused.found()
+        if beginnings:
+            yield "# the server had not shown it, the policy in force let it pass:"
+            yield f"uris = {_value(list(beginnings))}"
+        if missed := self._beginnings.unlearnt:
+            yield f"# not learnt: {_times(missed, 'resource')} that only the policy let pass"
+        if refused:
+            yield "# refused, since the server had not shown it; to let it pass:"
+            yield f"#uris = {_value([*beginnings, *refused])}"
+        below = self._below.found()
+        if self.elsewhere and below is not None:
+            yield "# every path that was named lies in it, by its text:"
+            yield f"below = {_value([below])}"
 
     @staticmethod
     def _line(argument: str, seen: Argument) -> str:
@@ -217,6 +268,13 @@ class Lessons:
             return f"# {_comment(argument)}: not learnt, {why}"
         table = ", ".join(f"{kind} = {_value(value)}" for kind, value in rules.items())
         return f"{_key(argument)} = {{ {table} }}  # {learnt}"
+
+
+def _rate_of(pace: Pace, what: str) -> Iterator[str]:
+    rate = pace.rate()
+    if rate is not None:
+        yield f"# {HEAD_ROOM} times what the {pace.count} {what} needed"
+        yield f"rate = {{ per_second = {rate.per_second}, burst = {rate.burst} }}"
 
 
 def _times(count: int, what: str) -> str:

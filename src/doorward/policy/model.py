@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from doorward.content.rates import Rate
+from doorward.policy.amounts import NO_SIZES, Caps, Limits, PartSizes, RateLimits, Sizes
 
 if TYPE_CHECKING:  # a policy is built, never decoded: without a file, start-up does without the constraints
     from doorward.content.arguments import Constraint
@@ -22,111 +23,6 @@ TRANSPORTS: Final = (STREAMABLE, "sse")
 HOLD_SECONDS: Final = 45  # clients give up after 60, and the answer must still reach them
 _DOMAIN: Final = b"doorward/policy/1\0"
 _T = TypeVar("_T")
-
-
-class Sizes(msgspec.Struct, frozen=True, gc=False):
-    """How large a message and its parts may be. Bytes are bytes of UTF-8; nodes are values of the JSON tree.
-
-    ``content_bytes`` holds for each item of content (a text, an image, audio, what a resource holds), decoded.
-    ``list_nodes`` takes the place of ``nodes`` for results that are lists (``tools/list`` and its kind); ``info_bytes``
-    holds for ``clientInfo`` and ``serverInfo`` each, ``headers_bytes`` for the header section of one HTTP message.
-    """
-
-    to_server_bytes: int
-    from_server_bytes: int
-    string_argument_bytes: int
-    content_bytes: int
-    depth: int
-    nodes: int
-    list_nodes: int
-    uri_bytes: int
-    id_bytes: int
-    info_bytes: int
-    headers_bytes: int
-
-
-class PartSizes(msgspec.Struct, frozen=True, gc=False):
-    """What a server or a tool has instead of `Sizes`, in bytes: all arguments of one call together and a whole result,
-    each as JSON, one text among the arguments, one item of content, decoded. 0 says nothing.
-    """
-
-    arguments_bytes: int = 0
-    string_argument_bytes: int = 0
-    result_bytes: int = 0
-    content_bytes: int = 0
-
-    def over(self, usual: PartSizes) -> PartSizes:
-        """What is said here, and where nothing is, what is ``usual``."""
-        if self == _NO_SIZES:
-            return usual
-        return PartSizes(*(mine or other for mine, other in zip(_sizes(self), _sizes(usual), strict=True)))
-
-
-_NO_SIZES: Final = PartSizes()
-_sizes: Final = msgspec.structs.astuple
-
-
-class Limits(msgspec.Struct, frozen=True, gc=False):
-    """How much one principal may have at once: open legacy sessions, requests in flight, child processes,
-    subscriptions. Of requests and subscriptions each session has its own part, one in ``sessions`` (at least one), also
-    where others of the same principal have used up all.
-
-    ``in_flight_bytes`` is of the whole process, not of one principal: bytes of messages that were read and not yet
-    passed on or answered.
-    """
-
-    sessions: int
-    concurrent: int
-    children: int
-    subscriptions: int
-    in_flight_bytes: int
-
-
-class RateLimits(msgspec.Struct, frozen=True, gc=False):
-    """How often messages may come, in the long run (``per_second``) and at once after a pause (``burst``).
-
-    From clients: of one source address, of one principal, to one server, and of one session (a connection, where there
-    is no session) all kinds together; ``method`` is each method of one session that lists or manages, ``tool`` each
-    tool of one session, and each other method that does work. From servers: ``notice`` is each kind of notification of
-    one link, ``ask`` each kind of request.
-    """
-
-    address_per_second: int
-    address_burst: int
-    principal_per_second: int
-    principal_burst: int
-    server_per_second: int
-    server_burst: int
-    session_per_second: int
-    session_burst: int
-    method_per_second: int
-    method_burst: int
-    tool_per_second: int
-    tool_burst: int
-    notice_per_second: int
-    notice_burst: int
-    ask_per_second: int
-    ask_burst: int
-
-    def of(self, what: str) -> Rate:
-        """The rate called ``what``, as ``principal``."""
-        return Rate(getattr(self, f"{what}_per_second"), getattr(self, f"{what}_burst"))
-
-
-class Caps(msgspec.Struct, frozen=True, gc=False):
-    """How much of the machine one server that Doorward starts may use up: memory of all its processes together (of each
-    where it has no control group), the size of each file that it writes, open descriptors of each process, and
-    processes at one time, of which each thread is one.
-    """
-
-    memory_bytes: int
-    file_bytes: int
-    descriptors: int
-    processes: int
-
-
-CAPS: Final = ("memory_bytes", "file_bytes", "processes")
-"""Those that a server's table may lower, and raise as ``unsafe_`` and the name."""
 
 
 class ProfileValues(msgspec.Struct, frozen=True):
@@ -170,7 +66,7 @@ class ToolPolicy(msgspec.Struct, frozen=True):
     arguments: dict[str, tuple[Constraint, ...]] = {}
     secrets: tuple[str, ...] = ()
     rate: Rate | None = None
-    sizes: PartSizes = _NO_SIZES
+    sizes: PartSizes = NO_SIZES
 
 
 class PromptPolicy(msgspec.Struct, frozen=True):
@@ -248,7 +144,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     network: str = ""
     hosts: tuple[str, ...] = ()
     connect: tuple[str, ...] = ()
-    sizes: PartSizes = _NO_SIZES
+    sizes: PartSizes = NO_SIZES
 
     @property
     def served(self) -> bool:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from doorward.content.arguments import Constraint
     from doorward.content.rates import Rate
-    from doorward.policy.model import PartSizes, Policy
+    from doorward.policy.amounts import PartSizes
+    from doorward.policy.model import Policy
     from doorward.policy.positions import Positions
     from doorward.policy.shapes import Key, Raw
 

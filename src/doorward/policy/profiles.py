@@ -15,18 +15,8 @@ from typing import Final
 import msgspec
 
 from doorward.errors import UsageError
-from doorward.policy.model import (
-    CAPS,
-    EVERY_SERVER,
-    Caps,
-    Limits,
-    Policy,
-    ProfileValues,
-    RateLimits,
-    ServerPolicy,
-    Sizes,
-    StandingApproval,
-)
+from doorward.policy.amounts import CAPS, Caps, Limits, RateLimits, Sizes
+from doorward.policy.model import EVERY_SERVER, Policy, ProfileValues, ServerPolicy, StandingApproval
 from doorward.protocol.versions import LOG_LEVELS
 
 STANDARD: Final = "standard"

@@ -22,18 +22,16 @@ from doorward.content.templates import variables
 from doorward.content.uris import is_below
 from doorward.errors import PolicyError
 from doorward.policy import keys
+from doorward.policy.amounts import Limits, RateLimits, Sizes
 from doorward.policy.home import home
 from doorward.policy.identity import name_problem
 from doorward.policy.model import (
     EVERY_SERVER,
     HOLD_SECONDS,
-    Limits,
     Policy,
     ProfileValues,
     PromptPolicy,
-    RateLimits,
     ServerPolicy,
-    Sizes,
     ToolPolicy,
     sealed,
 )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from doorward.policy.model import CAPS, Caps
+from doorward.policy.amounts import CAPS, Caps
 from doorward.policy.shapes import Key, Raw, Shapes
 
 LEAST_BYTES: Final = 1 << 20

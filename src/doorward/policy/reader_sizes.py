@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from doorward.policy import keys
-from doorward.policy.model import PartSizes, Sizes
+from doorward.policy.amounts import PartSizes, Sizes
 from doorward.policy.shapes import Key, Raw, Shapes
 
 _FRAMES: Final = {

@@ -125,9 +125,7 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Announce(msgspec.Struct, frozen=True):
-    """Something changed: a list, a resource, a task; or a phase was reached (``initialized``). ``result`` is what a
-    ``task`` returned (modern).
-    """
+    """Something changed: a list, a resource, a task (which returned ``result``, modern); or a phase was reached."""
 
     what: str
     uri: str
@@ -350,14 +348,11 @@ def _notification(method: str, params: dict[str, Any]) -> Action:
         return ReportProgress(key_or_nothing(params.get("progressToken")))
     if method == "notifications/cancelled":
         return Cancel(key_or_nothing(params.get("requestId")))
-    if method in versions.TASK_ANNOUNCEMENTS:
-        task, done = params.get("taskId"), params.get("result")
-        if isinstance(task, str) and isinstance(done, dict | None):
-            return Announce(method, "", task, done)
-        return Unrecognised(method, "the state of a task that is not of its form")
     if method in versions.ANNOUNCEMENTS:
-        uri = params.get("uri", "")
-        return Announce(method, uri) if isinstance(uri, str) else Unrecognised(method, "a uri is a string")
+        uri, task, done = params.get("uri", ""), params.get("taskId", ""), params.get("result")
+        if isinstance(uri, str) and isinstance(task, str) and isinstance(done, dict | None):
+            return Announce(method, uri, task, done)
+        return Unrecognised(method, "an announcement that is not of its form")
     return Unrecognised(method, "an unknown notification")
 
 

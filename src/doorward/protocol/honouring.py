@@ -5,7 +5,7 @@ is none of its. A user who says no is no such client: that is an answer. A serve
 ``tools/list``. Sources: MCP 2025-11-25 "Sampling", "Elicitation", "Roots" (their result schemas), JSON-RPC 2.0 for
 -32601.
 
-It does not see a client that never answers: a person may take hours.
+What is never answered is no answer: ``relay.unanswered`` sees to it.
 """
 
 from __future__ import annotations

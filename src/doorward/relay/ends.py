@@ -99,11 +99,11 @@ def _withhold(state: State, opened: Open, decision: Decision, context: Context, 
     state.close(opened)
     if opened.method == "initialize":
         state.link = handshake.failed(state.link)
-    record = _outcome(opened, context, "unreadable", decision, reference)
+    record = outcome_of(opened, context, "unreadable", decision, reference)
     return [record, Send(opened.asker, opened.exchange, replies.answer(opened, replies.refused(reference)))]
 
 
-def _outcome(
+def outcome_of(
     opened: Open,
     context: Context,
     outcome: str,
@@ -111,6 +111,7 @@ def _outcome(
     reference: str = "",
     cause: str = "",
 ) -> Record:
+    """The record of how ``opened`` ended where no answer of the other side did it."""
     executed = opened.state in ("SENT", "ANSWER_HELD")
     told = Send(opened.asker, opened.exchange, replies.not_recorded(opened.key, executed=executed))
     record = records.note(
@@ -188,7 +189,7 @@ def _server_gone(state: State, opened: Open, context: Context, reference: str, c
     if opened.ours or opened.asker == "server":
         return withdrawn
     outcome = "unknown" if opened.state in ("SENT", "ANSWER_HELD") else "not executed"
-    record = _outcome(opened, context, outcome, reference=reference, cause=cause)
+    record = outcome_of(opened, context, outcome, reference=reference, cause=cause)
     reply = replies.server_ended(opened, reference)
     return [
         *withdrawn,
@@ -203,7 +204,7 @@ def _client_gone(state: State, opened: Open, context: Context, reference: str) -
         return []  # nobody was asked yet; it is judged and sent as if the client still listened
     state.close(opened)
     withdrawn = asking.void(state, opened, "the client left")
-    record = _outcome(opened, context, "client left", reference=reference)
+    record = outcome_of(opened, context, "client left", reference=reference)
     if opened.asker == "client":
         return [*withdrawn, msgspec.structs.replace(record, otherwise=None)]
     return [*withdrawn, record, Send(opened.asker, opened.exchange, replies.answer(opened, replies.refused(reference)))]

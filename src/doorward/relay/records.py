@@ -135,9 +135,10 @@ def _masked_words(fields: dict[str, Any], masker: Masker | None) -> dict[str, An
 
 def mask_body(body: bytes, masker: Masker) -> bytes:
     """``body`` as it may be stored and shown to operators."""
-    if not masker.maybe_sensitive(body):
+    shapes, names = masker.shapes_or_names(body)
+    if not shapes and not names:
         return body
-    masked, _ = masker.mask_tree(decode_value(body))
+    masked, _ = masker.mask_tree(decode_value(body), shapes=shapes)
     return encode_value(masked)
 
 

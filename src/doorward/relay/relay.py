@@ -27,7 +27,7 @@ from doorward.judge.vocabulary import (
     decide,
 )
 from doorward.protocol import actions
-from doorward.relay import asking, ends, errands, offering, passing, records, refusing, seal
+from doorward.relay import asking, ends, errands, offering, passing, records, refusing, seal, unanswered
 from doorward.relay import context as contexts
 from doorward.relay.commands import (
     Answered,
@@ -75,7 +75,8 @@ class Relay:
             case Answered():
                 return asking.answered(self.state, event, now)
             case Tick():
-                return ends.tick(self.state, event.facts, now)
+                late = unanswered.expire(self.state, event.facts, now)
+                return [*late, *ends.tick(self.state, event.facts, now)]
             case Closed():
                 return ends.closed(self.state, event, now)
             case Unproven():
@@ -95,10 +96,11 @@ class Relay:
     def deadline(self) -> int | None:
         """When a Tick matters next."""
         state = self.state
-        if not (state.held or state.errand or state.refusals.runs or state.progress.runs or state.owed):
+        if not (state.held or state.asked or state.errand or state.refusals.runs or state.progress.runs or state.owed):
             return None  # nearly always
         known = (
             asking.deadline(state),
+            unanswered.deadline(state),
             errands.deadline(state),
             state.refusals.deadline,
             state.progress.deadline,

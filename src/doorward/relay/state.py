@@ -79,6 +79,7 @@ class State:
         self.link = Link(id=settings.link, session=settings.session, era=settings.era)
         self.definitions = definitions.NOTHING
         self.opened: dict[tuple[Side, str], Open] = {}
+        self.asked: dict[str, Open] = {}  # those in `opened` that the server asks, by their ids, the oldest first
         self.held: dict[str, Held] = {}
         self.errand: Errand | None = None
         self.refusals = Refusals()
@@ -113,10 +114,14 @@ class State:
             declared=meta.get(versions.META_CAPABILITIES, {}),
         )
         self.opened[(opened.asker, opened.key)] = opened
+        if opened.asker == "server":
+            self.asked[opened.key] = opened
         return opened
 
     def close(self, opened: Open) -> None:
         self.opened.pop((opened.asker, opened.key), None)
+        if opened.asker == "server":
+            self.asked.pop(opened.key, None)
 
     def cancel(self, opened: Open) -> None:
         """A request that was sent is taken back. Its answer may still come, so its id is not free for a while."""

@@ -43,6 +43,7 @@ from doorward.gateway.fetching.asked import NPM, Asked
 from doorward.gateway.fetching.settings import Settings, settings_of
 from doorward.gateway.fetching.tree import Found, Say, digest, readable
 from doorward.gateway.identity import packages as identity
+from doorward.policy.amounts import Caps
 from doorward.policy.home import home
 
 OLD_DAYS: Final = 90
@@ -78,12 +79,14 @@ class Wish(msgspec.Struct, frozen=True):
 
     ``known`` is the label of the pin, if there is one: that version is fetched where a tree is missing. ``scripts``:
     install scripts run, and source distributions are built. ``refresh``: fetch anew whatever there is. ``mechanism`` is
-    by what the steps are confined. ``doorward`` are our own folders.
+    by what the steps are confined, ``caps`` what they may use up: as much as the server. ``doorward`` are our own
+    folders.
     """
 
     asked: Asked
     launcher: str
     doorward: Own
+    caps: Caps
     known: str = ""
     scripts: bool = False
     refresh: bool = False
@@ -177,6 +180,7 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
             environ=environ,
             settings=settings if step.settings else Settings(),
             doorward=wish.doorward,
+            caps=wish.caps,
             mechanism=wish.mechanism,
             unsafe_no_sandbox=wish.unsafe_no_sandbox,
             say=say,

@@ -11,7 +11,7 @@ import msgspec
 
 from doorward.errors import FetchError
 from doorward.gateway.fetching.asked import Asked, Spec
-from doorward.gateway.fetching.tree import Found, Package, Step
+from doorward.gateway.fetching.tree import Found, Package, Step, beside
 
 PINS: Final = ("package.json", "package-lock.json")
 """The files that, taken along, make the next fetch bring the same packages."""
@@ -23,7 +23,7 @@ _INTEGRITY: Final = re.compile(r"sha(?:256|384|512)-[A-Za-z0-9+/]+=*")
 
 def manager(launcher: str) -> str:
     """The npm that belongs to the launcher at ``launcher``: the one beside it."""
-    return os.path.join(os.path.dirname(launcher), "npm")
+    return beside(launcher, "npm")
 
 
 def steps(asked: Asked, npm: str, folder: str, *, pinned: bool, scripts: bool) -> Iterator[Step]:

@@ -15,7 +15,7 @@ import msgspec
 
 from doorward.errors import FetchError
 from doorward.gateway.fetching.asked import Asked, Spec
-from doorward.gateway.fetching.tree import Found, Package, Step
+from doorward.gateway.fetching.tree import Found, Package, Step, beside
 from doorward.gateway.identity.programs import plain_distribution
 
 PINS: Final = ("requirements.txt",)
@@ -28,7 +28,7 @@ _HASH: Final = re.compile(r"\s+--hash=(?P<hash>[a-z0-9]+:[0-9a-f]+)\s*\\?")
 
 def manager(launcher: str) -> str:
     """The uv that belongs to the launcher at ``launcher``: the one beside it."""
-    return os.path.join(os.path.dirname(launcher), "uv")
+    return beside(launcher, "uv")
 
 
 def steps(asked: Asked, uv: str, folder: str, *, pinned: bool, scripts: bool) -> Iterator[Step]:

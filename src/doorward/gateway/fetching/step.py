@@ -20,6 +20,8 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from doorward.confine import process
 from doorward.confine.fetching import Outcome, Own, finish, step_walls
 from doorward.confine.network import Target, spelt
@@ -28,6 +30,7 @@ from doorward.confine.profile import Mechanism
 from doorward.gateway.egress.server import Egress, Refuse
 from doorward.gateway.fetching.settings import Settings
 from doorward.gateway.fetching.tree import Say, Step
+from doorward.policy.amounts import Caps
 
 _LOOPBACK: Final = "127.0.0.1"
 _MOST_TOLD: Final = 8
@@ -39,13 +42,14 @@ _VARIABLES: Final = (
 )
 
 
-async def do(
+async def do(  # noqa: PLR0913 - what is done, and each bound of it
     step: Step,
     *,
     folder: str,
     environ: Mapping[str, str],
     settings: Settings,
     doorward: Own,
+    caps: Caps,
     mechanism: Mechanism,
     unsafe_no_sandbox: bool,
     say: Say,
@@ -66,6 +70,7 @@ async def do(
             told={**dict(step.told), **proxy},
             connect=settings.targets if settings.has_proxy else (ours,),
             own=doorward,
+            caps=msgspec.structs.asdict(caps),
             mechanism=mechanism,
         )
         child = process.start(step.argv, walls, unsafe_no_sandbox=unsafe_no_sandbox)

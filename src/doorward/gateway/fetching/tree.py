@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Final, Protocol
 
 import msgspec
@@ -45,6 +46,13 @@ class Found(msgspec.Struct, frozen=True):
     program: tuple[str, ...]
     programs: str
     with_scripts: tuple[str, ...] = ()
+
+
+def beside(launcher: str, program: str) -> str:
+    """The file ``program`` in the folder of ``launcher``, or in the one to which that leads; the former if in none."""
+    folders = (os.path.dirname(launcher), os.path.dirname(os.path.realpath(launcher)))
+    candidates = [os.path.join(folder, program) for folder in folders]
+    return next((path for path in candidates if os.access(path, os.X_OK)), candidates[0])
 
 
 def digest(packages: tuple[Package, ...]) -> str:

@@ -74,6 +74,9 @@ class Carrier(Protocol):
     def rest(self) -> None:
         """Read nothing more for a moment: whoever sends too much need not be heard at once."""
 
+    def pace(self) -> None:
+        """Its next requests, for a while, are looked at when it is their turn (``gateway.turns``)."""
+
     def taken(self) -> asyncio.Future[None]:
         """Done when the client took all that was written, or is gone."""
 
@@ -109,6 +112,10 @@ class HttpCall:
         self.about: Any = None
         self._carrier = carrier
         self._chunked = False
+
+    def pace(self) -> None:
+        """Whoever sends this sends much: what comes next on its connection waits for its turn."""
+        self._carrier.pace()
 
     def answer(
         self,

@@ -23,9 +23,10 @@ from doorward.gateway.http.answer import CONTINUE, refusal
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.chunks import ChunkedBody
 from doorward.gateway.http.head import CHUNKED, Address, Refused, end_of_head
-from doorward.gateway.http.limits import PIECE_BYTES, REST_S
+from doorward.gateway.http.limits import PIECE_BYTES
 from doorward.gateway.http.listener import Listener
 from doorward.gateway.http.outflow import Outflow
+from doorward.gateway.http.pace import Pace
 
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 16 * 1024 * 1024  # a body several times too large, sent by a client that reads only afterwards
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._seen = 0  # of these, bytes that are no whole head
         self._advancing = False
         self._resting = False
+        self._pace = Pace(listener, self._its_turn)
         self._reading = True
         self._unread = 0  # bytes of a body that are still to come, or CHUNKED
         self._most = 0
@@ -100,7 +102,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
             return
         self._held = self._held + data if self._held else data
-        self._advance()
+        (self._pace.go_on if self._pace.slow else self._advance)()
 
     def eof_received(self) -> None:
         """The client sends nothing more, so it waits for nothing more. What was answered is still delivered."""
@@ -155,14 +157,17 @@ class Connection(asyncio.Protocol):
             self._advance_later()
 
     def rest(self) -> None:
+        self.pace()
         if not self._resting:
             self._resting = True
-            self._listener.loop.call_later(REST_S, self._rested)
+            self._listener.loop.call_at(self._listener.rest_until(), self._rested)
+
+    def pace(self) -> None:
+        self._pace.slow_down()
 
     def _rested(self) -> None:
         self._resting = False
-        if self._state != _ENDING:
-            self._advance()
+        self._pace.go_on()
 
     # -- what the listener asks for -----------------------------------------------------------------------------------
 
@@ -208,8 +213,9 @@ class Connection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._held and not self._resting and self._state not in (_CALL, _ENDING) and self._step():
-                pass
+            while self._held and not (self._resting or self._pace.in_line) and self._state not in (_CALL, _ENDING):
+                if not self._step():
+                    break
         finally:
             self._advancing = False
         waits = self._state == _CALL or self._resting or self._out.stalled
@@ -226,8 +232,14 @@ class Connection(asyncio.Protocol):
 
     def _advance_later(self) -> None:
         """Not at once: whoever answers a call is not called for the next one in the middle of that."""
-        if not self._advancing:
+        if self._pace.slow:
+            self._pace.go_on()
+        elif not self._advancing:
             self._listener.loop.call_soon(self._advance)
+
+    def _its_turn(self) -> None:
+        if self._state != _ENDING:
+            self._advance()
 
     def _step(self) -> bool:
         if self._state == _HEAD:

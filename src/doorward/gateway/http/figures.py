@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from doorward.confine.process import Child
-from doorward.confine.usage import Usage, measure
+from doorward.confine.usage import Usage, measure, top
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 FRESH_S: Final = 1.0
@@ -80,4 +80,4 @@ class Figures:
 
 
 def _look(children: list[Child]) -> dict[int, Usage]:
-    return {child.supervisor: measure(child.supervisor, child.groups) for child in children}
+    return {child.supervisor: measure(top(child.supervisor, child.mechanism or ""), child.groups) for child in children}

@@ -53,26 +53,33 @@ class Front:
         observed: bool = False,
     ) -> str:
         """Record a refusal; returns the reference that the client may be told. ``observed``: it passed all the same."""
-        now = self._clock()
         if observed:
             reason = f"observed, not enforced: {reason}"
+        return self._record(control, reason, peer=peer, principal=principal, method=method, passed=observed)
+
+    def note(self, control: str, reason: str, *, peer: str, principal: str, method: str) -> None:
+        """Record that something passed, and not as it came: as refusals are, once a second with a count."""
+        self._record(control, reason, peer=peer, principal=principal, method=method, passed=True)
+
+    def _record(self, control: str, reason: str, *, peer: str, principal: str, method: str, passed: bool) -> str:
+        now = self._clock()
         own, reference = self._refusals.first(("client", control, reason), b"", now, os.urandom(6).hex())
         if own:
             entry = Entry(
-                kind="notice" if observed else "refusal",
+                kind="notice" if passed else "refusal",
                 at=now,
                 link="",
                 principal=principal,
                 sender="client",
-                decision="ALLOW" if observed else "DENY",
+                decision="ALLOW" if passed else "DENY",
                 method=method,
-                findings=(FindingRecord(control, "NOTE" if observed else "DENY", reason),),
+                findings=(FindingRecord(control, "NOTE" if passed else "DENY", reason),),
                 reference=reference,
                 policy=self._policy(),
                 detail={"peer": peer},
             )
             self._write(entry)
-            if not observed:
+            if not passed:
                 self._notice(entry)
         if self._timer is None:
             self._timer = self._loop.call_later(WINDOW_US / _S, self._close_windows)

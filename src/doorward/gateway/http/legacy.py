@@ -5,6 +5,7 @@ A session begins with ``initialize`` and is named by each later request. It belo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from typing import Final
 
@@ -52,7 +53,9 @@ class Legacy:
             call.answer(202)
             link.take(frame, self._traffic.next(), {})
         elif self._subscribes(call, about, session, request):
-            link.take(frame, self._carry(call, link, claim), {})
+            carriage = self._carriage(call, link)
+            exchange = self._traffic.carry(link, carriage, claim)
+            self._traffic.send_on(link, carriage, about, request, functools.partial(link.take, frame, exchange, {}))
 
     def _subscribes(self, call: HttpCall, about: About, session: Session, message: Request) -> bool:
         """Whether it subscribes to nothing, or may; answered where it may not."""
@@ -188,7 +191,10 @@ class Legacy:
     def _carry(
         self, call: HttpCall, link: HttpLink, claim: Claim | None = None, *, awaited: int = 1, unread: bool = False
     ) -> int:
-        carriage = Carriage(
+        return self._traffic.carry(link, self._carriage(call, link, awaited=awaited, unread=unread), claim)
+
+    def _carriage(self, call: HttpCall, link: HttpLink, *, awaited: int = 1, unread: bool = False) -> Carriage:
+        return Carriage(
             call,
             self._traffic.next(),
             awaited=awaited,
@@ -197,4 +203,3 @@ class Legacy:
             unread=unread,
             key=NOBODY,
         )
-        return self._traffic.carry(link, carriage, claim)

@@ -16,8 +16,17 @@ that a refused request does not cost a new connection."""
 
 REST_S: Final = 0.01
 """Nothing is read for so long of a connection that was answered 401 or 429. Whoever asks without end and takes each
-refusal at once would have all of our time; so 64 connections get 6,400 refusals a second at most, a third of a core.
-Whoever waits as long as the refusal says does not notice."""
+refusal at once would have all of our time. Whoever waits as long as the refusal says does not notice."""
+
+APART_S: Final = 0.0005
+"""Between two of them that are heard again: so all together get two thousand refusals a second, a third of a core, one
+after the other. Two thousand connections rest a second, which is what their refusal told them."""
+
+PACED_S: Final = 1.0
+"""For so long after such a refusal the requests of that connection stand in line (``gateway.turns``), and so do those
+of who was granted more than its own part (``gateway.metering``): what they are granted keeps others no longer from
+theirs than what they are refused.
+"""
 
 
 class HttpLimits(msgspec.Struct, frozen=True):

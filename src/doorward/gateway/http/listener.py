@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from doorward.gateway.http.call import Application
-from doorward.gateway.http.limits import HttpLimits
+from doorward.gateway.http.limits import APART_S, REST_S, HttpLimits
+from doorward.gateway.turns import turns
 
 if TYPE_CHECKING:
     from doorward.gateway.http.connection import Connection
@@ -20,8 +21,10 @@ class Listener:
         self.limits = limits
         self.loop = loop
         self.draining = False
+        self.turns = turns()
         self.connections: dict[Connection, None] = {}
-        self._turns = 0
+        self._waits = 0
+        self._rested = 0.0
 
     def enter(self, connection: Connection) -> bool:
         """Whether there is a place; another one may have had to leave for it."""
@@ -37,8 +40,13 @@ class Listener:
 
     def turn(self) -> int:
         """A number for whoever begins to wait, higher than those before."""
-        self._turns += 1
-        return self._turns
+        self._waits += 1
+        return self._waits
+
+    def rest_until(self) -> float:
+        """When a connection that was refused is heard again: after its rest, and not together with others."""
+        self._rested = max(self.loop.time() + REST_S, self._rested + APART_S)
+        return self._rested
 
     def leave(self, connection: Connection) -> None:
         """It does not count any more."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from doorward.gateway.http.carriage import Carriage
 from doorward.gateway.metering import LISTING, STANDING, WORK, subscriptions_of
 from doorward.judge.vocabulary import Principal
-from doorward.policy.model import Limits
+from doorward.policy.amounts import Limits
 from doorward.wire.jsonrpc import Message, Notification, Request
 
 Claim = Counter[tuple[str, ...]]

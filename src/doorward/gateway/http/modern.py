@@ -7,6 +7,7 @@ its own id and progress token come back with its answer. Closing the connection 
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from doorward.errors import MalformedMessageError
 from doorward.gateway.http.call import HttpCall
@@ -84,7 +85,7 @@ class Modern:
         renamed, progress = _renamed(frame, message, exchange)
         carriage = Carriage(call, exchange, key=key_of(message.id), progress=progress, method=message.method)
         self._carry(link, carriage, claim)
-        link.take(renamed, exchange, headers)
+        self._traffic.send_on(link, carriage, about, message, functools.partial(link.take, renamed, exchange, headers))
 
     def unreadable(self, link: HttpLink, call: HttpCall, body: bytes, problem: MalformedMessageError) -> None:
         """A body that is no message, of a principal who has a link."""

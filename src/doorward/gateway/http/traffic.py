@@ -16,8 +16,9 @@ from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
+from doorward.gateway.http.line import Line
 from doorward.gateway.http.load import Claim, Load
-from doorward.gateway.metering import Meter
+from doorward.gateway.metering import STANDING, WORK, Meter
 from doorward.judge.vocabulary import Finding, Peer, Principal
 from doorward.policy.model import Policy
 from doorward.relay import replies
@@ -50,6 +51,7 @@ class Traffic:
         self._policy = policy
         self.load = Load(policy.limits)
         self._meter = Meter(policy, asyncio.get_running_loop().time)
+        self._line = Line(asyncio.get_running_loop())
         self._front = front
         self._exchange = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,6 +74,18 @@ class Traffic:
         link.downstream.carry(carriage)
         return carriage.exchange
 
+    def send_on(
+        self, link: HttpLink, carriage: Carriage, about: About, message: Message, go: Callable[[], None]
+    ) -> None:
+        """To the link, at once if it is work; what is none waits for its turn at the server."""
+        if not isinstance(message, Request) or message.method in WORK or message.method in STANDING:
+            go()
+            return
+        who, server = link.principal.id, about.place.server
+        if not self._line.enter((who, server), carriage, go):
+            why = f"requests that do no work wait for their turn at {server}"
+            self._front.note(CAPPED, why, peer=peer_of(carriage.call), principal=who, method=message.method[:64])
+
     def in_time(self, call: HttpCall, about: About, session: str, *messages: Message) -> bool:
         """Whether its sender may send so much by now; answered where it may not. Nothing of a link was touched."""
         address = address_of(call)
@@ -83,6 +97,8 @@ class Traffic:
             early = self._meter.take(source, server, message)
             if early is not None and not self._early(call, about, early, message):
                 return False
+        if self._meter.beyond(source):
+            call.pace()
         return True
 
     def _early(self, call: HttpCall, about: About, early: Finding, message: Message) -> bool:

@@ -1,7 +1,8 @@
 """An answer that brings frames: a JSON body, or server-sent events, counted while they arrive and handed on in order.
 
-While whoever receives a frame is busy, reading is paused on this answer only; what was already read waits here (at most
-one read of a socket). Nothing is judged: what a frame means is looked at only as far as to know whom it answers.
+While whoever receives a frame is busy, or it is the turn of others (``gateway.turns``), reading is paused on this
+answer only; what was already read waits here (at most one read of a socket). Nothing is judged: what a frame means is
+looked at only as far as to know whom it answers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from doorward.gateway.turns import SHARE, Share, turns
 from doorward.gateway.upstream.connection import Carriage
 from doorward.gateway.upstream.connector import Receiver
 from doorward.wire.jsonrpc import Id, key_of
@@ -88,6 +90,7 @@ class Incoming(Carriage):
         self._work = 0  # bytes and pieces of a body, or of a stream since its last event
         self.endless = False
         self._events: EventParser | None = None
+        self._share: Share | None = None  # of a stream; a body is one frame
         self._behind: deque[Event] = deque()
         self._busy: asyncio.Task[None] | None = None
         self._cause: str | None = None
@@ -117,6 +120,7 @@ class Incoming(Carriage):
             self.form = _form(headers.get(b"content-type", b""))
         if self.form == "events":
             self._events = EventParser(self._max_bytes)
+            self._share = Share(turns())
 
     def body(self, data: bytes) -> None:
         if self._events is not None:
@@ -195,10 +199,15 @@ class Incoming(Carriage):
         if self._busy is not None:
             self._behind.append(event)
             return
-        waiting = self.hand_on(event)
-        if waiting is not None:
-            self.pause()
-            self._busy = asyncio.get_running_loop().create_task(self._catch_up(waiting))
+        waiting: Awaitable[None] | None = None
+        if self._share is None or self._share.take():
+            waiting = self.hand_on(event)
+            if waiting is None:
+                return
+        else:
+            self._behind.append(event)
+        self.pause()
+        self._busy = asyncio.get_running_loop().create_task(self._catch_up(waiting))
 
     def hand_on(self, event: Event) -> Awaitable[None] | None:
         """One event to the receiver."""
@@ -210,12 +219,17 @@ class Incoming(Carriage):
         return self._receiver.arrive(event.data, self.exchange)
 
     async def _catch_up(self, waiting: Awaitable[None] | None) -> None:
-        while True:
-            if waiting is not None:
-                await waiting
-            if not self._behind:
-                break
-            waiting = self.hand_on(self._behind.popleft())
+        if waiting is not None:
+            await waiting
+        line = turns()
+        while self._behind:
+            await line.come()
+            for _ in range(SHARE):
+                if not self._behind:
+                    break
+                waiting = self.hand_on(self._behind.popleft())
+                if waiting is not None:
+                    await waiting
         self._busy = None
         if self._cause is None:
             self.resume()

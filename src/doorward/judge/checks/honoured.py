@@ -2,9 +2,10 @@
 
 A client that knows no such method, or answers in a form that is none of its, is asked no more on this link: the
 capability is taken out of what it declares (``capability-grants``), and a server that asks all the same is refused
-(``declared-inputs``). Of a server it is only noted. The answer itself goes on: whoever asked must hear something.
+(``declared-inputs``). Of a server it is only noted, and so it is of a client that never answers, whose user may be away
+(``relay.unanswered``). The answer itself goes on: whoever asked must hear something.
 
-Does not see a client that never answers (``protocol.honouring``).
+Does not see a modern client that never comes back with an answer: it owes none.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ What a URI of a server's own scheme means only that server knows, and of a ``fil
 knows where it leads. So what passes is what the server has shown: listed by ``resources/list``, linked to or embedded
 in a result, announced as changed; or what one of its listed templates describes with values that stay in their place
 (``content.templates``). Everything else passes only below what the operator wrote as ``uris`` (or, a file, as
-``below``). Before the first resource that was not shown Doorward asks for both lists itself (``relay.errands``). A
-``file:`` URI for a server whose folders are known is judged by its real path instead (``judge.checks.paths``). The
-values that complete a template must stay in their place as well.
+``below``); that ``uris`` let it pass is noted. Before the first resource that was not shown Doorward asks for both
+lists itself (``relay.errands``). A ``file:`` URI for a server whose folders are known is judged by its real path
+instead (``judge.checks.paths``). The values that complete a template must stay in their place as well.
 
 Does not protect against a server that shows what it should not, nor against what it makes of a harmless value.
 """
@@ -33,6 +33,9 @@ def require_known_resources(action: Action, context: Context) -> Finding | None:
         why = climbs(uri, as_uri=True)
         reason = f"a URI that {why}" if why else "a resource that the server did not name, by no template of it"
         return Finding(CONTROL, Effect.DENY, reason, uri[:MAX_EVIDENCE])
+    for uri in action.uris:
+        if not _is_shown(uri, context) and not uris.may_open_a_file(uri):
+            return Finding(CONTROL, Effect.NOTE, "a resource that only the policy lets pass", uri[:MAX_EVIDENCE])
     return None
 
 
@@ -50,11 +53,14 @@ def _is_known(uri: str, context: Context) -> bool:
     is_file = uris.may_open_a_file(uri)
     if is_file and (context.folders or (context.server.below and uris.scheme_of(uri))):
         return True  # or not: `judge.checks.paths` says so
-    if context.shown is not None and context.shown.named(uri):
-        return True
-    if climbs(uri, as_uri=True):
+    return _is_shown(uri, context) or (not climbs(uri, as_uri=True) and allowed(uri, context.server.uris))
+
+
+def _is_shown(uri: str, context: Context) -> bool:
+    """Whether the server itself named ``uri``, or describes it by a template."""
+    if context.shown is None:
         return False
-    return allowed(uri, context.server.uris) or (context.shown is not None and context.shown.fits(uri))
+    return context.shown.named(uri) or (not climbs(uri, as_uri=True) and context.shown.fits(uri))
 
 
 def _completed(action: Complete) -> Finding | None:

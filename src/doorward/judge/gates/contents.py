@@ -26,15 +26,16 @@ CONTROL: Final = "content-limits"
 _ENCODED: Final = {"image": "data", "audio": "data"}
 _HELD_IN: Final = ("content", "contents", "messages")
 """Members of a result, or of the params of a request, that hold content or messages of content."""
+_MAY_HOLD: Final = frozenset({*_HELD_IN, "result", "inputRequests", "inputResponses"})
 _FORM: Final = "elicitation/create"
 """What it returns as ``content`` are the fields of a form."""
 
 
 def require_bounded_content(message: Message, context: Context) -> Finding | None:
+    holder = message.result if isinstance(message, Response) else message.params
+    if holder is None or holder.keys().isdisjoint(_MAY_HOLD):
+        return None  # nearly all that a client sends
     limit = context.server.sizes_of(context.tool, context.policy.sizes).content_bytes
-    body = context.body
-    if len(body) <= limit and b'"data":' not in body and b'"blob":' not in body:
-        return None  # nearly always
     for pointer, kind, value in _values(message, context):
         why = _problem(kind, value, limit)
         if why is not None:

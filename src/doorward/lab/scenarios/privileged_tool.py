@@ -55,6 +55,7 @@ def equipped(stage: Stage) -> Iterator[str]:
     stage.layout.root.chmod(0o711)
     programs.mkdir(mode=0o755)
     theirs.mkdir(mode=0o700)
+    work.chmod(0o755)
     second_user.give(work, theirs, *work.iterdir())
     systemctl = programs / "systemctl"
     systemctl.write_text(SYSTEMCTL.format(work=work), encoding="utf-8")

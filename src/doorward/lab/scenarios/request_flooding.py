@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -25,39 +28,58 @@ from doorward.lab.scenario import (
 from doorward.lab.targets import python, script
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Sequence
 
     from anyio.abc import TaskGroup
+    from mcp import Client
 
     from doorward.lab.peer import Pipe
     from doorward.lab.stage import Stage
 
 SHORTEN, NEWS = "shorten_text", "write_news"
-DOCUMENTS = 1500
-HANDBOOK, HANDBOOK_BYTES = "handbook.txt", 256 * 1024
+DOCUMENTS = 250
+HANDBOOK, HANDBOOK_BYTES = "handbook.txt", 32 * 1024
 ATTACKERS, AT_ONCE = 8, 8
 """So many attackers, each with so many requests under way (docs/threats.md, the measure)."""
+
+ON_A_PIPE = 32
+"""Requests under way on a pipe, whose one client runs away."""
 
 WATCHES = 256
 """So many times each attacker asks to watch the handbook."""
 
 NEWS_EVERY_SECONDS = 0.5
-FLOOD_SECONDS = 3.0
-HONEST_EVERY_SECONDS = 0.05
-PATIENCE_SECONDS = 5.0
-FLOOR_SECONDS = 0.25
-"""A wait that somebody notices. The promise of 20 ms is measured by ``bench/flood.py``, where the flood has its own
-process. Here it is sent from the honest client's, which waits for that: 0.11 to 0.13 s where the same flood goes to a
-listener that refuses at once and has nothing to do with the server (two cores). Bare servers make it wait 0.3 to 1.8 s.
+FIRST_SECONDS = 0.5
+"""The flood is there first."""
+
+ROUND_SECONDS = 1.5
+ROUNDS = 4
+"""A flood that does harm does it in each round. On a machine that does something else meanwhile, one says little of the
+server, so there is another where the honest client waited too long; a call of its that fails is harm in any.
 """
 
-QUIET_CALLS = 20
+CALM = "calm"
+"""How the name begins of a second target of the same kind, which nobody floods. Another client of it waits for what the
+machine makes everybody wait for; the honest one may wait twice as long (docs/threats.md, the measure).
+"""
+
+HONEST_EVERY_SECONDS = 0.05
+PATIENCE_SECONDS = 5.0
+FLOOR_SECONDS = 0.020
+"""docs/threats.md, the measure: nobody notices so short a wait."""
+
 QUIET_SECONDS = 0.1
 """A wait that says that what came before is over."""
 
 CALM_LIMIT_SECONDS = 10.0
 
+READY_LIMIT_SECONDS = 10.0
+FLOODER = str(Path(another.__file__).parent / "flooder.py")
+ASKED: tuple[tuple[str, dict[str, Any]], ...] = (("ping", {}), ("resources/list", {}))
 HTTP = (Topology.SERVE_URL,)
+
+Waited = tuple[float, float, str]
+"""How long who is not flooded waited and how long the honest client did, in seconds, and why a call of its failed."""
 
 
 def furnish(work: Path, _greeting: str) -> None:
@@ -109,7 +131,7 @@ class RequestFlooding(Scenario):
     stride = "denial of service"
     cwe = ("CWE-770", "CWE-799")
     owasp = "MCP05:2025"
-    controls = ("rates", "principal-limits", "http-limits", "in-flight")
+    controls = ("rates", "principal-limits", "http-limits", "in-flight", "caller")
     measures = True
     examples = (
         Example(
@@ -127,22 +149,25 @@ class RequestFlooding(Scenario):
     )
 
     def __init__(self) -> None:
-        self._waited: dict[tuple[int, str], tuple[float, float, str]] = {}
+        self._waited: dict[tuple[int, str], Waited] = {}
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
         await _calm(stage)
-        # The best of three: on a machine that does something else meanwhile, one round says little of the server.
-        quiet = min([max([await _timed(stage) for _ in range(QUIET_CALLS)]) for _ in range(3)])
+        if not await _is_served(stage):  # no flood did that, and the benign twin will say so
+            self._waited[id(stage), variant.id] = 0.0, 0.0, ""
+            return
         attacked = _while_they_watch if variant.payload == "watching" else _while_they_ask
-        loud, failed = await attacked(stage, variant)
-        self._waited[id(stage), variant.id] = quiet, loud, failed
+        async with another.elsewhere(stage, f"{CALM}-{variant.id}") as calm:
+            await _calm(stage, calm)
+            self._waited[id(stage), variant.id] = await attacked(stage, variant, calm)
         await _calm(stage)
 
     def harmed(self, stage: Stage, variant: Variant, _trace: Trace, /) -> Harm | None:
-        quiet, loud, failed = self._waited.pop((id(stage), variant.id), (0.0, 0.0, ""))
+        unmeasured = (0.0, 0.0, "it was not measured" if stage.relayed else "")
+        quiet, loud, failed = self._waited.pop((id(stage), variant.id), unmeasured)
         if failed:
             return Harm(f"the honest client was not served: {failed}")
-        if loud <= max(2 * quiet, FLOOR_SECONDS):
+        if loud <= _most(quiet):
             return None
         return Harm(f"the honest client waited {loud * 1000:.0f} ms instead of {quiet * 1000:.0f}")
 
@@ -155,49 +180,86 @@ class RequestFlooding(Scenario):
         return "a text was shortened, and documents were listed"
 
 
-async def _calm(stage: Stage) -> None:
+async def _calm(stage: Stage, client: Client | None = None) -> None:
     """Wait until what is under way from before is over, so that it is not taken for what comes next."""
     with anyio.move_on_after(CALM_LIMIT_SECONDS):
         while True:
             with suppress(Exception):  # refused or late: it is not over
-                if await _timed(stage) <= QUIET_SECONDS:
+                if await _timed(stage, client) <= QUIET_SECONDS:
                     return
             await anyio.sleep(HONEST_EVERY_SECONDS)
 
 
-async def _timed(stage: Stage) -> float:
+async def _is_served(stage: Stage) -> bool:
+    try:
+        await _timed(stage)
+    except Exception:  # noqa: BLE001 - whatever the client raised, it was not served
+        return False
+    return True
+
+
+def _most(quiet: float) -> float:
+    """How long the honest client may wait where one that is not flooded waits ``quiet``, in seconds."""
+    return max(2 * quiet, FLOOR_SECONDS)
+
+
+async def _timed(stage: Stage, client: Client | None = None) -> float:
     """How long the honest client waits for one call, in seconds; raises where it is not served."""
     begun = time.monotonic()
     with anyio.fail_after(PATIENCE_SECONDS):
-        result: Any = await stage.client.call_tool(SHORTEN, {"text": stage.greeting})
+        result: Any = await (client or stage.client).call_tool(SHORTEN, {"text": stage.greeting})
     if stage.greeting not in result.content[0].text:
         raise BenignTwinBrokenError("the text was not shortened")
     return time.monotonic() - begun
 
 
-async def _while_they_ask(stage: Stage, variant: Variant) -> tuple[float, str]:
-    """The honest client's day beside the attackers. All are in this process, so what it takes to send is part of the
-    wait: on two cores 0.1 to 0.2 s where every request is refused at once, wherever the flood goes.
-    """
+async def _while_they_ask(stage: Stage, variant: Variant, calm: Client) -> Waited:
+    """The honest client's day beside the attackers."""
+    if not isinstance(stage.pipe, Endpoint):
+        async with anyio.create_task_group() as flood:
+            flood.start_soon(stage.pipe.repeat, ASKED, ON_A_PIPE)
+            found = await _honest_days(stage, calm)
+            flood.cancel_scope.cancel()
+        return found
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
-        async with anyio.create_task_group() as flood:
-            for wire in wires:
-                for _ in range(AT_ONCE):
-                    flood.start_soon(_without_end, wire)
-            found = await _honest_day(stage)
-            flood.cancel_scope.cancel()
-    return found
+        await open_things.enter_async_context(_flooding(stage, [wire for wire in wires if isinstance(wire, Endpoint)]))
+        return await _honest_days(stage, calm)
 
 
-async def _while_they_watch(stage: Stage, variant: Variant) -> tuple[float, str]:
+@asynccontextmanager
+async def _flooding(stage: Stage, wires: Sequence[Endpoint]) -> AsyncIterator[None]:
+    """A process that sends the flood, each attacker with what its wire says of itself."""
+    where = urlsplit(wires[0].url)
+    attackers = []
+    for wire in wires:
+        messages = []
+        for method, params in ASKED:
+            message = {"jsonrpc": "2.0", "method": method, "params": wire.params(params)}
+            messages.append((message, wire.headers(message)))
+        attackers.append({"source": wire.source, "messages": messages})
+    plan = {"host": where.hostname, "port": where.port, "path": where.path, "attackers": attackers, "at_once": AT_ONCE}
+    argv = (*python(), FLOODER)
+    async with await anyio.open_process(argv, stderr=None, cwd=stage.layout.home) as process:
+        try:
+            assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes, as asked for
+            await process.stdin.send(json.dumps(plan).encode() + b"\n")
+            with anyio.fail_after(READY_LIMIT_SECONDS):
+                await process.stdout.receive()
+            await process.stdin.send(b"go\n")
+            yield
+        finally:
+            process.kill()
+
+
+async def _while_they_watch(stage: Stage, variant: Variant, calm: Client) -> Waited:
     """The honest client's day once the attackers have subscribed, and write the news."""
     async with AsyncExitStack() as open_things:
         wires = [await _wire(stage, variant, number, open_things) for number in range(ATTACKERS)]
         async with anyio.create_task_group() as storm:
             await _subscribe(stage, wires, storm)
             storm.start_soon(_write_news, wires[0])
-            found = await _honest_day(stage)
+            found = await _honest_days(stage, calm)
             storm.cancel_scope.cancel()
     return found
 
@@ -227,13 +289,43 @@ async def _write_news(wire: Pipe | Endpoint) -> None:
         await anyio.sleep(NEWS_EVERY_SECONDS)
 
 
-async def _honest_day(stage: Stage) -> tuple[float, str]:
-    """Work for as long as the flood lasts: the 99th percentile of the waits, in seconds, and why a call failed."""
+async def _honest_days(stage: Stage, calm: Client) -> Waited:
+    """The same for as many rounds as it takes until the honest client did not wait too long in one, or all of them."""
+    await anyio.sleep(FIRST_SECONDS)
+    found: list[Waited] = []
+    for _ in range(ROUNDS):
+        waited = quiet, loud, failed = await _honest_day(stage, calm)
+        if failed or loud <= _most(quiet):
+            return waited
+        found.append(waited)
+    return min(found, key=_excess)
+
+
+def _excess(waited: Waited) -> float:
+    quiet, loud, _ = waited
+    return loud - _most(quiet)
+
+
+async def _honest_day(stage: Stage, calm: Client) -> Waited:
+    """Work for one round of the flood, and meanwhile another client where there is none."""
+    quiet: list[tuple[float, str]] = []
+
+    async def undisturbed() -> None:
+        quiet.append(await _round(stage, calm))
+
+    async with anyio.create_task_group() as both:
+        both.start_soon(undisturbed)
+        loud, failed = await _round(stage, stage.client)
+    return quiet[0][0], loud, failed
+
+
+async def _round(stage: Stage, client: Client) -> tuple[float, str]:
+    """The 99th percentile of the waits of one client, in seconds, and why a call failed."""
     waits = [0.0]
-    until = time.monotonic() + FLOOD_SECONDS
+    until = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < until:
         try:
-            waits.append(await _timed(stage))
+            waits.append(await _timed(stage, client))
         except Exception as problem:  # noqa: BLE001 - whatever the client raised, it was not served
             return _p99(waits), f"{type(problem).__name__}: {problem}"
         await anyio.sleep(max(0.0, HONEST_EVERY_SECONDS - waits[-1]))
@@ -253,12 +345,6 @@ async def _wire(stage: Stage, variant: Variant, number: int, open_things: AsyncE
         await wire.ask("initialize", hello)
         await wire.tell("notifications/initialized")
     return wire
-
-
-async def _without_end(wire: Pipe | Endpoint) -> None:
-    while True:
-        await wire.ask("ping", {})
-        await wire.ask("resources/list", {})
 
 
 def _p99(waits: list[float]) -> float:

