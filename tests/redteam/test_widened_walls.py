@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -119,6 +120,86 @@ def test_a_path_file_names_projects_only_and_none_where_the_server_may_write_it(
     profile = walls.profile(argv)
     assert [covers(profile, place) for place in (project, secrets, Path("/etc/shadow"))] == [True, False, False]
     assert not covers(walls.profile([*argv, str(walls.server)]), project)
+
+
+def test_code_is_not_followed_through_a_link_that_the_server_left(walls: Walls, secrets: Path) -> None:
+    script = walls.server / "main.js"
+    script.write_text("")
+    settings = walls.folder / ".env"
+    settings.symlink_to(secrets / "id")
+    argv = ["node", "--env-file", str(settings), str(script), str(walls.folder)]
+    for profile in ("standard", "strict"):
+        with pytest.raises(ConfinementError, match="leads through the link"):
+            walls.profile(argv, profile=profile, write=[str(walls.folder)])
+    settings.unlink()
+    settings.write_text("A=b")
+    assert covers(walls.profile(argv), settings)
+
+
+@pytest.mark.parametrize("words", [("node", "--env-file", ".env", "-e", "0"), ("python3", ".env"), ("npx", ".env.py")])
+def test_a_repository_cannot_redirect_its_code_either(walls: Walls, secrets: Path, words: tuple[str, ...]) -> None:
+    link = next(word for word in words if word.startswith(".env"))
+    (walls.outside / link).symlink_to(secrets / "id")
+    with pytest.raises(ConfinementError, match="leads through the link"):
+        derive_in(walls, walls.outside, *words)
+
+
+@pytest.mark.parametrize("line", ["#!{}", "#!/usr/bin/env -S -u {} python3 main.py"])
+def test_the_first_line_of_a_program_that_the_server_may_write_names_nothing(walls: Walls, line: str) -> None:
+    tools = walls.outside / "tools"
+    tools.mkdir()
+    (walls.outside / "package.json").write_text("{}")
+    interpreter = tools / "build"
+    interpreter.write_text("#!/bin/sh\n")
+    interpreter.chmod(0o755)
+    program = walls.folder / "server"
+    program.write_text(line.format(interpreter) + "\n")
+    program.chmod(0o755)
+    assert covers(walls.profile([str(program)]), walls.canary)  # of a program that only the operator writes
+    profile = walls.profile([str(program), str(walls.folder)])
+    assert not covers(profile, walls.canary)
+    assert not covers(profile, interpreter)
+
+
+def test_a_virtual_environment_in_a_written_folder_still_finds_its_base(walls: Walls) -> None:
+    programs = walls.folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (walls.folder / ".venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(sys.executable)}\n")
+    (programs / "python").symlink_to(os.path.realpath(sys.executable))
+    (programs / "server").write_text(f"#!{programs / 'python'}\n")
+    (programs / "server").chmod(0o755)
+    profile = walls.profile([str(programs / "server"), str(walls.folder)])
+    assert covers(profile, Path(sys.base_prefix) / "lib")
+
+
+def test_a_path_file_that_came_with_a_fetched_package_names_nothing(walls: Walls) -> None:
+    project = walls.outside
+    (project / "pyproject.toml").write_text("")
+    environment = walls.state / "fetched" / "pypi-0" / "0" / "environment"
+    site = environment / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (environment / "bin").mkdir()
+    (environment / "pyvenv.cfg").write_text("")
+    (environment / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    (site / "shipped.pth").write_text(f"{project}\n")
+    profile = walls.profile([str(environment / "bin" / "python"), "-c", "pass"])
+    assert not covers(profile, project)
+    assert covers(profile, Path(sys.base_prefix) / "lib")
+
+
+def test_a_pipe_in_the_place_of_a_path_file_holds_nothing_up(walls: Walls) -> None:
+    environment = walls.folder / ".venv"
+    site = environment / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (environment / "bin").mkdir()
+    (environment / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    os.mkfifo(site / "planted.pth")
+    os.mkfifo(environment / "pyvenv.cfg")
+    code = "import sys; from doorward.confine import installation as i; "
+    code += "print(i.find_installation(sys.argv[1:], environ={}, cwd='/', home='/', too_wide=lambda _: False).program)"
+    argv = [sys.executable, "-c", code, str(environment / "bin" / "python")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == f"{environment / 'bin' / 'python'}\n"
 
 
 @pytest.mark.parametrize("word", ["--config={}", "{}"])
