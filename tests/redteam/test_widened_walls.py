@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.confine.conftest import World as Walls
+from tests.confine.conftest import finish
 from tests.gateway.wrapping import World, crafted
 
-from doorward.confine.profile import SandboxProfile
+from doorward.confine import process
+from doorward.confine.profile import Mechanism, SandboxProfile
 from doorward.errors import ConfinementError
 
 
@@ -200,6 +202,67 @@ def test_a_pipe_in_the_place_of_a_path_file_holds_nothing_up(walls: Walls) -> No
     argv = [sys.executable, "-c", code, str(environment / "bin" / "python")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout == f"{environment / 'bin' / 'python'}\n"
+
+
+SHOWS = """
+import os, sys
+for path in sys.argv[1:]:
+    try: print(os.listdir(path))
+    except OSError: print("closed")
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["namespaces", "landlock"])
+def test_a_folder_that_became_a_link_since_the_walls_were_derived_leads_nowhere(
+    walls: Walls, secrets: Path, mechanism: Mechanism
+) -> None:
+    walls.mechanism = mechanism
+    inner = walls.folder / "inner"
+    (inner / "data").mkdir(parents=True)
+    (inner / "settings").write_text("")
+    (inner / "link").symlink_to("settings")
+    (secrets / "data").mkdir()
+    (secrets / "data" / "id").write_text("another key")
+    argv = [sys.executable, "-c", SHOWS, str(inner / "data"), str(walls.folder), "--config", str(inner / "link")]
+    profile = walls.profile(argv)
+    inner.rename(walls.folder / "before")
+    inner.symlink_to(secrets)  # by another process of the same server, which still runs
+    status, out, _ = finish(process.start(argv, profile))
+    assert (status, out.splitlines()[0]) == (0, "closed")
+    # Nor was anything made there on the way.
+    assert sorted(os.listdir(secrets)) == ["data", "id"]
+
+
+EXCHANGING = """
+import os, sys
+sys.path.append({folder!r})
+import launch, namespaces
+clone = namespaces._clone
+def clone_and_exchange(path, **options):
+    tree = clone(path, **options)
+    if path == {path!r}:
+        os.unlink(path)
+        os.mkdir(path)
+    return tree
+namespaces._clone = clone_and_exchange
+launch.main()
+"""
+
+
+def test_a_file_that_becomes_a_folder_does_not_bring_the_lesser_walls(
+    walls: Walls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = walls.folder / "settings"
+    settings.write_text("")
+    launcher = walls.top / "launcher.py"
+    there = os.path.dirname(process.__file__)
+    launcher.write_text(EXCHANGING.format(folder=there, path=os.fsencode(settings)))
+    monkeypatch.setattr(process, "_LAUNCHER", ("-I", "-S", str(launcher)))
+    argv = ["/bin/cat", "--", str(settings), str(walls.folder)]
+    child = process.start(argv, walls.profile(argv))
+    finish(child)
+    assert settings.is_dir()
+    assert child.mechanism == "namespaces"
 
 
 @pytest.mark.parametrize("word", ["--config={}", "{}"])

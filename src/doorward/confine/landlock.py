@@ -77,8 +77,10 @@ PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
-# The three numbers are the same on every architecture of Linux.
+# The numbers are the same on every architecture of Linux.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_OPENAT2, _AT_FDCWD = 437, -100
+_RESOLVE_NO_MAGIC_LINKS, _RESOLVE_NO_LINKS = 0x02, 0x04
 _VERSION_FLAG = 1
 _PATH_BENEATH, _NET_PORT = 1, 2
 _CONNECT_TCP = 1 << 1
@@ -121,7 +123,7 @@ def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: C
 
     ``read`` grants reading, listing and executing; ``write`` also changing. A directory means everything beneath it. A
     path that is not there, or may not be opened, grants nothing, so the process is only poorer for it. The paths
-    are expected to be resolved: one whose last part became a symbolic link since is not followed.
+    are expected to be resolved: one of which a part became a symbolic link since is not followed.
 
     Needs ``no_new_privs`` or CAP_SYS_ADMIN. Raises OSError: ENOSYS where Landlock is missing, E2BIG inside sixteen
     domains already, EPERM without the above. ENOSYS as well for ``ports`` below ABI 4, which knows none.
@@ -144,6 +146,21 @@ def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: C
     return abi
 
 
+def open_without_links(path: str | bytes) -> int:
+    """A descriptor that stands for a path (O_PATH), none of whose parts may be a link: ELOOP where one is.
+
+    Whoever may write in a folder on the way could put one there after the path was resolved. Raises OSError as the
+    kernel gave it, which knows this call for longer than it has Landlock (5.6).
+    """
+    fields = (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
+    how = b"".join(field.to_bytes(8, sys.byteorder) for field in fields)
+    place = _syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
+    if stat.S_ISLNK(os.fstat(place).st_mode):  # the last part is opened as such
+        os.close(place)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return place
+
+
 def _handled(abi: int) -> int:
     handled = (1 << 13) - 1
     for first_abi, right in ((2, REFER), (3, TRUNCATE), (5, IOCTL_DEV)):
@@ -164,14 +181,11 @@ def _create_ruleset(abi: int, handled: int, handled_network: int) -> int:
 
 def _allow(ruleset: int, path: str | bytes, rights: int) -> None:
     try:
-        place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        place = open_without_links(path)
     except OSError:
         return
     try:
-        mode = os.fstat(place).st_mode
-        if stat.S_ISLNK(mode):
-            return
-        if not stat.S_ISDIR(mode):
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
             rights &= _ON_FILES  # the kernel refuses a rule that grants a file what only directories have
         rule = rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder, signed=True)
         _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)

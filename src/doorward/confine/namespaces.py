@@ -47,7 +47,7 @@ USER_OF_ROOT = 1000
 """Who root's server is, inside: nobody, which other users' files show as, would make them look like its own."""
 
 # The same on every architecture but the first.
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR, _OPENAT2 = 428, 429, 442, 437
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _SIGCHLD = 17
@@ -55,7 +55,6 @@ _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_FDCWD = 0x1000, 0x8000, -100
 _TREE_CLONE, _TREE_CLOEXEC = 1, os.O_CLOEXEC
 _FROM_EMPTY_PATH, _TO_EMPTY_PATH = 0x04, 0x40
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXEC = 0x1, 0x2, 0x4, 0x8
-_RESOLVE_NO_MAGIC_LINKS, _RESOLVE_NO_LINKS = 0x02, 0x04
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_PRIVATE, _MS_RECURSIVE = 2, 4, 8, 1 << 18, 1 << 14
 _DETACH = 2
 _ROOT_OPTIONS = b"mode=0755,size=4m,nr_inodes=64k"
@@ -119,6 +118,10 @@ def build_root(
     _mount(b"proc", b"proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     for name in _KERNEL_IN_PROC:
         _hold_read_only(f"proc/{name}")
+    # Entered before anything of the server is in it: a link that lies in there would otherwise lead us to the machine.
+    _syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
+    _call(_libc.umount2, ctypes.c_char_p(b"."), ctypes.c_int(_DETACH))
+    os.chdir("/")
     for path, tree in sorted(trees):  # what is above comes first
         if os.fsdecode(path[1:]) not in (files or {}):
             _attach(os.fsdecode(path[1:]), tree)
@@ -130,10 +133,9 @@ def build_root(
         _make_link(place[1:], target)
     for name, target in _DESCRIPTORS.items():
         _make_link(f"dev/{name}", target)
-    _set_attributes(_open("."), _READ_ONLY, recursive=False)
-    _syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
-    _call(_libc.umount2, ctypes.c_char_p(b"."), ctypes.c_int(_DETACH))
-    os.chdir("/")
+    root = _open(".")
+    _set_attributes(root, _READ_ONLY, recursive=False)
+    os.close(root)
 
 
 def stay(server: int) -> int:
@@ -151,7 +153,7 @@ def stay(server: int) -> int:
 def _clone(path: bytes, *, read_only: bool) -> int:
     """A mount of its own of what lies there and below, attached nowhere yet; -1 where nothing does."""
     try:
-        place = _open_without_links(path)
+        place = landlock.open_without_links(path)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.ESTALE):
             return -1
@@ -167,18 +169,22 @@ def _clone(path: bytes, *, read_only: bool) -> int:
 
 
 def _attach(path: str, tree: int) -> None:
-    """Put a mount at its place; one that was cut off by a link above it meanwhile is left out."""
+    """Put a mount at its place; one whose place is another meanwhile is left out: a link above it, a file for a folder.
+
+    No error, or whoever exchanges the two could have the server started by the next, lesser mechanism.
+    """
     is_folder = stat.S_ISDIR(os.fstat(tree).st_mode)
-    if not os.path.lexists(path):
-        _make_folder(path if is_folder else os.path.dirname(path))
-        if not is_folder:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
-        place = _open_without_links(os.fsencode(path))
+        if not os.path.lexists(path):
+            _make_folder(path if is_folder else os.path.dirname(path))
+            if not is_folder:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        place = landlock.open_without_links(path)
     except OSError:
         return
     try:
-        _syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
+        if stat.S_ISDIR(os.fstat(place).st_mode) == is_folder:
+            _syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
     finally:
         os.close(place)
 
@@ -212,14 +218,6 @@ def _make_link(path: str, target: str) -> None:
         os.symlink(target, path)
     except OSError:
         pass
-
-
-def _open_without_links(path: bytes) -> int:
-    how = b"".join(
-        field.to_bytes(8, sys.byteorder)
-        for field in (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
-    )
-    return _syscall(_OPENAT2, _AT_FDCWD, path, how, len(how))
 
 
 def _open(path: str) -> int:

@@ -194,7 +194,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         env=tuple(passed.items()),
         withheld=withheld,
         cwd=cwd,
-        temp=os.path.realpath(temp) if os.path.isabs(temp) and os.path.isdir(temp) else _TEMP,
+        temp=os.path.realpath(temp if os.path.isabs(temp) and os.path.isdir(temp) else _TEMP),
         cache=cache,
         links=_links(
             os.path.join(cwd, path)
