@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.confine.conftest import World as Walls
+from tests.confine.conftest import finish
 from tests.gateway.wrapping import World, crafted
 
-from doorward.confine.profile import SandboxProfile
+from doorward.confine import process
+from doorward.confine.profile import Mechanism, SandboxProfile
 from doorward.errors import ConfinementError
 
 
@@ -119,6 +122,147 @@ def test_a_path_file_names_projects_only_and_none_where_the_server_may_write_it(
     profile = walls.profile(argv)
     assert [covers(profile, place) for place in (project, secrets, Path("/etc/shadow"))] == [True, False, False]
     assert not covers(walls.profile([*argv, str(walls.server)]), project)
+
+
+def test_code_is_not_followed_through_a_link_that_the_server_left(walls: Walls, secrets: Path) -> None:
+    script = walls.server / "main.js"
+    script.write_text("")
+    settings = walls.folder / ".env"
+    settings.symlink_to(secrets / "id")
+    argv = ["node", "--env-file", str(settings), str(script), str(walls.folder)]
+    for profile in ("standard", "strict"):
+        with pytest.raises(ConfinementError, match="leads through the link"):
+            walls.profile(argv, profile=profile, write=[str(walls.folder)])
+    settings.unlink()
+    settings.write_text("A=b")
+    assert covers(walls.profile(argv), settings)
+
+
+@pytest.mark.parametrize("words", [("node", "--env-file", ".env", "-e", "0"), ("python3", ".env"), ("npx", ".env.py")])
+def test_a_repository_cannot_redirect_its_code_either(walls: Walls, secrets: Path, words: tuple[str, ...]) -> None:
+    link = next(word for word in words if word.startswith(".env"))
+    (walls.outside / link).symlink_to(secrets / "id")
+    with pytest.raises(ConfinementError, match="leads through the link"):
+        derive_in(walls, walls.outside, *words)
+
+
+@pytest.mark.parametrize("line", ["#!{}", "#!/usr/bin/env -S -u {} python3 main.py"])
+def test_the_first_line_of_a_program_that_the_server_may_write_names_nothing(walls: Walls, line: str) -> None:
+    tools = walls.outside / "tools"
+    tools.mkdir()
+    (walls.outside / "package.json").write_text("{}")
+    interpreter = tools / "build"
+    interpreter.write_text("#!/bin/sh\n")
+    interpreter.chmod(0o755)
+    program = walls.folder / "server"
+    program.write_text(line.format(interpreter) + "\n")
+    program.chmod(0o755)
+    assert covers(walls.profile([str(program)]), walls.canary)  # of a program that only the operator writes
+    profile = walls.profile([str(program), str(walls.folder)])
+    assert not covers(profile, walls.canary)
+    assert not covers(profile, interpreter)
+
+
+def test_a_virtual_environment_in_a_written_folder_still_finds_its_base(walls: Walls) -> None:
+    programs = walls.folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (walls.folder / ".venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(sys.executable)}\n")
+    (programs / "python").symlink_to(os.path.realpath(sys.executable))
+    (programs / "server").write_text(f"#!{programs / 'python'}\n")
+    (programs / "server").chmod(0o755)
+    profile = walls.profile([str(programs / "server"), str(walls.folder)])
+    assert covers(profile, Path(sys.base_prefix) / "lib")
+
+
+def test_a_path_file_that_came_with_a_fetched_package_names_nothing(walls: Walls) -> None:
+    project = walls.outside
+    (project / "pyproject.toml").write_text("")
+    environment = walls.state / "fetched" / "pypi-0" / "0" / "environment"
+    site = environment / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (environment / "bin").mkdir()
+    (environment / "pyvenv.cfg").write_text("")
+    (environment / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    (site / "shipped.pth").write_text(f"{project}\n")
+    profile = walls.profile([str(environment / "bin" / "python"), "-c", "pass"])
+    assert not covers(profile, project)
+    assert covers(profile, Path(sys.base_prefix) / "lib")
+
+
+def test_a_pipe_in_the_place_of_a_path_file_holds_nothing_up(walls: Walls) -> None:
+    environment = walls.folder / ".venv"
+    site = environment / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (environment / "bin").mkdir()
+    (environment / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    os.mkfifo(site / "planted.pth")
+    os.mkfifo(environment / "pyvenv.cfg")
+    code = "import sys; from doorward.confine import installation as i; "
+    code += "print(i.find_installation(sys.argv[1:], environ={}, cwd='/', home='/', too_wide=lambda _: False).program)"
+    argv = [sys.executable, "-c", code, str(environment / "bin" / "python")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == f"{environment / 'bin' / 'python'}\n"
+
+
+SHOWS = """
+import os, sys
+for path in sys.argv[1:]:
+    try: print(os.listdir(path))
+    except OSError: print("closed")
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["namespaces", "landlock"])
+def test_a_folder_that_became_a_link_since_the_walls_were_derived_leads_nowhere(
+    walls: Walls, secrets: Path, mechanism: Mechanism
+) -> None:
+    walls.mechanism = mechanism
+    inner = walls.folder / "inner"
+    (inner / "data").mkdir(parents=True)
+    (inner / "settings").write_text("")
+    (inner / "link").symlink_to("settings")
+    (secrets / "data").mkdir()
+    (secrets / "data" / "id").write_text("another key")
+    argv = [sys.executable, "-c", SHOWS, str(inner / "data"), str(walls.folder), "--config", str(inner / "link")]
+    profile = walls.profile(argv)
+    inner.rename(walls.folder / "before")
+    inner.symlink_to(secrets)  # by another process of the same server, which still runs
+    status, out, _ = finish(process.start(argv, profile))
+    assert (status, out.splitlines()[0]) == (0, "closed")
+    # Nor was anything made there on the way.
+    assert sorted(os.listdir(secrets)) == ["data", "id"]
+
+
+EXCHANGING = """
+import os, sys
+sys.path.append({folder!r})
+import launch, namespaces
+clone = namespaces._clone
+def clone_and_exchange(path, **options):
+    tree = clone(path, **options)
+    if path == {path!r}:
+        os.unlink(path)
+        os.mkdir(path)
+    return tree
+namespaces._clone = clone_and_exchange
+launch.main()
+"""
+
+
+def test_a_file_that_becomes_a_folder_does_not_bring_the_lesser_walls(
+    walls: Walls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = walls.folder / "settings"
+    settings.write_text("")
+    launcher = walls.top / "launcher.py"
+    there = os.path.dirname(process.__file__)
+    launcher.write_text(EXCHANGING.format(folder=there, path=os.fsencode(settings)))
+    monkeypatch.setattr(process, "_LAUNCHER", ("-I", "-S", str(launcher)))
+    argv = ["/bin/cat", "--", str(settings), str(walls.folder)]
+    child = process.start(argv, walls.profile(argv))
+    finish(child)
+    assert settings.is_dir()
+    assert child.mechanism == "namespaces"
 
 
 @pytest.mark.parametrize("word", ["--config={}", "{}"])

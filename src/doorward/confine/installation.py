@@ -11,7 +11,8 @@ prefix.
 Much of this is hearsay: a path file, a link named ``node_modules``. A server that may write there could widen its own
 walls for the next start, so each path comes with what named it (`Found.named_by`), and ``profile`` judges that. A
 ``node_modules`` is one only if it is called so where it really lies; a path file counts only for a folder that looks
-like a project; a module is never looked for through a link in the working directory.
+like a project; a module is never looked for through a link in the working directory; an interpreter that the first line
+of a script names by its path is the script's word, unless it lies beside it.
 
 Not found, and then named by the operator with ``--read``: libraries that a package manager keeps outside the prefix,
 editable installs through an import hook instead of a path, programs outside of the system's folders which the server
@@ -71,11 +72,14 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
 
 class Installation(msgspec.Struct, frozen=True):
-    """``program`` is what to execute; ``read`` what it consists of; ``code`` the arguments that name parts of it."""
+    """``program`` is what to execute; ``read`` what it consists of; ``code`` the arguments that name parts of it, of
+    which ``named`` are the paths.
+    """
 
     program: str
     read: tuple[Found, ...]
     code: frozenset[int]
+    named: tuple[str, ...] = ()
 
 
 def resolve_executable(name: str, path: str, *, cwd: str = "") -> str:
@@ -125,7 +129,7 @@ def find_installation(
     for name in _CODE_PATHS:
         for entry in filter(os.path.isabs, environ.get(name, "").split(":")):
             reader.add_folder(entry)
-    return Installation(program, tuple(reader.found.values()), frozenset(code))
+    return Installation(program, tuple(reader.found.values()), frozenset(code), tuple(reader.named))
 
 
 class _Reader:
@@ -133,6 +137,7 @@ class _Reader:
 
     def __init__(self, search: str, cwd: str, too_wide: Callable[[str], bool]) -> None:
         self.found: dict[tuple[str, str], Found] = {}
+        self.named: list[str] = []
         self._bases: set[str] = set()
         self._search = search
         self._cwd = cwd
@@ -146,27 +151,30 @@ class _Reader:
         self.found[real, named_by] = Found(real, named_by, bool(told_by))
         return True
 
-    def add_file(self, path: str) -> None:
-        # Files are what the command line itself names, or lie beside it: what they are is pinned, not hearsay.
+    def add_file(self, path: str, told_by: str = "") -> None:
+        # Untold, it is what the command line itself names, or lies beside that.
         real = os.path.realpath(path)
         if os.path.isfile(real):
-            self.found[real, real] = Found(real, real)
+            self.found[real, told_by or real] = Found(real, told_by or real, bool(told_by))
 
-    def add_program(self, path: str, shebangs: int = 0) -> None:
+    def add_program(self, path: str, shebangs: int = 0, told_by: str = "") -> None:
         """The file, the prefixes that it and the links to it lie in, and the interpreter that its first line names."""
-        self.add_file(path)
+        self.add_file(path, told_by)
         for step in _link_steps(path):
-            self._add_prefix(os.path.dirname(step))
+            self._add_prefix(os.path.dirname(step), told_by)
         line = _shebang(path)
         if line is None or shebangs >= _SHEBANGS_IN_A_ROW:
             return
-        self._add_script(os.path.realpath(path))
+        self._add_script(os.path.realpath(path), told_by)
         interpreter = line[0]
         if os.path.basename(interpreter) == "env":
             names = [word for word in line[1:] if not word.startswith("-") and "=" not in word]
-            interpreter = self._on_path(names[0]) if names else ""
-        if interpreter and _is_program(interpreter):
-            self.add_program(interpreter, shebangs + 1)
+            interpreter = names[0] if names else ""
+        if "/" in interpreter and os.path.dirname(interpreter) != os.path.dirname(path):
+            told_by = path  # what PATH finds is the operator's; in a virtual environment it lies beside
+        interpreter = self._on_path(interpreter)
+        if interpreter:
+            self.add_program(interpreter, shebangs + 1, told_by)
 
     def add_code(self, argv: Sequence[str], first: int) -> set[int]:
         """The script, module or package among the arguments of an interpreter; returns where it stands."""
@@ -181,6 +189,7 @@ class _Reader:
         for index in range(start, len(argv)):
             path = os.path.join(self._cwd, argv[index])
             if argv[index].endswith(_CODE_SUFFIXES) and os.path.isfile(path):
+                self.named.append(argv[index])
                 self._add_script(os.path.realpath(path))
                 return {index}
         return set()
@@ -219,35 +228,37 @@ class _Reader:
     def _add_argument(self, argument: str) -> bool:
         path = os.path.realpath(os.path.join(self._cwd, argument))
         if os.path.isdir(path):
+            self.named.append(argument)
             self._add_package(path)
             return self.add_folder(path)
         if os.path.isfile(path):
+            self.named.append(argument)
             self._add_script(path)
             return True
         return False
 
-    def _add_script(self, path: str) -> None:
-        self.add_file(path)
+    def _add_script(self, path: str, told_by: str = "") -> None:
+        self.add_file(path, told_by)
         folder = os.path.dirname(path)
         if not _holds_programs(folder):
-            self.add_folder(folder)
-        self._add_package(folder)
+            self.add_folder(folder, told_by)
+        self._add_package(folder, told_by)
 
-    def _add_package(self, folder: str) -> None:
+    def _add_package(self, folder: str, told_by: str = "") -> None:
         """The nearest package's root, and every ``node_modules`` on the way up, which is where node looks."""
         nearest = False
         for place in _upwards(folder):
             if os.path.basename(place) == "node_modules":
-                self.add_folder(place)
+                self.add_folder(place, told_by)
             modules = os.path.join(place, "node_modules")
             if os.path.basename(os.path.realpath(modules)) == "node_modules":
-                self.add_folder(modules)
+                self.add_folder(modules, told_by)
             marks = [mark for mark in _PACKAGE_MARKS if os.path.isfile(os.path.join(place, mark))]
             if marks and not nearest:
                 nearest = True
-                if not self.add_folder(place):
+                if not self.add_folder(place, told_by):
                     for mark in marks:
-                        self.add_file(os.path.join(place, mark))
+                        self.add_file(os.path.join(place, mark), told_by)
 
     def _add_module(self, name: str) -> None:
         head = name.partition(".")[0]
@@ -324,12 +335,17 @@ def _link_steps(path: str) -> Iterator[str]:
 
 def _shebang(path: str) -> list[str] | None:
     try:
-        with open(path, "rb") as program:
+        with open(path, "rb", opener=_open_at_once) as program:
             line = program.read(_SHEBANG_BYTES).partition(b"\n")[0]
     except OSError:
         return None
     words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
     return words or None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for whoever writes to a pipe that somebody put in the place of a file."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _upwards(folder: str) -> Iterator[str]:
@@ -346,7 +362,7 @@ def _settings(path: str) -> Iterator[tuple[str, str]]:
 
 def _lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=_open_at_once) as lines:
             return lines.read(1 << 16).splitlines()
     except OSError:
         return []

@@ -125,7 +125,7 @@ def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: C
 
     ``read`` grants reading, listing and executing; ``write`` also changing. A directory means everything beneath it. A
     path that is not there, or may not be opened, grants nothing, so the process is only poorer for it. The paths
-    are expected to be resolved: one that leads through a symbolic link by now was swapped since, and grants nothing.
+    are expected to be resolved: one of which a part became a symbolic link since is not followed.
 
     Needs ``no_new_privs`` or CAP_SYS_ADMIN. Raises OSError: ENOSYS where Landlock is missing, E2BIG inside sixteen
     domains already, EPERM without the above. ENOSYS as well for ``ports`` below ABI 4, which knows none.
@@ -148,16 +148,19 @@ def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: C
     return abi
 
 
-def open_without_links(path: bytes) -> int:
-    """A descriptor that names this path and allows nothing (O_PATH). Raises OSError, ELOOP for a link anywhere in it.
+def open_without_links(path: str | bytes) -> int:
+    """A descriptor that stands for a path (O_PATH), none of whose parts may be a link: ELOOP where one is.
 
-    Needs ``openat2`` (Linux 5.6): whoever has Landlock or the calls of ``namespaces`` has it.
+    Whoever may write in a folder on the way could put one there after the path was resolved. Raises OSError as the
+    kernel gave it, which knows this call for longer than it has Landlock (5.6).
     """
-    how = b"".join(
-        field.to_bytes(8, sys.byteorder)
-        for field in (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
-    )
-    return _syscall(_OPENAT2, _AT_FDCWD, path, how, len(how))
+    fields = (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
+    how = b"".join(field.to_bytes(8, sys.byteorder) for field in fields)
+    place = _syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
+    if stat.S_ISLNK(os.fstat(place).st_mode):  # the last part is opened as such
+        os.close(place)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return place
 
 
 def _handled(abi: int) -> int:
@@ -180,7 +183,7 @@ def _create_ruleset(abi: int, handled: int, handled_network: int) -> int:
 
 def _allow(ruleset: int, path: str | bytes, rights: int) -> None:
     try:
-        place = open_without_links(os.fsencode(path))
+        place = open_without_links(path)
     except OSError:
         return
     try:

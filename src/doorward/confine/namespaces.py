@@ -136,6 +136,10 @@ def build_root(
     # Root's server would own the kernel's settings in there, too.
     _mount(b"proc", b"proc", b"proc", _MS_READ_ONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     _hide_tables()
+    # Entered before anything of the server is in it: a link that lies in there would otherwise lead us to the machine.
+    _syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
+    _call(_libc.umount2, ctypes.c_char_p(b"."), ctypes.c_int(_DETACH))
+    os.chdir("/")
     for path, tree in trees:
         if os.fsdecode(path[1:]) not in (files or {}):
             _attach(os.fsdecode(path[1:]), tree)
@@ -147,10 +151,9 @@ def build_root(
         _make_link(place[1:], target)
     for name, target in _DESCRIPTORS.items():
         _make_link(f"dev/{name}", target)
-    _set_attributes(_open("."), _READ_ONLY, recursive=False)
-    _syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
-    _call(_libc.umount2, ctypes.c_char_p(b"."), ctypes.c_int(_DETACH))
-    os.chdir("/")
+    root = _open(".")
+    _set_attributes(root, _READ_ONLY, recursive=False)
+    os.close(root)
 
 
 def stay(server: int) -> int:
@@ -197,18 +200,22 @@ def _clone(path: bytes, *, read_only: bool) -> int:
 
 
 def _attach(path: str, tree: int) -> None:
-    """Put a mount at its place; one that was cut off by a link above it meanwhile is left out."""
+    """Put a mount at its place; one whose place is another meanwhile is left out: a link above it, a file for a folder.
+
+    No error, or whoever exchanges the two could have the server started by the next, lesser mechanism.
+    """
     is_folder = stat.S_ISDIR(os.fstat(tree).st_mode)
-    if not os.path.lexists(path):
-        _make_folder(path if is_folder else os.path.dirname(path))
-        if not is_folder:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
-        place = landlock.open_without_links(os.fsencode(path))
+        if not os.path.lexists(path):
+            _make_folder(path if is_folder else os.path.dirname(path))
+            if not is_folder:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        place = landlock.open_without_links(path)
     except OSError:
         return
     try:
-        _syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
+        if stat.S_ISDIR(os.fstat(place).st_mode) == is_folder:
+            _syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
     finally:
         os.close(place)
 

@@ -21,10 +21,11 @@ Decisions, each with its reason:
 - *HOME stays set and unreadable.* Programs that look there find that they may not; in a namespace it is empty.
   Only git takes that for the end of the world, so it is told not to look (unless ``--read`` gives it its settings).
 - *What the server may write does not widen its walls.* A link, a path file or a ``node_modules`` that it left in its
-  folder would give it, at its next start, whatever it points to. So a folder reached through a link that lies in a
-  folder to be written, and leads out of it, is refused when the operator named it, and left out when it was found. A
-  relative argument that a link in the working directory leads elsewhere is refused too: a cloned repository can hold
-  a link named like any argument.
+  folder would give it, at its next start, whatever it points to. So a file or folder reached through a link that lies
+  in a folder to be written, and leads out of it, is refused when the operator named it, and left out when it was found.
+  A relative argument that a link in the working directory leads elsewhere is refused too: a cloned repository can hold
+  a link named like any argument. Code among the arguments is no exception. What was fetched (it lies in ``state``) is
+  nobody's word either.
 - *A file after an option brings its folder, unless that is /etc or the like* (directly below ``/``) *or a hidden folder
   of the home*: what lies there belongs to many programs, so the file alone is given.
 - *PATH reaches the server without its relative parts*, so that what it starts by name cannot come from where it stands.
@@ -176,8 +177,11 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         folders.add_named(path, "--read")
     for path in write:
         folders.add_named(path, "--write")
+    for path in installation.named:
+        folders.add_code(path)
     folders.check_links()
-    written = tuple(folder.path for folder in folders.in_order() if folder.write)
+    # Nor is what was fetched the operator's word.
+    written = (os.path.realpath(state), *(folder.path for folder in folders.in_order() if folder.write))
     found = [one.path for one in installation.read if not _could_be_planted(one, written)]
     system = _system_paths()
     guard.check_system(system)
@@ -194,7 +198,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         env=tuple(passed.items()),
         withheld=withheld,
         cwd=cwd,
-        temp=os.path.realpath(temp) if os.path.isabs(temp) and os.path.isdir(temp) else _TEMP,
+        temp=os.path.realpath(temp if os.path.isabs(temp) and os.path.isdir(temp) else _TEMP),
         cache=cache,
         links=_links(
             os.path.join(cwd, path)
@@ -289,6 +293,10 @@ class _Folders:
         self._guard.check(real, f"{option} {path}")
         self._named.append((f"{option} {path}", path, real))
         self._add(Folder(real, option == "--write", option, is_file=not os.path.isdir(real)))
+
+    def add_code(self, path: str) -> None:
+        """What is part of the program is given as such; here only how it was named is kept."""
+        self._named.append((f"the argument {path}", path, self._resolve(path)))
 
     def check_links(self) -> None:
         """Raises ConfinementError when a link that is not the operator's own decided where a name leads."""
