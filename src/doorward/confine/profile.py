@@ -38,12 +38,12 @@ Does not protect what lies inside the folders. Files are granted as they are fou
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
+from doorward.confine import accounts
 from doorward.confine import network as networks
 from doorward.confine.environment import Profile, ancestor_environment, select_environment
 from doorward.confine.installation import Found, find_installation, is_shared
@@ -189,7 +189,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     passed |= {name: os.path.join(cache, folder) for name, folder in _OWN_FOLDERS.items()}
     passed |= _without_hidden_git_settings(passed, home, [folder.path for folder in folders.in_order()])
     temp = environ.get("TMPDIR", "")
-    user, group = _owner(folders.in_order())
+    user, group = accounts.owner(folder.path for folder in folders.in_order() if folder.write)
     return SandboxProfile(
         program=installation.program,
         read=_outermost((*system, *found)),
@@ -216,7 +216,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
             )
         ),
         home=os.path.realpath(home),
-        account=_account(user),
+        account=accounts.name(user),
         user=user,
         group=group,
         network=network or networks.default(profile),
@@ -229,7 +229,7 @@ class _Guard:
     """Knows which folders are never given, and why."""
 
     def __init__(self, home: str, state: str, config: str, also_own: Iterable[str]) -> None:
-        account = pwd.getpwuid(os.getuid()).pw_dir if _has_account() else home
+        account = accounts.home() or home
         self._homes = {os.path.realpath(path) for path in (home, account, "/root") if os.path.isabs(path)}
         self._own = {
             "the state directory": os.path.realpath(state),
@@ -415,40 +415,6 @@ def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
 
 def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def _has_account() -> bool:
-    try:
-        pwd.getpwuid(os.getuid())
-    except KeyError:
-        return False
-    return True
-
-
-def _owner(folders: Iterable[Folder]) -> tuple[int, int]:
-    """As whom a server runs inside namespaces: of root's, the first other owner of a folder that it may write."""
-    for folder in folders if os.geteuid() == 0 else ():
-        if folder.write:
-            found = os.stat(folder.path)
-            if found.st_uid != 0:
-                return found.st_uid, _group_of(found.st_uid, found.st_gid)
-    return os.geteuid(), os.getegid()
-
-
-def _group_of(user: int, otherwise: int) -> int:
-    try:
-        return pwd.getpwuid(user).pw_gid
-    except KeyError:
-        return otherwise
-
-
-def _account(user: int) -> str:
-    """A user's name, where it can stand in a table of users."""
-    try:
-        name = pwd.getpwuid(user).pw_name
-    except KeyError:
-        name = ""
-    return name if name and name.isascii() and name.isprintable() and ":" not in name else "user"
 
 
 def _file_name(server: str) -> str:
