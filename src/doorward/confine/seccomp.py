@@ -13,10 +13,13 @@ whatever listens at a path or a name, an agent or a bus, which no wall around fi
 they can be turned to another address. No others: netlink, raw packets, a virtual machine's host (vsock), the kernel's
 ciphers, Bluetooth.
 
+*System V objects and message queues*, where the server has no namespace and so would share them with all programs of
+its user, whose memory may lie in one. No wall around files sees them.
+
 A filter is inherited and cannot be taken off. A call by another architecture's table (32-bit programs, x32) is refused
-whole, as its numbers mean other calls. Refused calls return EPERM; io_uring and ``clone3`` return ENOSYS and families
-EAFNOSUPPORT, as where there are none: libraries then take the older way. ``clone3`` keeps its flags in memory, where a
-filter cannot look.
+whole, as its numbers mean other calls. Refused calls return EPERM; io_uring, ``clone3`` and what would be shared return
+ENOSYS and families EAFNOSUPPORT, as where there are none: libraries then take the older way. ``clone3`` keeps its
+flags in memory, where a filter cannot look.
 
 A browser that a server starts must do without its own sandbox of namespaces (``--no-sandbox``): it stands in ours.
 
@@ -50,6 +53,7 @@ class _Numbers:
         self.architecture = architecture
         self.prlimit, self.clone, self.unshare, self.socket, self.pair = prlimit, clone, unshare, socket, pair
         self.never: tuple[int, ...] = ()
+        self.shared: tuple[int, ...] = ()
         self.with_flags_third: tuple[int, ...] = ()
         self.with_flags_fourth: tuple[int, ...] = ()
 
@@ -64,6 +68,10 @@ _X86_64.never = (
     *(170, 171, 103, 153, 179, 212),  # sethostname, setdomainname, syslog, vhangup, quotactl, lookup_dcookie
     *(165, 166, 155, 161),  # mount, umount2, pivot_root, chroot
 )
+_X86_64.shared = (
+    *(29, 30, 31, 64, 65, 66, 220),  # shmget, shmat, shmctl, semget, semop, semctl, semtimedop
+    *(68, 69, 70, 71, 240, 241),  # msgget, msgsnd, msgrcv, msgctl, mq_open, mq_unlink
+)
 _X86_64.with_flags_third, _X86_64.with_flags_fourth = (46,), (44, 307)  # sendmsg; sendto, sendmmsg
 _AARCH64 = _Numbers(0xC00000B7, prlimit=261, clone=220, unshare=97, socket=198, pair=199)
 _AARCH64.never = (
@@ -75,6 +83,7 @@ _AARCH64.never = (
     *(161, 162, 116, 58, 60, 18),
     *(40, 39, 41, 51),
 )
+_AARCH64.shared = (*(194, 196, 195, 190, 193, 191, 192), *(186, 189, 188, 187, 180, 181))
 _AARCH64.with_flags_third, _AARCH64.with_flags_fourth = (211,), (206, 269)
 _MACHINES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 _ABSENT = (425, 426, 427, 435)  # io_uring_setup, io_uring_enter, io_uring_register, clone3: the same everywhere
@@ -85,7 +94,7 @@ _STREAM, _DATAGRAM, _TYPE_BITS = 1, 2, 0xF
 _TCP_PROTOCOLS = (0, 6)  # multipath TCP is another, and no rule about ports sees it
 _FAST_OPEN = 0x20000000  # a flag of sending by which TCP connects, past every rule about connecting
 ALL, TCP, NONE = "all", "tcp", "none"
-"""What ``restrict`` is told of the internet's sockets: any; TCP alone; none."""
+"""What ``restrict`` is told of the internet's sockets: any, as in a namespace of its own; TCP alone; none."""
 _NEW_USER_NAMESPACE = 0x10000000
 _X32_BIT = 0x40000000
 
@@ -101,7 +110,8 @@ _LOAD, _KEEP_BITS, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN = 0x20, 0x54, 0x15,
 def restrict(internet: str) -> None:
     """Refuse these calls to this thread and to all that it will ever start. Needs ``no_new_privs``.
 
-    ``internet`` is ``ALL``, ``TCP`` or ``NONE``: which sockets of IPv4 and IPv6 it may still make.
+    ``internet`` is ``ALL``, ``TCP`` or ``NONE``: which sockets of IPv4 and IPv6 it may still make. What is not ``ALL``
+    has no namespaces, and gets no objects that it would share with the machine.
 
     Raises OSError: ENOSYS for a machine whose numbers are not known here, else as the kernel gave it.
     """
@@ -121,7 +131,7 @@ def program(machine: str, internet: str) -> bytes:
     code += _refuse() + _instruction(_LOAD, _NUMBER) + _instruction(_IF_AT_LEAST, _X32_BIT, 0, 1) + _refuse()
     for number in (*numbers.never, *_MOUNTS):
         code += _when(_IF_EQUAL, number, _refuse())
-    for number in _ABSENT:
+    for number in (*_ABSENT, *(() if internet == ALL else numbers.shared)):
         code += _when(_IF_EQUAL, number, _refuse(errno.ENOSYS))
     # Each of these loads an argument, so it ends with its own answer.
     first = _lower_half(_FIRST)
