@@ -66,6 +66,11 @@ def threads():
 def listened():
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(server.getsockname()).close()
+def shared_memory():
+    made = libc.syscall(*map(ctypes.c_long, (29 if X86 else 194, 0, 4096, 0o600)))
+    if made < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+    call(31, 195, made, 0, 0)
 NEW_USER, NEW_USER_AND_MOUNTS = 0x10000000, 0x10020000
 ATTEMPTS = {
     "user namespace": in_child(lambda: call(272, 97, NEW_USER)),
@@ -90,6 +95,8 @@ ATTEMPTS = {
     "pair of another family": lambda: pair(40),
     "netlink route": lambda: family(16, socket.SOCK_RAW, 0),
     "name": looked_up,
+    "shared memory": shared_memory,
+    "message queue": lambda: call(241, 181, ctypes.addressof(ctypes.create_string_buffer(b"none"))),
     "unix": lambda: socket.socket(socket.AF_UNIX).close(),
     "datagram pair": lambda: pair(1, socket.SOCK_DGRAM),
     "pair": lambda: socket.socketpair(),
@@ -145,6 +152,9 @@ def test_each_is_refused_with_the_error_that_libraries_understand(world: World) 
     # In its own network it may have any: nothing is there. In the machine's it gets none.
     internet = 0 if world.mechanism == "namespaces" else errno.EAFNOSUPPORT
     assert {name: found[name] for name in INTERNET} == dict.fromkeys(INTERNET, internet)
+    # The same for objects of memory: its own, or those of its whole user.
+    shared = (0, errno.ENOENT) if world.mechanism == "namespaces" else (errno.ENOSYS, errno.ENOSYS)
+    assert (found["shared memory"], found["message queue"]) == shared
     assert {name: found[name] for name in ALLOWED} == dict.fromkeys(ALLOWED, 0)
     assert found["datagram pair"] == errno.EPROTONOSUPPORT
 
@@ -157,7 +167,8 @@ def test_without_walls_the_kernel_says_something_else(world: World) -> None:
     assert bare["setns"] == errno.EBADF
     assert bare["open_by_handle_at"] != errno.EPERM or bare["user namespace"] == errno.EPERM
     assert bare["netlink uevents"] == 0
-    unfiltered = (*ALLOWED, *INTERNET, "unix", "datagram pair", "netlink route")
+    assert bare["message queue"] == errno.ENOENT
+    unfiltered = (*ALLOWED, *INTERNET, "shared memory", "unix", "datagram pair", "netlink route")
     assert {name: bare[name] for name in unfiltered} == dict.fromkeys(unfiltered, 0)
 
 
