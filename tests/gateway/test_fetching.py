@@ -20,6 +20,7 @@ from tests.registry import NODE_SERVER, PYTHON_SERVER, Registry, programs
 from doorward.confine.fetching import Own
 from doorward.confine.profile import Mechanism
 from doorward.errors import FetchError
+from doorward.gateway.fetching import npm
 from doorward.gateway.fetching.asked import Asked, Spec, asked
 from doorward.gateway.fetching.fetch import Wish, have, present
 from doorward.gateway.fetching.settings import settings_of
@@ -135,6 +136,33 @@ def test_what_was_built_by_install_scripts_is_not_used_without_the_flag(world: W
     assert server.text("read", spelt=spelt(f"{server.text('where')}/ran.txt")) == "ENOENT"
     assert server.end() == 0
     assert pin(world) == known
+
+
+@pytest.mark.parametrize("what", ["forged", "a link", "a pipe"])
+def test_an_install_script_does_not_say_what_was_fetched(world: World, registry: Registry, what: str) -> None:
+    lock = "../../package-lock.json"
+    script = {
+        "forged": f"sed -i s/1.0.0/0.9.0/ {lock}",
+        "a link": f"sed s/1.0.0/0.9.0/ {lock} > other; ln -sf node_modules/{NAME}/other {lock}",
+        "a pipe": f"rm {lock} && mkfifo {lock}",
+    }[what]
+    registry.npm(NAME, "1.0.0", scripts={"postinstall": script})
+    server = start(world, command("npx"), "--unsafe-install-scripts")
+    assert server.end() == 0
+    assert pin(world)["package"] == f"npm:{NAME} 1.0.0"
+
+
+@pytest.mark.parametrize("programs", [["bin.js"], 7, {NAME: ["bin.js"]}, "a\0b", "/bin/sh", "../../../../bin/sh"])
+def test_a_package_that_says_nonsense_about_its_program_is_refused(tmp_path: Path, programs: object) -> None:
+    package = tmp_path / "node_modules" / NAME
+    package.mkdir(parents=True)
+    (package / "package.json").write_text(json.dumps({"name": NAME, "bin": programs}))
+    one = {"version": "1.0.0", "integrity": "sha512-AAAA"}
+    (tmp_path / "package-lock.json").write_text(json.dumps({"packages": {f"node_modules/{NAME}": one}}))
+    what = asked(("npx", NAME))
+    assert what is not None
+    with pytest.raises(FetchError):
+        npm.found(what, str(tmp_path))
 
 
 def test_under_a_profile_that_asks_no_install_script_runs_before_somebody_agreed(

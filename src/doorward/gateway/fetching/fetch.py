@@ -174,6 +174,7 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
     environ = own_environment()
     settings = settings_of(wish.asked.registry, environ, str(home()))
     for step in manager.steps(_exactly(wish), program, str(tree), pinned=pinned, scripts=wish.scripts):
+        kept = {name: (tree / name).read_bytes() for name in step.keeps}
         outcome = await do(
             step,
             folder=str(tree),
@@ -187,6 +188,8 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
         )
         if outcome.status != 0:
             raise _failure(wish, outcome)
+        for name, content in kept.items():
+            _put_back(tree / name, content)
     found: Found = manager.found(wish.asked, str(tree))
     return found
 
@@ -249,6 +252,16 @@ def _write(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}.new")
     new.write_bytes(content)
     os.replace(new, path)
+
+
+def _put_back(path: Path, content: bytes) -> None:
+    """Whatever lies there now. The name in between is one that nobody can have prepared."""
+    new = path.with_name(os.urandom(8).hex())
+    new.write_bytes(content)
+    try:
+        os.replace(new, path)
+    except OSError as problem:
+        raise FetchError(f"an install script left something else in the place of {path.name}: {problem}") from None
 
 
 def _is_ours(gate: int) -> bool:

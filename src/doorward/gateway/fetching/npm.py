@@ -21,6 +21,12 @@ _LOCAL: Final = ("--location=project", "--no-global", "--omit=dev", "--package-l
 _INTEGRITY: Final = re.compile(r"sha(?:256|384|512)-[A-Za-z0-9+/]+=*")
 
 
+class _Manifest(msgspec.Struct, frozen=True):
+    """Of a package.json, what is read here: a package may write anything into its own."""
+
+    bin: str | dict[str, str] | None = None
+
+
 def manager(launcher: str) -> str:
     """The npm that belongs to the launcher at ``launcher``: the one beside it."""
     return beside(launcher, "npm")
@@ -37,7 +43,7 @@ def steps(asked: Asked, npm: str, folder: str, *, pinned: bool, scripts: bool) -
         yield Step((npm, "install", "--ignore-scripts", "--save", "--save-exact", *_QUIET, *_LOCAL, "--", *specs))
     if scripts:
         # In a step of its own, which sees nothing of the operator's settings: they may hold the registry's token.
-        yield Step((npm, "rebuild", "--no-ignore-scripts", *_QUIET, *_LOCAL), settings=False)
+        yield Step((npm, "rebuild", "--no-ignore-scripts", *_QUIET, *_LOCAL), settings=False, keeps=PINS)
 
 
 def found(asked: Asked, folder: str) -> Found:
@@ -94,16 +100,19 @@ def _program(asked: Asked, folder: str) -> str:
         path = os.path.join(modules, ".bin", asked.program)
     else:
         path = os.path.join(modules, name, _own_program(os.path.join(modules, name), name.rpartition("/")[2]))
-    real = os.path.realpath(path)
+    real = os.path.realpath(path) if "\0" not in path else ""
     if not real.startswith(os.path.realpath(modules) + "/") or not os.path.isfile(real):
         raise FetchError(f"{name} has no program {asked.program or name}")
     return real
 
 
 def _own_program(package: str, short: str) -> str:
+    said = os.path.join(package, "package.json")
+    if not os.path.isfile(said):  # whoever opened a pipe would wait
+        raise FetchError(f"{package} does not say what it is")
     try:
-        with open(os.path.join(package, "package.json"), "rb") as file:
-            programs = msgspec.json.decode(file.read()).get("bin") or {}
+        with open(said, "rb") as file:
+            programs = msgspec.json.decode(file.read(), type=_Manifest).bin or {}
     except (OSError, msgspec.DecodeError) as problem:
         raise FetchError(f"{package} does not say what it is: {problem}") from None
     if isinstance(programs, str):

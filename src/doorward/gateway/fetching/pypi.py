@@ -43,7 +43,7 @@ def steps(asked: Asked, uv: str, folder: str, *, pinned: bool, scripts: bool) ->
         words = ("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", *wheels, *python)
         yield Step((uv, *words, "-o", PINS[0], "requirements.in"), told=_TOLD)
     words = ("pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", *wheels, *python)
-    yield Step((uv, *words, PINS[0]), told=_TOLD)
+    yield Step((uv, *words, PINS[0]), told=_TOLD, keeps=PINS)
 
 
 def found(asked: Asked, folder: str) -> Found:
