@@ -211,6 +211,25 @@ def test_a_single_file_is_readable_and_nothing_beside_it(world: World) -> None:
         assert child.wait(20) == 1
 
 
+def test_what_only_root_reads_of_the_kernel_is_empty_for_roots_server_too(tmp_path: Path) -> None:
+    world = World(tmp_path, "namespaces")
+    named = [entry.path for entry in os.scandir("/proc") if entry.is_file() and entry.stat().st_mode & 0o444 == 0o400]
+    code = (
+        "import sys\nfor path in sys.argv[1:]:\n try: print(len(open(path, 'rb').read(1)))\n except OSError: print(0)"
+    )
+    status, out, _ = world.run([sys.executable, "-c", code, *named], profile="strict")
+    assert named
+    assert (status, set(out.split())) == (0, {"0"})
+
+
+def test_the_name_of_a_home_adds_nobody_to_the_table_of_users(tmp_path: Path) -> None:
+    world = World(tmp_path, "namespaces")
+    world.home = world.top / "home\nroot::0:0::"
+    world.home.mkdir()
+    status, out, _ = world.run(["/bin/cat", "/etc/passwd"])
+    assert (status, out.count("\n"), out.split(":")[5]) == (0, 1, "/")
+
+
 def test_a_read_folder_cannot_be_written(world: World) -> None:
     argv = ["/bin/sh", "-c", 'cat "$0/canary.txt" && echo x > "$0/new"', str(world.outside)]
     status, out, _ = world.run(argv, profile="strict", read=[str(world.outside)])

@@ -280,6 +280,7 @@ def test_this_machine_is_closed_by_any_of_its_addresses() -> None:
         "GET http://example.org/ HTTP/1.1\r\nX: a\0b",
         "POST http://example.org/ HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
         "POST http://example.org/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2",
+        "POST http://example.org/ HTTP/1.0\r\nTransfer-Encoding: chunked",
         "",
     ],
 )

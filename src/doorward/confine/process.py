@@ -375,7 +375,7 @@ def _encode_plan(
         ("user", [str(profile.user)]),
         ("owner", [str(profile.group)]),
         ("cache", [profile.cache]),
-        ("home", [profile.home or "/"]),
+        ("home", [profile.home if profile.home and not set(profile.home) & set(":\n") else "/"]),
         ("link", (f"{place}\n{target}" for place, target in profile.links)),
         ("read", profile.readable()),
         ("write", (*profile.writable(), temp)),

@@ -57,6 +57,8 @@ def read_request(head: bytes) -> Request:
         raise RefusedError(400, "this is a proxy: it takes CONNECT HOST:PORT, or a whole http:// URL")
     target = _target(url[1], _HTTP_PORT)
     named = [(one[1], one[2].strip(" \t")) for one in fields if one is not None]
+    if version == "0" and any(name.lower() == "transfer-encoding" for name, _ in named):
+        raise RefusedError(400, "HTTP/1.0 has no Transfer-Encoding")  # RFC 9112 section 6.1
     return Request(target, _origin_form(f"{method} {url[2] or '/'}{url[3] or ''} HTTP/1.{version}", target, named))
 
 
