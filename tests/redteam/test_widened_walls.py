@@ -163,15 +163,52 @@ def test_the_first_line_of_a_program_that_the_server_may_write_names_nothing(wal
     assert not covers(profile, interpreter)
 
 
-def test_a_virtual_environment_in_a_written_folder_still_finds_its_base(walls: Walls) -> None:
+@pytest.mark.parametrize("mechanism", ["namespaces", "landlock"])
+def test_a_virtual_environment_in_a_written_folder_still_starts(walls: Walls, mechanism: Mechanism) -> None:
+    walls.mechanism = mechanism
     programs = walls.folder / ".venv" / "bin"
     programs.mkdir(parents=True)
-    (walls.folder / ".venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(sys.executable)}\n")
+    (walls.folder / ".venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n")
     (programs / "python").symlink_to(os.path.realpath(sys.executable))
-    (programs / "server").write_text(f"#!{programs / 'python'}\n")
+    (programs / "server").write_text(
+        f"#!{programs / 'python'}\nimport json, sqlite3, ssl\nprint(ssl.OPENSSL_VERSION)\n"
+    )
     (programs / "server").chmod(0o755)
-    profile = walls.profile([str(programs / "server"), str(walls.folder)])
-    assert covers(profile, Path(sys.base_prefix) / "lib")
+    status, out, err = walls.run([str(programs / "server"), str(walls.folder)])
+    assert (status, err) == (0, "")
+    assert "SSL" in out
+
+
+def test_the_settings_of_an_environment_in_a_written_folder_lead_to_no_other(walls: Walls) -> None:
+    project = walls.outside
+    (project / "pyproject.toml").write_text("")
+    for place, home in ((walls.folder, walls.server / "bin"), (walls.server, Path("/nowhere"))):
+        (place / "lib/python3.11/site-packages").mkdir(parents=True)
+        (place / "bin").mkdir()
+        (place / "pyvenv.cfg").write_text(f"home = {home}\n")
+    (walls.server / "lib/python3.11/site-packages/own.pth").write_text(f"{project}\n")
+    shutil.copy("/bin/true", walls.folder / "bin" / "python")
+    argv = [str(walls.folder / "bin" / "python"), "-c", "pass"]
+    assert covers(walls.profile(argv), project)
+    assert not covers(walls.profile([*argv, str(walls.folder)]), project)
+
+
+def test_a_link_to_another_interpreter_shows_nothing_that_lies_beside_it(walls: Walls) -> None:
+    for folder in ("bin", "lib/python3.11/site-packages"):
+        (walls.outside / folder).mkdir(parents=True)
+    project = walls.server
+    (project / "pyproject.toml").write_text("")
+    (walls.outside / "pyvenv.cfg").write_text("")
+    (walls.outside / "lib/python3.11/site-packages/own.pth").write_text(f"{project}\n")
+    shutil.copy("/bin/true", walls.outside / "bin" / "python")
+    programs = walls.folder / "bin"
+    programs.mkdir()
+    (programs / "python").symlink_to(walls.outside / "bin" / "python")
+    argv = [str(programs / "python"), "-c", "pass"]
+    assert [covers(walls.profile(argv), place) for place in (walls.canary, project)] == [True, True]
+    profile = walls.profile([*argv, str(walls.folder)])
+    assert [covers(profile, place) for place in (walls.canary, project)] == [False, False]
+    assert covers(profile, walls.outside / "lib" / "python3.11" / "os.py")
 
 
 def test_a_path_file_that_came_with_a_fetched_package_names_nothing(walls: Walls) -> None:

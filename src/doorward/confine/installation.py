@@ -51,6 +51,8 @@ _INLINE_CODE = frozenset({"-c", "-e", "-p", "--eval", "--print"})
 
 _PREFIX_MARKS = ("pyvenv.cfg", "conda-meta", "lib/node_modules", "include/node")
 _PREFIX_PARTS = ("lib/python3.*", "lib64/python3.*", "lib/node_modules")
+_SYSTEM = "/usr/"  # everybody's, and on some machines thousands of libraries
+_PREFIX_FILES = ("lib/lib*.so*", "ssl/cert.pem", "ssl/openssl.cnf")
 _SHIM_MARKS = ("libexec", "versions", "installs")
 _PACKAGE_MARKS = ("package.json", "pyproject.toml")
 _PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg")
@@ -64,11 +66,14 @@ _VERSION = re.compile(r"[0-9.]+\Z")
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
-    """``path`` is resolved. ``named_by`` is the path as it was found, or the file in which it stood (``told``)."""
+    """``path`` is resolved. ``named_by`` is the path as it was found, or the file in which it stood (``told``);
+    ``through`` is what led to where that was looked for: a program that is a link, settings of an environment.
+    """
 
     path: str
     named_by: str
     told: bool = False
+    through: tuple[str, ...] = ()
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -129,39 +134,38 @@ def find_installation(
     for name in _CODE_PATHS:
         for entry in filter(os.path.isabs, environ.get(name, "").split(":")):
             reader.add_folder(entry)
-    return Installation(program, tuple(reader.found.values()), frozenset(code), tuple(reader.named))
+    return Installation(program, tuple(reader.found), frozenset(code), tuple(reader.named))
 
 
 class _Reader:
     """Collects the paths. A dict, since the order in which things were found explains them best."""
 
     def __init__(self, search: str, cwd: str, too_wide: Callable[[str], bool]) -> None:
-        self.found: dict[tuple[str, str], Found] = {}
+        self.found: dict[Found, None] = {}
         self.named: list[str] = []
         self._bases: set[str] = set()
         self._search = search
         self._cwd = cwd
         self._too_wide = too_wide
 
-    def add_folder(self, path: str, told_by: str = "") -> bool:
+    def add_folder(self, path: str, told_by: str = "", through: tuple[str, ...] = ()) -> bool:
         real = os.path.realpath(path)
         if not os.path.isdir(real) or self._too_wide(real) or is_shared(real):
             return False
-        named_by = told_by or path
-        self.found[real, named_by] = Found(real, named_by, bool(told_by))
+        self.found[Found(real, told_by or path, bool(told_by), through)] = None
         return True
 
     def add_file(self, path: str, told_by: str = "") -> None:
         # Untold, it is what the command line itself names, or lies beside that.
         real = os.path.realpath(path)
         if os.path.isfile(real):
-            self.found[real, told_by or real] = Found(real, told_by or real, bool(told_by))
+            self.found[Found(real, told_by or real, bool(told_by))] = None
 
     def add_program(self, path: str, shebangs: int = 0, told_by: str = "") -> None:
         """The file, the prefixes that it and the links to it lie in, and the interpreter that its first line names."""
         self.add_file(path, told_by)
         for step in _link_steps(path):
-            self._add_prefix(os.path.dirname(step), told_by)
+            self._add_prefix(os.path.dirname(step), told_by, () if step == path else (path,))
         line = _shebang(path)
         if line is None or shebangs >= _SHEBANGS_IN_A_ROW:
             return
@@ -268,36 +272,40 @@ class _Reader:
             if not self.add_folder(place):
                 self.add_file(place)
 
-    def _add_prefix(self, folder: str, told_by: str = "") -> None:
+    def _add_prefix(self, folder: str, told_by: str = "", through: tuple[str, ...] = ()) -> None:
         prefix = os.path.dirname(os.path.realpath(folder))
         if os.path.basename(folder) == "shims" and _has(prefix, _SHIM_MARKS):
-            self.add_folder(prefix, told_by)  # pyenv, rbenv, asdf, mise: the shim looks the real program up below
+            self.add_folder(
+                prefix, told_by, through
+            )  # pyenv, rbenv, asdf, mise: the shim looks the real program up below
             return
         if os.path.basename(folder) != "bin":
             return
         pythons = [library for part in _PREFIX_PARTS[:2] for library in glob.glob(os.path.join(prefix, part))]
         if not pythons and not _has(prefix, _PREFIX_MARKS):
             return
-        if not self.add_folder(prefix, told_by):
-            for part in _PREFIX_PARTS:
-                for library in glob.glob(os.path.join(prefix, part)):
-                    self.add_folder(library, told_by)
+        if (not self.add_folder(prefix, told_by, through) or through) and not (prefix + "/").startswith(_SYSTEM):
+            # An interpreter that somebody put a link to starts with these, and they show nothing else that lies there.
+            for library in (place for part in _PREFIX_PARTS for place in glob.glob(os.path.join(prefix, part))):
+                self.add_folder(library, told_by)
+            for file in (place for part in _PREFIX_FILES for place in glob.glob(os.path.join(prefix, part))):
+                self.add_file(file, told_by)
         for library in pythons:
-            self._add_editable(library)
-        self._add_base(os.path.join(prefix, "pyvenv.cfg"))
+            self._add_editable(library, through)
+        self._add_base(os.path.join(prefix, "pyvenv.cfg"), through)
 
-    def _add_base(self, settings: str) -> None:
+    def _add_base(self, settings: str, through: tuple[str, ...]) -> None:
         for key, value in _settings(settings):
             if key == "home" and os.path.isabs(value) and value not in self._bases:
                 self._bases.add(value)  # two that name each other must come to an end
-                self._add_prefix(value, told_by=settings)
+                self._add_prefix(value, settings, (*through, settings))
 
-    def _add_editable(self, library: str) -> None:
+    def _add_editable(self, library: str, through: tuple[str, ...]) -> None:
         """Folders that path files in site-packages add: what ``pip install -e`` leaves behind."""
         for path_file in glob.glob(os.path.join(library, "site-packages", "*.pth")):
             for line in _lines(path_file):
                 if os.path.isabs(line) and _is_project(os.path.realpath(line)):
-                    self.add_folder(line, told_by=path_file)
+                    self.add_folder(line, path_file, through)
 
     def _on_path(self, name: str) -> str:
         try:

@@ -180,9 +180,13 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     for path in installation.named:
         folders.add_code(path)
     folders.check_links()
-    # Nor is what was fetched the operator's word.
-    written = (os.path.realpath(state), *(folder.path for folder in folders.in_order() if folder.write))
-    found = [one.path for one in installation.read if not _could_be_planted(one, written)]
+    written = tuple(folder.path for folder in folders.in_order() if folder.write)
+    fetched = (os.path.realpath(state),)
+    found = [
+        one.path
+        for one in installation.read
+        if not _could_be_planted(one, written) and not _was_told(one.path, (one.named_by,) if one.told else (), fetched)
+    ]
     system = _system_paths()
     guard.check_system(system)
     cache = os.path.join(os.path.realpath(state), "cache", _file_name(server))
@@ -399,9 +403,15 @@ def _leads_out(path: str, real: str, untrusted: Iterable[str]) -> str:
 def _could_be_planted(one: Found, written: Iterable[str]) -> bool:
     """Whether the server itself could have made us find this outside of what it may write."""
     outside = [place for place in written if not _is_below(one.path, place)]
-    if one.told and any(_is_below(os.path.realpath(one.named_by), place) for place in outside):
+    if _was_told(one.path, (*((one.named_by,) if one.told else ()), *one.through), outside):
         return True
-    return _leads_out(one.named_by, one.path, outside) != ""
+    return any(_leads_out(path, one.path, outside) for path in (one.named_by, *one.through))
+
+
+def _was_told(path: str, by: Iterable[str], places: Iterable[str]) -> bool:
+    """Whether a file in one of ``places`` said that ``path``, which lies outside of it, belongs to the program."""
+    outside = [place for place in places if not _is_below(path, place)]
+    return any(_is_below(os.path.realpath(file), place) for file in by for place in outside)
 
 
 def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
