@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.confine.conftest import World
+from tests.confine.conftest import World, finish
 
 from doorward.confine import landlock, process
 from doorward.confine.probe import landlock_abi, probe
@@ -220,6 +220,23 @@ def test_what_only_root_reads_of_the_kernel_is_empty_for_roots_server_too(tmp_pa
     status, out, _ = world.run([sys.executable, "-c", code, *named], profile="strict")
     assert named
     assert (status, set(out.split())) == (0, {"0"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server changes who it is")
+def test_a_tree_of_any_depth_in_the_cache_keeps_no_server_from_another_owner(tmp_path: Path) -> None:
+    for above in (tmp_path, *list(tmp_path.parents)[:-2]):
+        above.chmod(0o755)
+    world = World(tmp_path, "auto")
+    argv = ["/bin/sh", "-c", "id -u", "sh", str(world.folder)]
+    assert finish(process.start(argv, world.profile(argv)))[0] == 0
+    cache = world.profile(argv).cache
+    deep = "import os, sys\nos.chdir(sys.argv[1])\nfor _ in range(2500): os.mkdir('a'), os.chdir('a')"
+    subprocess.run([sys.executable, "-c", deep, cache], timeout=60, check=True)
+    os.symlink(world.canary, os.path.join(cache, "link"))
+    os.chown(world.folder, 12345, 12345)
+    child = process.start(argv, world.profile(argv))
+    assert (finish(child), child.mechanism) == ((0, "12345\n", ""), "namespaces")
+    assert [os.stat(path).st_uid for path in (cache, os.path.join(cache, "a", "a"), world.canary)] == [12345, 12345, 0]
 
 
 def test_the_name_of_a_home_adds_nobody_to_the_table_of_users(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ or variable can contain. No JSON and no package imports: they would double the s
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -129,15 +130,37 @@ def _fork_first(plan: Plan, outcome: int) -> int:
 
 
 def _give_away(plan: Plan, user: int, group: int) -> None:
-    """Make ``user`` the owner of the folders that Doorward made for the server; by descriptors, since other servers may
-    run in them and exchange what lies there.
+    """Make ``user`` the owner of the folders that Doorward made for the server; without following a link, since other
+    servers may run in them and exchange what lies there. One descriptor at a time: a server may leave a tree of any
+    depth there. What lies deeper than a path is long stays whose it was.
     """
     for top in (plan[b"temp"][0], plan[b"cache"][0]):
-        if os.stat(top).st_uid != user:
-            for _, folders, files, place in os.fwalk(top):
-                for name in (*folders, *files):
-                    os.chown(name, user, group, dir_fd=place, follow_symlinks=False)
-                os.chown(place, user, group)
+        waiting = [top] if os.stat(top).st_uid != user else []
+        while waiting:
+            _give_away_content(waiting, user, group)
+        os.chown(top, user, group, follow_symlinks=False)
+
+
+def _give_away_content(waiting: list[bytes], user: int, group: int) -> None:
+    """Of the last folder that waits; those in it wait from then on."""
+    path = waiting.pop()
+    try:
+        held = landlock.open_without_links(path)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return
+        raise
+    try:
+        place = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held)
+    finally:
+        os.close(held)
+    try:
+        for entry in os.scandir(place):
+            os.chown(entry.name, user, group, dir_fd=place, follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(os.path.join(path, os.fsencode(entry.name)))
+    finally:
+        os.close(place)
 
 
 def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int, *, root: bool) -> NoReturn:
