@@ -236,10 +236,12 @@ def test_a_tree_of_any_depth_in_the_cache_keeps_no_server_from_another_owner(tmp
     os.symlink(world.canary, os.path.join(cache, "link"))
     os.chown(world.folder, 12345, 12345)
     child = process.start(argv, world.profile(argv))
-    assert (finish(child), child.mechanism) == ((0, "12345\n", ""), "namespaces")
-    owners = [os.stat(path).st_uid for path in (cache, os.path.join(cache, "a", "a"), world.canary)]
-    remove_tree(cache)  # too deep for whoever tidies up after us
-    assert owners == [12345, 12345, 0]
+    try:
+        assert (finish(child), child.mechanism) == ((0, "12345\n", ""), "namespaces")
+        owners = [os.stat(path).st_uid for path in (cache, os.path.join(cache, "a", "a"), world.canary)]
+        assert owners == [12345, 12345, 0]
+    finally:
+        remove_tree(cache)  # nothing else gets rid of it
 
 
 def test_the_name_of_a_home_adds_nobody_to_the_table_of_users(tmp_path: Path) -> None:
