@@ -14,7 +14,7 @@ def owner(written: Iterable[str]) -> tuple[int, int]:
     root to write there. Outside of namespaces nobody changes: an installation may lie where only root can go.
     """
     for path in written if os.geteuid() == 0 else ():
-        found = os.stat(path)
+        found = _look(path)
         if found.st_uid != 0:
             account = _account(found.st_uid)
             return found.st_uid, account.pw_gid if account else found.st_gid
@@ -32,6 +32,17 @@ def home() -> str:
     """The home that our account has, whatever HOME says; empty without an account."""
     account = _account(os.getuid())
     return account.pw_dir if account else ""
+
+
+def _look(path: str) -> os.stat_result:
+    from doorward.confine import landlock  # ctypes, which nobody but root needs here
+
+    # Without following a link: who runs in a folder above would else choose the user.
+    place = landlock.open_without_links(os.fsencode(path))
+    try:
+        return os.fstat(place)
+    finally:
+        os.close(place)
 
 
 def _account(user: int) -> pwd.struct_passwd | None:
