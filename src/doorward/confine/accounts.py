@@ -14,7 +14,10 @@ def owner(written: Iterable[str]) -> tuple[int, int]:
     root to write there. Outside of namespaces nobody changes: an installation may lie where only root can go.
     """
     for path in written if os.geteuid() == 0 else ():
-        found = _look(path)
+        try:
+            found = _look(path)
+        except OSError:  # exchanged since it was found, so it will not be given either
+            continue
         if found.st_uid != 0:
             account = _account(found.st_uid)
             return found.st_uid, account.pw_gid if account else found.st_gid
