@@ -45,7 +45,7 @@ def came(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cam
         listening = {BY_URL: "streamableHttp", BY_SSE: "sse"}
         urls = {name: processes.enter_context(place.listening(how)) for name, how in listening.items()}
         quiet = processes.enter_context(page())
-        gateway = processes.enter_context(served(home, policy=configuration(place, urls), servers=len(SERVERS)))
+        gateway = processes.enter_context(served(home, policy=configuration(place, urls, quiet), servers=len(SERVERS)))
 
         @once
         def visit(client: str) -> dict[str, str]:

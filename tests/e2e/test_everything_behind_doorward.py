@@ -216,6 +216,13 @@ def test_a_task_is_started_followed_and_fetched(place: Place) -> None:
         wrapped.stop()
 
 
+PROXY = {
+    *(name for one in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (one, one.lower())),
+    *("npm_config_proxy", "npm_config_https_proxy", "npm_config_noproxy", "NODE_USE_ENV_PROXY"),
+}
+"""By which its programs find their way out."""
+
+
 def test_the_servers_environment_is_the_clients_and_doorwards_own_folders(place: Place) -> None:
     """The list of what Doorward adds. Nothing that was there is lost or changed."""
 
@@ -232,4 +239,4 @@ def test_the_servers_environment_is_the_clients_and_doorwards_own_folders(place:
     direct, wrapped = bounded(environments())
     assert wrapped | direct == wrapped
     temporary, caches = {"TMPDIR", "TMP", "TEMP"}, {"npm_config_cache", "UV_CACHE_DIR", "UV_TOOL_DIR"}
-    assert wrapped.keys() - direct.keys() == temporary | caches | {"GIT_CONFIG_NOSYSTEM"}
+    assert wrapped.keys() - direct.keys() == temporary | caches | PROXY | {"GIT_CONFIG_NOSYSTEM"}

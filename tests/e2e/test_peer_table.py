@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from mcp.client import Client
@@ -109,7 +110,8 @@ def word_for(direct: Answer, wrapped: Answer) -> str:
 def test_each_cell_is_as_the_table_says(place: Place, peer: str, mode: str) -> None:
     async def both() -> tuple[list[str], list[dict[str, Answer]]]:
         versions, conversations = [], []
-        for command in (place.command(peer), place.wrapped(peer)):
+        lets = ("--network", urlsplit(url).netloc) if peer == FETCH else ()
+        for command in (place.command(peer), place.wrapped(peer, *lets)):
             async with place.connect(command, mode) as client:
                 versions.append(client.protocol_version)
                 conversations.append(await converse(client, peer, place, url))

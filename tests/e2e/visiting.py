@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tests.e2e.clients import Visited
 from tests.e2e.peering import EVERYTHING, FETCH, FILESYSTEM, GIT, MEMORY, PAGE_SAYS, TIME, Place
@@ -52,14 +53,16 @@ def visited(name: str, place: Place, page: str) -> Visited:
     return Visited(name, *asked.get(name, ("get-sum", _SUM, "is 5")))
 
 
-def configuration(place: Place, urls: dict[str, str]) -> Path:
-    """A ``doorward.toml`` with every server that is started by its command, and those that have one of ``urls``.
+def configuration(place: Place, urls: dict[str, str], quiet: str = "") -> Path:
+    """A ``doorward.toml`` with every server that is started by its command, and those that have one of ``urls``. The
+    fetch server may fetch the page ``quiet``, which is on this machine, if there is one.
 
     It lies in a folder of its own: a server is never given the folder of Doorward's configuration.
     """
     lines = []
     for name in (EVERYTHING, FILESYSTEM, MEMORY, GIT, TIME, FETCH):
         lines += [f"[servers.{name}]", f"command = {json.dumps(place.command(name))}"]
+        lines += [f'connect = ["{urlsplit(quiet).netloc}"]'] if name == FETCH and quiet else []
     for name, url in urls.items():
         lines += [f"[servers.{name}]", f"url = {json.dumps(url)}"]
         lines += ['transport = "sse"'] if name == BY_SSE else []

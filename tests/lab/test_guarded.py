@@ -54,7 +54,8 @@ def test_a_path_is_refused_by_the_guard_and_a_declaration_is_not_believed() -> N
     assert judged(notes)["symlink"].guard == "root"
     feed = next(cell for cell in CELLS if cell.example.id == "fast-updates")
     seen = judged(feed)
-    assert (seen["experimental"].guard, seen["not-negotiated"].guard) == ("FeatureGate", "feature")
+    assert "FeatureGate" in seen["experimental"].guard.split(", ")
+    assert seen["not-negotiated"].guard == "feature"
 
 
 def test_a_target_that_is_no_twin_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,8 @@ class Archive:
                     loop.call_soon_threadsafe(self._written, group, problems)
             if self._unsigned and self._clock() / 1e6 >= self._due_at:
                 self._sign(log)
+        with self._at_work:  # from here the loop no longer writes by itself
+            self._log = None
         try:
             log.close(self._clock())
         except DoorwardError as unclosed:
