@@ -75,7 +75,8 @@ check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
 soak: setup ## Look for what `make test` does not: new examples, every cell of the peers, every drawn attack, half an hour of churn
 	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 -m 'not soak' \
 		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
-	DOORWARD_WHOLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e tests/lab $(ARGS)
+	DOORWARD_WHOLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e tests/lab \
+		tests/gateway/test_fetching.py $(ARGS)
 	$(BIN)/python -m pytest -m soak -rP tests/gateway $(ARGS)
 	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' tests
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import Protection, Topology
+from doorward.lab.scenario import Protection
 
 WHOLE = bool(os.environ.get("DOORWARD_WHOLE"))
 DRAW = int(os.environ.get("DOORWARD_SAMPLE", "20261126"))
@@ -29,11 +29,11 @@ def name(cell: Cell) -> str:
 
 
 def sample(cells: Sequence[Cell]) -> Sequence[Cell]:
-    """Every example once behind ``wrap`` and once behind ``serve``."""
+    """Every example once, behind ``wrap`` or behind ``serve``."""
     if WHOLE:
         return cells
     draw = random.Random(DRAW)  # noqa: S311 - a choice, not a secret
-    drawn = dict[tuple[str, str, bool], Cell]()
+    drawn = dict[tuple[str, str], Cell]()
     for cell in draw.sample(cells, len(cells)):
-        drawn.setdefault((cell.scenario.id, cell.example.id, cell.topology is Topology.WRAP), cell)
+        drawn.setdefault((cell.scenario.id, cell.example.id), cell)
     return [cell for cell in cells if cell in drawn.values()]
