@@ -93,8 +93,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def prctl(option: int, value: int, more: bytes | None = None) -> None:
     """Set one attribute of this process; ``more`` is what an option points to. Raises OSError as the kernel gave it."""
     unsigned = ctypes.c_ulong
-    if _libc.prctl(ctypes.c_int(option), unsigned(value), ctypes.c_char_p(more), unsigned(0), unsigned(0)) != 0:
-        raise _last_error()
+    checked(_libc.prctl(ctypes.c_int(option), unsigned(value), ctypes.c_char_p(more), unsigned(0), unsigned(0)))
 
 
 def default_signal(number: int) -> None:
@@ -105,13 +104,27 @@ def default_signal(number: int) -> None:
     _libc.signal(ctypes.c_int(number), None)
 
 
+def syscall(number: int, *arguments: int | bytes | None) -> int:
+    """Make one system call by its number. Raises OSError as the kernel gave it."""
+    converted = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    return checked(_libc.syscall(ctypes.c_long(number), *converted))
+
+
+def checked(result: int) -> int:
+    """What a function of the C library answered. Raises OSError with its errno where that is below zero."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
 def detect_abi() -> int:
     """The running kernel's Landlock ABI, 0 where it has none (not built in, not booted, or the call is filtered).
 
     Asked by the system call: securityfs, which lists the security modules, is often not mounted.
     """
     try:
-        return _syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
+        return syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
             return 0
@@ -139,11 +152,11 @@ def restrict(read: Iterable[str | bytes], write: Iterable[str | bytes], ports: C
     try:
         for port in ports:
             rule = _CONNECT_TCP.to_bytes(8, sys.byteorder) + port.to_bytes(8, sys.byteorder)
-            _syscall(_ADD_RULE, ruleset, _NET_PORT, rule, 0)
+            syscall(_ADD_RULE, ruleset, _NET_PORT, rule, 0)
         for paths, rights in ((read, READ), (write, WRITE)):
             for path in paths:
                 _allow(ruleset, path, rights & handled)
-        _syscall(_RESTRICT_SELF, ruleset, 0)
+        syscall(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
     return abi
@@ -157,7 +170,7 @@ def open_without_links(path: str | bytes) -> int:
     """
     fields = (os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_NO_LINKS | _RESOLVE_NO_MAGIC_LINKS)
     how = b"".join(field.to_bytes(8, sys.byteorder) for field in fields)
-    place = _syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
+    place = syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
     if stat.S_ISLNK(os.fstat(place).st_mode):  # the last part is opened as such
         os.close(place)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -179,7 +192,7 @@ def _create_ruleset(abi: int, handled: int, handled_network: int) -> int:
     if abi >= _ABI_WITH_SCOPES:
         fields.append(_SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
     attributes = b"".join(field.to_bytes(8, sys.byteorder) for field in fields)
-    return _syscall(_CREATE_RULESET, attributes, len(attributes), 0)
+    return syscall(_CREATE_RULESET, attributes, len(attributes), 0)
 
 
 def _allow(ruleset: int, path: str | bytes, rights: int) -> None:
@@ -191,19 +204,6 @@ def _allow(ruleset: int, path: str | bytes, rights: int) -> None:
         if not stat.S_ISDIR(os.fstat(place).st_mode):
             rights &= _ON_FILES  # the kernel refuses a rule that grants a file what only directories have
         rule = rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder, signed=True)
-        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
+        syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
     finally:
         os.close(place)
-
-
-def _syscall(number: int, *arguments: int | bytes | None) -> int:
-    converted = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
-    result = int(_libc.syscall(ctypes.c_long(number), *converted))
-    if result < 0:
-        raise _last_error()
-    return result
-
-
-def _last_error() -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number))

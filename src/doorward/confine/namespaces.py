@@ -75,7 +75,7 @@ def fork() -> int:
     ENOSPC where there are too many.
     """
     # Flags and the signal of its end; no stack of its own, so that it goes on here, on a copy of this one.
-    return _syscall(_CLONE[os.uname().machine], _ALL | _SIGCHLD, 0, 0, 0, 0)
+    return landlock.syscall(_CLONE[os.uname().machine], _ALL | _SIGCHLD, 0, 0, 0, 0)
 
 
 def name_user(process: int | str, user: int, group: int) -> None:
@@ -137,8 +137,8 @@ def build_root(
     _mount(b"proc", b"proc", b"proc", _MS_READ_ONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     _hide_tables()
     # Entered before anything of the server is in it: a link that lies in there would otherwise lead us to the machine.
-    _syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
-    _call(_libc.umount2, ctypes.c_char_p(b"."), ctypes.c_int(_DETACH))
+    landlock.syscall(_PIVOT_ROOT[os.uname().machine], b".", b".")
+    landlock.checked(_libc.umount2(ctypes.c_char_p(b"."), ctypes.c_int(_DETACH)))
     os.chdir("/")
     for path, tree in trees:
         if os.fsdecode(path[1:]) not in (files or {}):
@@ -170,12 +170,12 @@ def stay(server: int) -> int:
 
 def _mount_root(base: int) -> int:
     """An empty file system in memory, over ``base``. By descriptors, since who we are may not be let to where it is."""
-    system = _syscall(_FSOPEN, b"tmpfs", _CLOSE_ON_EXEC)
+    system = landlock.syscall(_FSOPEN, b"tmpfs", _CLOSE_ON_EXEC)
     for name, value in _ROOT_OPTIONS.items():
-        _syscall(_FSCONFIG, system, _SET_TEXT, name, value, 0)
-    _syscall(_FSCONFIG, system, _CREATE, None, None, 0)
-    root = _syscall(_FSMOUNT, system, _CLOSE_ON_EXEC, _NO_SUID | _NO_DEVICES)
-    _syscall(_MOVE_MOUNT, root, b"", base, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
+        landlock.syscall(_FSCONFIG, system, _SET_TEXT, name, value, 0)
+    landlock.syscall(_FSCONFIG, system, _CREATE, None, None, 0)
+    root = landlock.syscall(_FSMOUNT, system, _CLOSE_ON_EXEC, _NO_SUID | _NO_DEVICES)
+    landlock.syscall(_MOVE_MOUNT, root, b"", base, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
     os.close(system)
     return root
 
@@ -190,7 +190,7 @@ def _clone(path: bytes, *, read_only: bool) -> int:
         raise
     try:
         is_device = stat.S_ISCHR(os.fstat(place).st_mode)
-        tree = _syscall(_OPEN_TREE, place, b"", _TREE_CLONE | _TREE_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE)
+        tree = landlock.syscall(_OPEN_TREE, place, b"", _TREE_CLONE | _TREE_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE)
     finally:
         os.close(place)
     # A device of a read-only mount can be written to, but not be changed: root would own the machine's /dev/null.
@@ -215,7 +215,7 @@ def _attach(path: str, tree: int) -> None:
         return
     try:
         if stat.S_ISDIR(os.fstat(place).st_mode) == is_folder:
-            _syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
+            landlock.syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
     finally:
         os.close(place)
 
@@ -229,9 +229,9 @@ def _hide_tables() -> None:
     for name in os.listdir("proc"):
         status = os.lstat(f"proc/{name}")
         if stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IROTH and status.st_uid == os.geteuid():
-            tree = _syscall(_OPEN_TREE, _AT_FDCWD, _NOTHING.encode(), _TREE_CLONE | _TREE_CLOEXEC)
+            tree = landlock.syscall(_OPEN_TREE, _AT_FDCWD, _NOTHING.encode(), _TREE_CLONE | _TREE_CLOEXEC)
             _set_attributes(tree, _READ_ONLY, recursive=False)
-            _syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, f"proc/{name}".encode(), _FROM_EMPTY_PATH)
+            landlock.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, f"proc/{name}".encode(), _FROM_EMPTY_PATH)
             os.close(tree)
     os.unlink(_NOTHING)
 
@@ -265,31 +265,14 @@ def _set_attributes(tree: int, added: int, *, recursive: bool) -> None:
     # struct mount_attr: set, clear, propagation, user namespace
     attributes = b"".join(field.to_bytes(8, sys.byteorder) for field in (added, 0, 0, 0))
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    _syscall(_MOUNT_SETATTR, tree, b"", flags, attributes, len(attributes))
+    landlock.syscall(_MOUNT_SETATTR, tree, b"", flags, attributes, len(attributes))
 
 
-def _mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int, options: bytes | None = None) -> None:
-    _call(
-        _libc.mount,
-        *map(ctypes.c_char_p, (source, target, kind)),
-        ctypes.c_ulong(flags),
-        ctypes.c_char_p(options),
-    )
+def _mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int) -> None:
+    words = map(ctypes.c_char_p, (source, target, kind))
+    landlock.checked(_libc.mount(*words, ctypes.c_ulong(flags), None))
 
 
 def _write(path: str, content: str) -> None:
     with open(path, "wb", buffering=0) as file:
         file.write(content.encode())
-
-
-def _syscall(number: int, *arguments: int | bytes | None) -> int:
-    converted = (ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments)
-    return _call(_libc.syscall, ctypes.c_long(number), *converted)
-
-
-def _call(function: ctypes._NamedFuncPointer, *arguments: object) -> int:
-    result = int(function(*arguments))
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result

@@ -51,6 +51,11 @@ def file_size(path: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
+def is_below(path: str, folder: str) -> bool:
+    """Whether a resolved path is a folder, or lies in it, by its text."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
 def links_on_the_way(path: str) -> tuple[str, ...]:
     """Where the symbolic links lie that the kernel follows along an absolute path, each as a resolved path, in order.
 

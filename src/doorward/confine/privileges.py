@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import struct
 
 TYPE_CHECKING = False
@@ -56,6 +55,4 @@ def drop() -> None:
         if error.errno != errno.EINVAL:
             raise  # only kernels before 4.3 have no ambient ones
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
-    if _libc.capset(ctypes.c_char_p(header), ctypes.c_char_p(bytes(24))) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    landlock.checked(_libc.capset(ctypes.c_char_p(header), ctypes.c_char_p(bytes(24))))

@@ -47,7 +47,7 @@ from doorward.confine import accounts
 from doorward.confine import network as networks
 from doorward.confine.environment import Profile, ancestor_environment, select_environment
 from doorward.confine.installation import Found, find_installation, is_shared
-from doorward.confine.paths import links_on_the_way
+from doorward.confine.paths import is_below, links_on_the_way
 from doorward.errors import ConfinementError
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
@@ -259,7 +259,7 @@ class _Guard:
     def check_system(self, paths: Iterable[str]) -> None:
         for name, own in self._own.items():
             for path in paths:
-                if _is_below(own, path):
+                if is_below(own, path):
                     raise ConfinementError(
                         f"{name} lies in {path}, which every server can read", hint="move it with --state or -c"
                     )
@@ -267,10 +267,10 @@ class _Guard:
     def _problem(self, path: str) -> str:
         if path == "/":
             return "the whole file system"
-        if any(_is_below(home, path) for home in self._homes) or os.path.dirname(path) in _HOMES or path in _HOMES:
+        if any(is_below(home, path) for home in self._homes) or os.path.dirname(path) in _HOMES or path in _HOMES:
             return f"a whole home directory ({path})"
         for name, own in self._own.items():
-            if _is_below(own, path) or _is_below(path, own):
+            if is_below(own, path) or is_below(path, own):
                 return f"doorward's own files ({path} and {name} lie in each other)"
         return ""
 
@@ -385,7 +385,7 @@ def _without_hidden_git_settings(environ: Mapping[str, str], home: str, given: I
         ("GIT_CONFIG_NOSYSTEM", "1", ("/etc/gitconfig",)),
     ):
         found = [os.path.realpath(path) for path in files if os.path.exists(path)]
-        hidden = [path for path in found if not any(_is_below(path, folder) for folder in given)]
+        hidden = [path for path in found if not any(is_below(path, folder) for folder in given)]
         if hidden and name not in environ:
             told[name] = value
     return told
@@ -393,16 +393,16 @@ def _without_hidden_git_settings(environ: Mapping[str, str], home: str, given: I
 
 def _leads_out(path: str, real: str, untrusted: Iterable[str]) -> str:
     """The first link along ``path`` that lies in an untrusted folder and takes the way out of it; empty if none."""
-    outside = [place for place in untrusted if not _is_below(real, place)]
+    outside = [place for place in untrusted if not is_below(real, place)]
     for link in links_on_the_way(path) if outside else ():
-        if any(link != place and _is_below(link, place) for place in outside):
+        if any(link != place and is_below(link, place) for place in outside):
             return link
     return ""
 
 
 def _could_be_planted(one: Found, written: Iterable[str]) -> bool:
     """Whether the server itself could have made us find this outside of what it may write."""
-    outside = [place for place in written if not _is_below(one.path, place)]
+    outside = [place for place in written if not is_below(one.path, place)]
     if _was_told(one.path, (*((one.named_by,) if one.told else ()), *one.through), outside):
         return True
     return any(_leads_out(path, one.path, outside) for path in (one.named_by, *one.through))
@@ -410,21 +410,17 @@ def _could_be_planted(one: Found, written: Iterable[str]) -> bool:
 
 def _was_told(path: str, by: Iterable[str], places: Iterable[str]) -> bool:
     """Whether a file in one of ``places`` said that ``path``, which lies outside of it, belongs to the program."""
-    outside = [place for place in places if not _is_below(path, place)]
-    return any(_is_below(os.path.realpath(file), place) for file in by for place in outside)
+    outside = [place for place in places if not is_below(path, place)]
+    return any(is_below(os.path.realpath(file), place) for file in by for place in outside)
 
 
 def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
     """Without those that lie below another: fewer rules, and a profile that people can read."""
     kept: list[str] = []
     for path in dict.fromkeys(paths):
-        if not any(_is_below(path, other) for other in kept):
-            kept = [other for other in kept if not _is_below(other, path)] + [path]
+        if not any(is_below(path, other) for other in kept):
+            kept = [other for other in kept if not is_below(other, path)] + [path]
     return tuple(kept)
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _file_name(server: str) -> str:

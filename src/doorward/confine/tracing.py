@@ -24,12 +24,13 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from doorward.confine import seccomp
+    from doorward.confine import landlock, seccomp
 else:
     try:
-        import seccomp  # beside us: the launcher has no packages
+        import landlock  # beside us: the launcher has no packages
+        import seccomp
     except ImportError:
-        from doorward.confine import seccomp
+        from doorward.confine import landlock, seccomp
 
 OPEN, OPEN_HOW, LOOK, RUN, CHANGE, CONNECT = "open", "open_how", "look", "run", "change", "connect"
 _Call = tuple[str, tuple[tuple[int, int], ...], int]
@@ -80,8 +81,6 @@ _PATH_MAX, _PAGE = 4096, 4096
 _HERE = -100  # AT_FDCWD
 _INTERNET, _INTERNET_6 = 2, 10
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def install() -> int:
     """Stop the calls of this process, and of all that it will ever start, from now on; the descriptor to watch them by.
@@ -92,17 +91,14 @@ def install() -> int:
     architecture, number, calls = _machine()
     code = seccomp.stopping((*calls, *_EVERYWHERE), architecture, _USER_NOTIFICATION)
     held = ctypes.create_string_buffer(code, len(code))
-    told = ctypes.c_char_p(struct.pack("HP", len(code) // seccomp.SIZE, ctypes.addressof(held)))
-    error = 0
-    # With the second flag a signal does not take a call back that is being looked at (Linux 5.19).
-    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
-        descriptor = int(_libc.syscall(ctypes.c_long(number), _SET_MODE_FILTER, flags, told))
-        if descriptor >= 0:
-            return descriptor
-        error = ctypes.get_errno()
-        if error != errno.EINVAL:
-            break
-    raise OSError(error, os.strerror(error))
+    told = struct.pack("HP", len(code) // seccomp.SIZE, ctypes.addressof(held))
+    try:
+        # With the second flag a signal does not take a call back that is being looked at (Linux 5.19).
+        return landlock.syscall(number, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, told)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return landlock.syscall(number, _SET_MODE_FILTER, _NEW_LISTENER, told)
 
 
 def _machine() -> tuple[int, int, dict[int, _Call]]:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from doorward.confine.paths import is_below
+
 if TYPE_CHECKING:
     from doorward.confine.profile import SandboxProfile
     from doorward.confine.tracing import Seen
@@ -92,12 +94,12 @@ class Lessons:
                 self.refused(seen.what)
             return
         path = os.path.realpath(seen.what)
-        if _is_below(path, _NEVER) or "__pycache__" in path.split("/"):
+        if _is_below_any(path, _NEVER) or "__pycache__" in path.split("/"):
             return
         if seen.does == "write":
-            if not _is_below(path, self._written):
+            if not _is_below_any(path, self._written):
                 self._changed.add(path)
-        elif not _is_below(path, self._read) and os.path.lexists(path):
+        elif not _is_below_any(path, self._read) and os.path.lexists(path):
             (self._looked if seen.does == "look" else self._opened).add(path)
 
     def refused(self, target: str) -> None:
@@ -113,9 +115,9 @@ class Lessons:
         read = {path for path in self._opened | looked if path not in ancestors or path in self._opened}
         found = [Wish("write", folder, self._why_not(folder)) for folder in write]
         given = tuple(wish.what for wish in found if not wish.rather_not)
-        found += self._grouped(path for path in read if not _is_below(path, given))
+        found += self._grouped(path for path in read if not _is_below_any(path, given))
         folders = tuple(wish.what for wish in found if not wish.rather_not)
-        found = [wish for wish in found if not any(_is_below(wish.what, (one,)) for one in folders if one != wish.what)]
+        found = [wish for wish in found if not any(is_below(wish.what, one) for one in folders if one != wish.what)]
         return (
             *sorted(found, key=lambda wish: (wish.access != "write", wish)),
             *(Wish("connect", to) for to in self._connects),
@@ -142,15 +144,15 @@ class Lessons:
         return path
 
     def _why_not(self, path: str) -> str:
-        if os.path.isdir(path) and (path in _SHARED or (self._home and _is_below(self._home, (path,)))):
+        if os.path.isdir(path) and (path in _SHARED or (self._home and is_below(self._home, path))):
             return "many programs keep their things there"
-        if any(_is_below(path, (own,)) or _is_below(own, (path,)) for own in self._own):
+        if any(is_below(path, own) or is_below(own, path) for own in self._own):
             return "doorward's own"
         for place, why in (
             *((os.path.join(self._home, place), why) for place, why in _CREDENTIALS.items() if self._home),
             *_OF_THE_SYSTEM.items(),
         ):
-            if _is_below(path, (place,)):
+            if is_below(path, place):
                 return why
         name = os.path.basename(path).lower()
         return "its name says that it is a secret" if name in _NAMES or name.endswith(_ENDINGS) else ""
@@ -168,5 +170,5 @@ def _above(path: str) -> Iterable[str]:
         yield path
 
 
-def _is_below(path: str, folders: Iterable[str]) -> bool:
-    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in folders)
+def _is_below_any(path: str, folders: Iterable[str]) -> bool:
+    return any(is_below(path, folder) for folder in folders)
