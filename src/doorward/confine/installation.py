@@ -275,9 +275,8 @@ class _Reader:
     def _add_prefix(self, folder: str, told_by: str = "", through: tuple[str, ...] = ()) -> None:
         prefix = os.path.dirname(os.path.realpath(folder))
         if os.path.basename(folder) == "shims" and _has(prefix, _SHIM_MARKS):
-            self.add_folder(
-                prefix, told_by, through
-            )  # pyenv, rbenv, asdf, mise: the shim looks the real program up below
+            # pyenv, rbenv, asdf, mise: the shim looks the real program up below
+            self.add_folder(prefix, told_by, through)
             return
         if os.path.basename(folder) != "bin":
             return

@@ -97,9 +97,12 @@ def proxy_environment(profile: SandboxProfile) -> dict[str, str]:
     """
     if profile.network == "none":
         return {}
-    proxy = f"http://{spelt(PROXY)}"
     # Node would want the last in brackets, at which httpx ends itself (0.28); its own IPv6 loopback is lost to Node.
-    direct = "localhost,127.0.0.1,::1"
+    return through_proxy(f"http://{spelt(PROXY)}", direct="localhost,127.0.0.1,::1")
+
+
+def through_proxy(proxy: str, *, direct: str) -> dict[str, str]:
+    """The variables by which programs find the proxy at the URL ``proxy``, for all hosts but those in ``direct``."""
     return {
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), proxy),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), direct),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import select
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -23,6 +23,12 @@ _ATOMIC_BYTES: Final = 4096  # PIPE_BUF: a pipe that polls as writable takes thi
 _LINES_PER_SECOND: Final = 200
 _LONGEST_KEY: Final = 200  # lines; RSA with 16,384 bits has 200, and what never ends must not silence a server for good
 _SHOWN_SUBJECT: Final = 200
+
+
+class Say(Protocol):
+    """What tells the operator something, with a hint (``Reporter.say``)."""
+
+    def __call__(self, text: str, hint: str = "") -> None: ...
 
 
 class Reporter:

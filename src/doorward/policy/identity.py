@@ -39,6 +39,11 @@ class VerifiedIdentity(msgspec.Struct, frozen=True):
     evidence: tuple[tuple[str, str], ...]
     fingerprint: str
 
+    @property
+    def line(self) -> str:
+        """It on one line, as entries and questions name it."""
+        return f"{self.name} ({self.kind}, {self.fingerprint[:16]})"
+
 
 def verified(kind: str, name: str, evidence: dict[str, str]) -> VerifiedIdentity:
     """The identity of kind ``kind`` that ``evidence`` proves, called ``name`` by the operator."""

@@ -38,12 +38,6 @@ def reference(facts: Facts) -> str:
     return fresh(facts, b"reference").hex()[:12]
 
 
-def identity_line(context: Context) -> str:
-    """The verified server on one line, as entries name it."""
-    server = context.facts.server
-    return f"{server.name} ({server.kind}, {server.fingerprint[:16]})"
-
-
 def describe(  # noqa: PLR0913 - everything that a record says, given once
     kind: Kind,
     message: Message,
@@ -80,7 +74,7 @@ def describe(  # noqa: PLR0913 - everything that a record says, given once
         link=context.link.id,
         exchange=context.exchange,
         principal=context.facts.principal.id,
-        server=identity_line(context),
+        server=context.facts.server.line,
         sender=context.sender,
         method=named(method, masker),
         subject=named(subject, masker),
@@ -148,7 +142,7 @@ def _who(context: Context) -> dict[str, Any]:
         "link": context.link.id,
         "exchange": context.exchange,
         "principal": context.facts.principal.id,
-        "server": identity_line(context),
+        "server": context.facts.server.line,
         "sender": context.sender,
         "policy": context.policy.digest,
     }

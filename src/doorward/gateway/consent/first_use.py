@@ -131,13 +131,12 @@ def _refused(asked: Asked, now: int, why: str, ticket: str = "") -> Entry:
 
 
 def _entry(kind: Kind, asked: Asked, now: int, **more: Any) -> Entry:
-    server = f"{asked.server.name} ({asked.server.kind}, {asked.server.fingerprint[:16]})"
     return Entry(
         kind=kind,
         at=now,
         link="first-use",
         principal=asked.principal.id,
-        server=server,
+        server=asked.server.line,
         sender="doorward",
         policy=asked.policy.digest,
         **more,

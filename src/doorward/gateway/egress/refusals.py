@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from doorward.audit.entry import Entry, FindingRecord
 from doorward.confine.network import Target, spelt
@@ -18,15 +18,12 @@ from doorward.gateway.archive import Archive
 from doorward.judge.vocabulary import VerifiedIdentity
 from doorward.relay.commands import Record
 
+if TYPE_CHECKING:
+    from doorward.gateway.reporter import Say
+
 CONTROL: Final = "confine-network"
 MOST_SAID: Final = 32
 MOST_RECORDED: Final = 1000
-
-
-class Say(Protocol):
-    """What tells the operator something, with a hint."""
-
-    def __call__(self, text: str, hint: str = "") -> None: ...
 
 
 class Refusals:
@@ -68,7 +65,7 @@ class Refusals:
             at=self._clock(),
             link="",
             principal=self._principal,
-            server=f"{self._server.name} ({self._server.kind}, {self._server.fingerprint[:16]})",
+            server=self._server.line,
             sender="server",
             method="connect",
             subject=named,

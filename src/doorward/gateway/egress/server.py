@@ -26,6 +26,7 @@ import resource
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack, suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -40,14 +41,6 @@ from doorward.gateway.egress.request import Body, RefusedError, Request, read_re
 from doorward.policy.addresses import split_target
 
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
-_STATUSES: Final = {
-    400: "Bad Request",
-    403: "Forbidden",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    502: "Bad Gateway",
-    504: "Gateway Timeout",
-}
 _PAUSE_S: Final = 0.5
 _MOST_SHARED: Final = 1024
 
@@ -259,7 +252,7 @@ class Egress:
 def _answer(refused: RefusedError) -> bytes:
     text = f"doorward: {refused}\n".encode()
     head = (
-        f"HTTP/1.1 {refused.status} {_STATUSES[refused.status]}",
+        f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}",
         "Content-Type: text/plain; charset=utf-8",
         f"Content-Length: {len(text)}",
         "Connection: close",

@@ -28,7 +28,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -41,10 +41,13 @@ from doorward.errors import FetchError
 from doorward.gateway.fetching import npm, pypi
 from doorward.gateway.fetching.asked import NPM, Asked
 from doorward.gateway.fetching.settings import Settings, settings_of
-from doorward.gateway.fetching.tree import Found, Say, digest, readable
+from doorward.gateway.fetching.tree import Found, digest, readable
 from doorward.gateway.identity import packages as identity
 from doorward.policy.amounts import Caps
 from doorward.policy.home import home
+
+if TYPE_CHECKING:
+    from doorward.gateway.reporter import Say
 
 OLD_DAYS: Final = 90
 """After so long, a newest version that was asked for is said to be old. It is never fetched anew unasked."""
@@ -97,9 +100,8 @@ class Wish(msgspec.Struct, frozen=True):
 def present(wish: Wish) -> Fetched | None:
     """What was fetched for this before, if it is there whole. Looks at the disk, and at nothing else."""
     folder = _folder(wish)
-    try:
-        fetched = msgspec.json.decode((folder / _RECORD).read_bytes(), type=Fetched)
-    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+    fetched = _record(folder)
+    if fetched is None:
         return None
     is_there = all(map(os.path.isfile, fetched.found.program)) and Path(fetched.tree).parent == folder
     return fetched if is_there and fetched.scripts == wish.scripts else None
@@ -244,7 +246,7 @@ def _folder(wish: Wish) -> Path:
 def _record(folder: Path) -> Fetched | None:
     try:
         return msgspec.json.decode((folder / _RECORD).read_bytes(), type=Fetched)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 
 

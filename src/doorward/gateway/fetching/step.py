@@ -18,28 +18,26 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from doorward.confine import process
 from doorward.confine.fetching import Outcome, Own, finish, step_walls
-from doorward.confine.network import Target, spelt
+from doorward.confine.network import Target, spelt, through_proxy
 from doorward.confine.process import Listener
 from doorward.confine.profile import Mechanism
 from doorward.gateway.egress.server import Egress, Refuse
 from doorward.gateway.fetching.settings import Settings
-from doorward.gateway.fetching.tree import Say, Step
+from doorward.gateway.fetching.tree import Step
 from doorward.policy.amounts import Caps
+
+if TYPE_CHECKING:
+    from doorward.gateway.reporter import Say
 
 _LOOPBACK: Final = "127.0.0.1"
 _MOST_TOLD: Final = 8
 _HINT: Final = "a registry that is not public must stand in the settings of the package manager"
-_NO_EXCEPTION: Final = ("NO_PROXY", "no_proxy", "npm_config_noproxy")
-_VARIABLES: Final = (
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
-    *("npm_config_proxy", "npm_config_https_proxy"),
-)
 
 
 async def do(  # noqa: PLR0913 - what is done, and each bound of it
@@ -60,7 +58,8 @@ async def do(  # noqa: PLR0913 - what is done, and each bound of it
     """
     with socket.create_server((_LOOPBACK, 0)) as listening:
         ours = (_LOOPBACK, listening.getsockname()[1])
-        proxy = {} if settings.has_proxy else _proxy_environment(f"http://{spelt(ours)}")
+        # For every host, whatever exceptions the operator has: nothing else can be reached.
+        proxy = {} if settings.has_proxy else through_proxy(f"http://{spelt(ours)}", direct="")
         walls = step_walls(
             step.argv,
             folder=folder,
@@ -108,8 +107,3 @@ def _refusals(program: str, say: Say) -> Refuse:
 def _proxied(listener: Listener, ours: tuple[str, int]) -> Listener:
     """A listener that leads to the proxy is the proxy: it need not be connected to for that."""
     return Listener(listener.descriptor, "") if listener.target == spelt(ours) else listener
-
-
-def _proxy_environment(url: str) -> dict[str, str]:
-    """For every host, whatever exceptions the operator has: nothing else can be reached."""
-    return {**dict.fromkeys(_VARIABLES, url), **dict.fromkeys(_NO_EXCEPTION, ""), "NODE_USE_ENV_PROXY": "1"}

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 _DOMAIN: Final = b"doorward/packages/1\0"
 _READABLE: Final = 160  # characters: an SHA-512 of npm, or two archives of a Python release
-
-
-class Say(Protocol):
-    """What tells the operator something, with a hint."""
-
-    def __call__(self, text: str, hint: str = "") -> None: ...
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -39,8 +39,7 @@ def hold_secrets(action: Action, context: Context) -> Finding | None:
     if not found:
         return None
     kinds = ", ".join(sorted({kind for _, kind in found}))
-    server = context.facts.server
-    to = f"{server.name} ({server.kind}, {server.fingerprint[:16]}), which may not receive any"
+    to = f"{context.facts.server.line}, which may not receive any"
     where = ", ".join(f"{pointer}: {kind}" for pointer, kind in list(found)[:_MAX_NAMED])
     held = isinstance(context.message, Request)
     effect = Effect.ASK if held else Effect.DENY
