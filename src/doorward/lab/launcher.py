@@ -102,14 +102,14 @@ def main() -> None:
     sys.path.append(PRODUCT)  # -I leaves it out; last, as the launcher itself has it
     for wall in sys.argv[1:]:
         WALLS[wall]()
-    launch: Any = importlib.import_module("launch")
-    launch.privileges.drop = lambda: None
-    read_plan = launch._read_plan  # noqa: SLF001 - what the product's launcher is told, less what it would choose
+    begin: Any = importlib.import_module("begin")
+    begin.privileges.drop = lambda: None
+    read_plan = begin._read_plan  # noqa: SLF001 - what the product's launcher is told, less what it would choose
     other: dict[bytes, list[bytes]] = {b"mechanism": [b"landlock"]}
     if "no-orphans" in sys.argv[1:]:
         other[b"group"] = []
-    launch._read_plan = lambda: read_plan() | other  # noqa: SLF001
-    launch.main()
+    begin._read_plan = lambda: read_plan() | other  # noqa: SLF001
+    begin.main()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,345 @@
+"""The launcher: the small program between the gateway and a server, run by way of ``launch.py``.
+
+It reads its plan from descriptor 3 and forks; the child turns itself into the server inside its walls, and the parent
+stays as its supervisor (``supervise``). It never runs anything of the server before the walls stand. The environment
+and the arguments of the server come with the plan: its own command line, which everybody may read, says nothing.
+
+The plan names mechanisms in the order in which they are tried. ``namespaces``: between the two stands the first process
+of a machine of its own (``namespaces``), and Landlock stands inside as well where the kernel has it. ``landlock``:
+Landlock alone keeps files and processes, and seccomp the network. The next one is tried only where the kernel refused
+the one before to build its walls; where none is left, nothing runs.
+
+Descriptors: 0, 1, 2 are the server's; 3 brings the plan, then orders, and its end means that the gateway is gone;
+4 takes reports. Everything else that was inherited is closed.
+
+The plan is a length (eight bytes, big endian) and records ``kind:value``, each ended by NUL, which no path, argument
+or variable can contain. No JSON and no package imports: they would double the start-up of every server.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from doorward.confine import caps, cgroups, landlock, loopback, namespaces, privileges, seccomp
+else:
+    import caps  # beside us: the launcher has no packages
+    import cgroups
+    import landlock
+    import loopback
+    import namespaces
+    import privileges
+    import seccomp
+
+PLAN_FD, REPORT_FD = 3, 4
+_MOST_DESCRIPTORS = 1 << 20  # fs.nr_open, as kernels come
+_SIGKILL, _SIGPIPE, _SIGXFSZ = 9, 13, 25
+
+Plan = dict[bytes, list[bytes]]
+
+
+def main() -> None:
+    """Start the server of the plan and stay until nothing of it is left."""
+    _close_inherited()
+    os.set_inheritable(PLAN_FD, False)
+    os.set_inheritable(REPORT_FD, False)
+    plan = _read_plan()
+    if b"trace" in plan:
+        _load("tracing")  # while our own files can be read
+    landlock.prctl(landlock.PR_SET_CHILD_SUBREAPER, 1)
+    # A process that may not be dumped cannot be traced nor its memory read by others of the same user.
+    landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
+    if plan[b"mechanism"] != [b""] and os.geteuid() == 0:
+        try:
+            os.setgroups([])
+        except PermissionError:  # root without capabilities: inside walls like these, which have taken the groups
+            if os.getgroups():
+                raise
+    waiting = plan[b"mechanism"]
+    mechanism = waiting.pop(0)
+    child, failure = _launch(plan, mechanism)
+    while failure.startswith("namespaces") and waiting:
+        mechanism = waiting.pop(0)
+        child, failure = _launch(plan, mechanism)
+    _let_go_of_standard_streams()
+    _supervise(plan, child, mechanism, failure)
+
+
+def _launch(plan: Plan, mechanism: bytes) -> tuple[int, str]:
+    """Start the server behind the walls of one mechanism: our child, and what failed, nothing where it was executed."""
+    outcome, exec_outcome = os.pipe()
+    try:
+        child = _fork_server(plan, mechanism, exec_outcome)
+    except OSError as error:
+        return 0, f"namespaces {error.errno}"
+    os.close(exec_outcome)
+    _load("supervise")  # while the server boots: signal costs four milliseconds
+    failure = b""
+    while piece := os.read(outcome, 256):  # ends without a word when the program was executed
+        failure += piece
+    os.close(outcome)
+    if failure:
+        os.waitpid(child, 0)
+    return child, failure.decode()
+
+
+def _fork_server(plan: Plan, mechanism: bytes, outcome: int) -> int:
+    if mechanism == b"namespaces":
+        return _fork_first(plan, outcome)
+    if os.geteuid() == 0:
+        _give_away(plan, 0, 0)
+    supervisor = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _become_server(plan, mechanism, outcome, supervisor)
+    # The rule for its own /proc entry hangs on this inode: held, it cannot be replaced while the server lives.
+    os.open(f"/proc/{child}", os.O_PATH | os.O_CLOEXEC)
+    return child
+
+
+def _fork_first(plan: Plan, outcome: int) -> int:
+    alive, _life = os.pipe()  # the second end is ours as long as we live
+    user, group = int(plan[b"user"][0]), int(plan[b"owner"][0])
+    root = os.geteuid() == 0
+    if root:
+        _give_away(plan, user, group)
+    child = namespaces.fork()
+    if child == 0:
+        os.close(_life)
+        _be_first(plan, outcome, alive, user, group, root=root)
+    os.close(alive)
+    try:
+        if root:
+            namespaces.name_user(child, user, group)
+            os.write(_life, b"!")
+        # From here: in a namespace of control groups nobody moves to a group outside of it.
+        for folder in plan.get(b"group", ()):
+            cgroups.enter(folder, child)
+    except OSError:
+        os.kill(child, _SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    os.write(_life, b"!")
+    return child
+
+
+def _give_away(plan: Plan, user: int, group: int) -> None:
+    """Make ``user`` the owner of the folders that Doorward made for the server; without following a link, since other
+    servers may run in them and exchange what lies there. One descriptor at a time: a server may leave a tree of any
+    depth there. What lies deeper than a path is long stays whose it was.
+    """
+    for top in (plan[b"temp"][0], plan[b"cache"][0]):
+        waiting = [top] if os.stat(top).st_uid != user else []
+        while waiting:
+            _give_away_content(waiting, user, group)
+        os.chown(top, user, group, follow_symlinks=False)
+
+
+def _give_away_content(waiting: list[bytes], user: int, group: int) -> None:
+    """Of the last folder that waits; those in it wait from then on."""
+    path = waiting.pop()
+    try:
+        held = landlock.open_without_links(path)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return
+        raise
+    try:
+        place = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held)
+    finally:
+        os.close(held)
+    try:
+        for entry in os.scandir(place):
+            os.chown(entry.name, user, group, dir_fd=place, follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(os.path.join(path, os.fsencode(entry.name)))
+    finally:
+        os.close(place)
+
+
+def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int, *, root: bool) -> NoReturn:
+    try:
+        if root:
+            _wait(alive)  # who we are is said from outside
+        else:
+            namespaces.name_user("self", user, group)
+        targets = plan.get(b"connect", [])
+        loopback.bring_up()
+        found = loopback.listen(targets, proxy=plan[b"network"] == [b"public"])
+        read = [path for path in plan.get(b"read", ()) if not path.startswith(b"/proc/")]
+        trees = namespaces.collect(read, plan.get(b"write", ()))
+        base = os.open(plan[b"temp"][0], os.O_PATH | os.O_CLOEXEC)
+        namespaces.become(user, group)
+        landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
+        namespaces.build_root(
+            base,
+            trees,
+            empty=plan.get(b"empty", ()),
+            links=plan.get(b"link", ()),
+            files=_files(plan, targets, user or namespaces.USER_OF_ROOT, group or namespaces.USER_OF_ROOT),
+        )
+        loopback.hand_over(REPORT_FD, found)
+        _wait(alive)
+        os.close(alive)
+        server = os.fork()
+        if server == 0:
+            _become_server(plan, b"namespaces", outcome, None)
+        for ours in (outcome, PLAN_FD, REPORT_FD):
+            os.close(ours)
+        _let_go_of_standard_streams()
+        privileges.give_up_new()
+        privileges.drop()
+    except Exception as error:  # noqa: BLE001 - whatever it was: said, and nothing was executed
+        os.write(outcome, f"namespaces {getattr(error, 'errno', None) or 0}".encode())
+        os._exit(127)
+    os._exit(namespaces.stay(server))
+
+
+def _files(plan: Plan, targets: list[bytes], user: int, group: int) -> dict[str, bytes]:
+    """Who the server is, in the words of getpwuid(3), which much software cannot do without; and its hosts, if any."""
+    name, home = plan[b"account"][0], plan[b"home"][0]
+    files = {
+        "etc/passwd": b"%s:x:%d:%d::%s:/bin/sh\n" % (name, user, group, home),
+        "etc/group": b"%s:x:%d:\n" % (name, group),
+    }
+    return files | {"etc/hosts": loopback.hosts(targets)} if targets else files
+
+
+def _wait(alive: int) -> None:
+    """Go on when the supervisor says so. End now if it is gone: it holds the other end, and may have been gone before
+    we asked to die with it.
+    """
+    if not os.read(alive, 1):
+        os._exit(1)
+
+
+def _load(module: str) -> Any:
+    """One of ours that lies beside us, and that not every start needs at once."""
+    return __import__(module)
+
+
+def _supervise(plan: Plan, child: int, mechanism: bytes, failure: str) -> NoReturn:
+    supervise = _load("supervise")
+    supervisor = supervise.Supervisor(child, orders=PLAN_FD, report=REPORT_FD)
+    # Only now: before, this signal would have ended us without ending the tree. Descriptor 3 tells us anyway.
+    if b"bound" in plan:
+        landlock.prctl(landlock.PR_SET_PDEATHSIG, supervise.END_SIGNAL)
+    groups = plan.get(b"group", ())
+    if failure:
+        supervisor.give_up(failure, plan[b"temp"][0], groups)
+    else:
+        abi = landlock.detect_abi() if mechanism else 0
+        supervisor.run(mechanism.decode(), abi, plan[b"temp"][0], groups)
+    os._exit(0)  # nothing to tidy up, and the gateway waits for the end of our reports
+
+
+def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int | None) -> NoReturn:
+    """``supervisor`` is our parent, with whom we end; None where a first process is, with whom the kernel ends us."""
+    stage = "session"
+    try:
+        os.setsid()
+        if supervisor is not None:
+            landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
+            if os.getppid() != supervisor:
+                os._exit(1)
+        stage = "folder"
+        os.chdir(plan[b"cwd"][0])
+        os.umask(int(plan[b"umask"][0], 8))
+        if supervisor is not None:
+            stage = "group"
+            for folder in plan.get(b"group", ()):
+                cgroups.enter(folder, os.getpid())
+        stage = "caps"
+        numbers = (int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors", b"tasks"))
+        caps.restrict(*numbers, alone=mechanism == b"namespaces")
+        if mechanism:
+            stage = "landlock"
+            privileges.give_up_new()
+            _arm_landlock(plan, mechanism)
+            stage = "seccomp"
+            seccomp.restrict(_sockets(plan, mechanism))
+            stage = "privileges"
+            privileges.drop()
+        if b"trace" in plan:
+            stage = "tracing"
+            _let_watch()
+        stage = "program"
+        for ignored_by_python in (_SIGPIPE, _SIGXFSZ):
+            landlock.default_signal(ignored_by_python)
+        found = plan.get(b"proxy", ()) if mechanism == b"namespaces" else ()
+        variables = (record.partition(b"=") for record in (*plan.get(b"env", ()), *found))
+        environment = {name: value for name, _, value in variables}
+        os.execve(plan[b"program"][0], plan[b"argument"], environment)  # noqa: S606 - a list, no shell
+    except Exception as error:  # noqa: BLE001 - whatever it was: said, and nothing was executed
+        os.write(outcome, f"{stage} {getattr(error, 'errno', None) or 0}".encode())
+    finally:
+        os._exit(127)
+
+
+def _let_watch() -> None:
+    """From here the gateway sees each call that names a file or an address, the execution of the server first."""
+    privileges.give_up_new()
+    loopback.hand_over(REPORT_FD, [(b"", _load("tracing").install())], word=b"watched")
+
+
+def _arm_landlock(plan: Plan, mechanism: bytes) -> None:
+    read, write = plan.get(b"read", ()), plan.get(b"write", ())
+    if mechanism == b"landlock":
+        ports = [int(target.rpartition(b":")[2]) for target in plan.get(b"connect", ())]
+        landlock.restrict([*read, f"/proc/{os.getpid()}"], write, ports)
+    elif landlock.detect_abi():  # the root folder stands without it
+        landlock.restrict([*read, b"/proc", b"/etc/passwd", b"/etc/group", b"/etc/hosts"], write)
+
+
+def _sockets(plan: Plan, mechanism: bytes) -> str:
+    """Which sockets of the internet it may have: its own network has nothing that they could reach."""
+    if mechanism == b"namespaces":
+        return seccomp.ALL
+    return seccomp.TCP if plan.get(b"connect") else seccomp.NONE
+
+
+def _close_inherited() -> None:
+    # By name: one that was opened before the limit was lowered lies above it, where closing a range would not reach.
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:  # inside walls like these, where we have no entry: what lies above would be the outer server's
+        os.closerange(REPORT_FD + 1, _MOST_DESCRIPTORS)
+        return
+    for name in names:
+        if int(name) > REPORT_FD:
+            try:  # noqa: SIM105 - contextlib would cost three milliseconds
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own
+
+
+def _read_plan() -> Plan:
+    size = int.from_bytes(_read_exactly(8), "big")
+    plan: Plan = {}
+    for record in _read_exactly(size).split(b"\0")[:-1]:
+        kind, _, value = record.partition(b":")
+        plan.setdefault(kind, []).append(value)
+    return plan
+
+
+def _read_exactly(size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        piece = os.read(PLAN_FD, min(size - len(received), 1 << 20))
+        if not piece:
+            os._exit(1)  # the gateway died while it wrote; nothing runs yet
+        received += piece
+    return received
+
+
+def _let_go_of_standard_streams() -> None:
+    # Held here, the server's pipes would never come to their end.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream, inheritable=False)
+    os.close(nothing)
+    os.chdir("/")
