@@ -16,7 +16,6 @@ import random
 import re
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 import pytest
 from tests.confine.test_supervision import STORM, still_there
 from tests.descendants import below
-from tests.gateway.wrapping import World, Wrapped, wait_until
+from tests.gateway.wrapping import World, Wrapped, wait_until, world_in
 from tests.lab.drawing import DRAW, WHOLE
 
 from doorward.confine import cgroups, tree
@@ -47,10 +46,8 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with tempfile.TemporaryDirectory(prefix="dw-") as runtime:
-        made = World(tmp_path, Path(runtime))
+    with world_in(tmp_path) as made:
         yield made
-        made.stop()
 
 
 @contextmanager

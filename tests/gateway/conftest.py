@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.gateway.foreign import Peer
-from tests.gateway.wrapping import World
+from tests.gateway.scripted_upstream import Upstream
+from tests.gateway.serving import Place, place
+from tests.gateway.wrapping import World, world_in
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Whatever a test started is gone at its end. Sockets have short paths, so they get a folder of their own."""
-    with tempfile.TemporaryDirectory(prefix="dw-") as runtime:
-        world = World(tmp_path, Path(runtime))
-        yield world
-        world.stop()
+    with world_in(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Place]:
+    with place(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    made = Upstream()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -8,30 +8,14 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from tests.gateway.asking_person import Person
 from tests.gateway.scripted_upstream import Upstream, Visit
-from tests.gateway.serving import Place, by_command, by_url, call, initialize, place, request
+from tests.gateway.serving import Place, by_command, by_url, call, initialize, request
 from tests.gateway.test_serve_modern import BOTH, CHILD
 from tests.gateway.test_serve_streams import Held, log
 from tests.gateway.wrapping import wait_gone, wait_until
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    made = Upstream()
-    yield made
-    made.stop()
-
 
 # -- health, and the end -----------------------------------------------------------------------------------------------
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.gateway.foreign import OTHER
 from tests.gateway.scripted_upstream import Upstream
-from tests.gateway.serving import Place, Serve, as_other_user, by_command, by_url, place
+from tests.gateway.serving import Place, Serve, as_other_user, by_command, by_url
 from tests.gateway.test_serve_modern import CHILD
 from tests.gateway.wrapping import wait_until
 
@@ -19,19 +18,6 @@ SERVER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("both_eras_ch
 FOREIGN = os.geteuid() != OTHER
 ROW = re.compile(r'([a-z_]+)\{server="child",link="([0-9a-f]{16})"\} ([0-9.]+)')
 ROWS = {"memory_bytes", "processor_seconds_total", "descriptors", "processes"}
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    made = Upstream()
-    yield made
-    made.stop()
 
 
 def rows(serve: Serve) -> dict[str, dict[str, float]]:

@@ -39,12 +39,6 @@ def upstream() -> Iterator[Upstream]:
     made.stop()
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as made:
-        yield made
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Serve]:
     with place(tmp_path_factory.mktemp("serve")) as made:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.gateway.serving import Place, by_command, place
+from tests.gateway.serving import Place, by_command
 from tests.gateway.test_serve_modern import CHILD
 from tests.gateway.wrapping import wait_until
 
@@ -28,12 +27,6 @@ def parents() -> list[Path]:
     if set(made) != {"memory", "pids"}:
         pytest.skip("this machine has no control group to give")
     return sorted({Path(folder).parent for folder in made.values()})
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as made:
-        yield made
 
 
 def text(answer: dict[str, object]) -> object:

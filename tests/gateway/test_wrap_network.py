@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.gateway.asking_person import Person
-from tests.gateway.serving import Place, Session, by_command, place
+from tests.gateway.serving import Place, Session, by_command
 from tests.gateway.wrapping import World, Wrapped, crafted, wait_until
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
@@ -42,12 +42,6 @@ def greeter(address: str = "127.0.0.1") -> Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Place]:
-    with place(tmp_path) as made:
-        yield made
 
 
 def started(world: World, *after: str, **options: tuple[str, ...]) -> Wrapped:

@@ -9,8 +9,9 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,17 @@ class World:
     def stop(self) -> None:
         for wrapped in self._started:
             wrapped.stop()
+
+
+@contextlib.contextmanager
+def world_in(top: Path) -> Iterator[World]:
+    """Whatever was started is gone at the end. Sockets have short paths, so they get a folder of their own."""
+    with tempfile.TemporaryDirectory(prefix="dw-") as runtime:
+        made = World(top, Path(runtime))
+        try:
+            yield made
+        finally:
+            made.stop()
 
 
 def is_alive(pid: int) -> bool:
