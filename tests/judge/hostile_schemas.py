@@ -167,6 +167,24 @@ def large_values(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema,
     return schema, {"a": draw.choice((list(range(3_000)), [[n] for n in range(500)], 1e-320, "x", 10**30))}
 
 
+def dear_numbers(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema, dict[str, Any]]:
+    """Compared as fractions of a thousand digits, or each with all others since they are no hash keys."""
+    first = draw.choice((10**30, 2**64, 10**300, 1e-320, 1e308, 1e200, 0.1))
+    # To decode 1e308 takes nine microseconds, whatever it is judged by then: a few of those.
+    count = draw.choice((3, 300) if first in (1e-320, 1e308) else (3, 300, 4_000))
+    schema: Schema = draw.choice(
+        (
+            {"properties": {"a": {"items": {"multipleOf": draw.choice((1e-300, 0.01))}}}},
+            {"properties": {"a": {"items": {"exclusiveMaximum": 1e-319}}}},
+            {"properties": {"a": {"items": {"enum": [*range(count), 0.5]}}}},
+            {"properties": {"a": {"uniqueItems": True}}},
+            {"properties": {"a": {"uniqueItems": True, "items": {"minimum": 1e308}}}},
+        )
+    )
+    listed = [first + n if isinstance(first, int) else first * (1 + n / count) for n in range(count)]
+    return schema, {"a": draw.choice((listed, [{"b": one} for one in listed]))}
+
+
 def of_wrong_types(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema, dict[str, Any]]:
     odd: tuple[Any, ...] = (
         None,
@@ -233,6 +251,7 @@ _GRAMMARS: tuple[Callable[[random.Random, tuple[str, ...]], tuple[Schema, dict[s
     many_patterns,
     wide_or_deep,
     large_values,
+    dear_numbers,
     of_wrong_types,
     anything,
 )

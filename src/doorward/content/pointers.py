@@ -74,3 +74,22 @@ def leaves(value: object, pointer: str = "") -> Iterator[tuple[str, object, bool
             yield place, child, False
         else:
             stack.pop()
+
+
+def inside(level: list[object]) -> list[object]:
+    """What stands one level further down than the values of ``level``: members of objects, items of arrays."""
+    below: list[object] = []
+    for value in level:
+        if isinstance(value, dict):
+            below.extend(value.values())
+        elif isinstance(value, list):
+            below.extend(value)
+    return below
+
+
+def levels(value: object) -> Iterator[list[object]]:
+    """``value`` alone, then what stands inside it, level by level."""
+    level = [value]
+    while level:
+        yield level
+        level = inside(level)

@@ -12,12 +12,17 @@ drafts' ``definitions``, ``dependencies`` and ``additionalItems``.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
+from operator import or_
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
+
+from doorward.content.numbers import DEAREST, NUMERIC, Numbers, numbers_of, unique_cost
+from doorward.content.pointers import inside, levels
 
 MAX_WORK: Final = 2_000_000
 """Evaluations of one subschema at one place: about forty milliseconds."""
@@ -44,6 +49,7 @@ _DEEPEST: Final = 64  # no message is deeper
 _ENOUGH: Final = 10**15  # counts are not added up further
 _BACKTRACKS: Final = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9kK]|[*+?}]\+")
 _BYTES_PER_STEP: Final = 10  # a pattern reads ten bytes in the time of one evaluation
+_NUMBER_BYTES: Final = 5  # 1e99, and what parts it from the next
 _PER_BACKTRACKED: Final = 35  # evaluations in the time of all steps of one search, for each character that a step reads
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ONE: Final = ("not", "if", "then", "else")
@@ -67,7 +73,8 @@ class Work(msgspec.Struct, frozen=True):
     """What one schema may cost: for each depth of a value, how often subschemas are evaluated on one value there
     (patterns weighed in), and how many patterns are searched for in it; about how many microseconds its patterns take
     to compile; ``hard`` are, for each depth, the searches among them that backtrack; how many such patterns there are
-    for values, and whether there is one for names.
+    for values, and whether there is one for names; what it makes of numbers, for each depth, whether it names any, and
+    whether items must be unique somewhere.
     """
 
     steps: tuple[int, ...]
@@ -76,22 +83,29 @@ class Work(msgspec.Struct, frozen=True):
     compiling: int = 0
     backtracking: int = 0
     names_backtracked: bool = False
+    numbers: tuple[Numbers, ...] = ()
+    names_numbers: bool = False
+    unique: bool = False
 
     def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
         """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
         if self.names_backtracked and _has_long_name(value):
             return True
+        if self.unique and max(self.steps) * unique_cost(value) > limit:
+            return True
         # A value takes a byte at least, so nearly all calls are small enough whatever stands where.
-        per_byte = max(self.steps) + sum(self.hard) * _PER_BACKTRACKED
+        per_value = DEAREST // _NUMBER_BYTES if self.names_numbers else 1
+        per_byte = max(self.steps) * per_value + sum(self.hard) * _PER_BACKTRACKED
         if per_byte * size_bytes + sum(self.searches) * (size_bytes // _BYTES_PER_STEP) <= limit:
             return False
         total, level = 0, [value]
-        for steps, searches, hard in zip(self.steps, self.searches, self.hard, strict=True):
+        for steps, searches, hard, numbers in zip(self.steps, self.searches, self.hard, self.numbers, strict=True):
             total += steps * len(level) + searches * (size_bytes // _BYTES_PER_STEP)
             total += hard * _PER_BACKTRACKED * _searched(level) if hard else 0
+            total += steps * numbers.cost(level) if numbers.named else 0
             if total > limit:
                 return True
-            level = _inside(level)
+            level = inside(level)
             if not level:
                 break
         return False
@@ -105,22 +119,9 @@ def _searched(level: list[object]) -> int:
 
 
 def _has_long_name(value: object) -> bool:
-    level = [value]
-    while level:
-        if any(len(name) > MAX_BACKTRACKED for one in level if isinstance(one, dict) for name in one):
-            return True
-        level = _inside(level)
-    return False
-
-
-def _inside(level: list[object]) -> list[object]:
-    below: list[object] = []
-    for value in level:
-        if isinstance(value, dict):
-            below.extend(value.values())
-        elif isinstance(value, list):
-            below.extend(value)
-    return below
+    return any(
+        len(name) > MAX_BACKTRACKED for level in levels(value) for one in level if isinstance(one, dict) for name in one
+    )
 
 
 def measure(schema: Schema) -> Work:
@@ -134,16 +135,27 @@ def measure(schema: Schema) -> Work:
     steps: list[int] = []
     searches: list[int] = []
     hard: list[int] = []
+    numbers: list[Numbers] = []
     while counts and len(steps) < _DEEPEST:
         counts = graph.spread(counts)
         steps.append(min(_ENOUGH, sum(count * graph.weight[node] for node, count in counts.items())))
         searches.append(min(_ENOUGH, sum(count * graph.patterns[node] for node, count in counts.items())))
         hard.append(min(_ENOUGH, sum(count * graph.hard[node] for node, count in counts.items())))
+        compared = (graph.numbers[node] for node in counts if node in graph.numbers)
+        numbers.append(functools.reduce(or_, compared, Numbers()))
         if steps[-1] > MAX_WORK:
             break  # one value at this depth is too much
         counts = graph.descend(counts)
     return Work(
-        tuple(steps), tuple(searches), tuple(hard), graph.compiling, graph.backtracking, graph.names_backtracked
+        tuple(steps),
+        tuple(searches),
+        tuple(hard),
+        graph.compiling,
+        graph.backtracking,
+        graph.names_backtracked,
+        tuple(numbers),
+        any(one.named for one in numbers),
+        graph.unique,
     )
 
 
@@ -162,6 +174,8 @@ class _Graph:
         self.compiling = 0
         self.backtracking = 0
         self.names_backtracked = False
+        self.numbers: dict[int, Numbers] = {}
+        self.unique = False
         self._here: dict[int, list[tuple[int, int]]] = {}
         self._below: dict[int, list[tuple[str | None, int]]] = {}
         self._find(root)
@@ -194,6 +208,9 @@ class _Graph:
 
     def _weigh(self) -> None:
         for key, node in self._nodes.items():
+            if not node.keys().isdisjoint(NUMERIC):
+                self.numbers[key] = numbers_of(node)
+                self.unique = self.unique or node.get("uniqueItems") not in (None, False)
             if node.keys().isdisjoint(_MATCHES):
                 self.weight[key], self.patterns[key], self.hard[key] = 1, 0, 0
                 continue

@@ -16,7 +16,7 @@ from typing import Any, Final
 from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Advertise
-from doorward.protocol.headers import unusable_annotations
+from doorward.protocol.headers import names_arguments, unusable_annotations
 from doorward.wire.jsonrpc import encode_value
 
 CONTROL: Final = "usable-definitions"
@@ -54,14 +54,14 @@ class KeepUsableTools:
             return "it has no name", 0
         if not isinstance(item.get("inputSchema"), dict):
             return "its inputSchema is no object", 0
-        if problem := unusable_annotations(item["inputSchema"]):
+        schema = encode_value(item["inputSchema"])
+        if names_arguments(schema) and (problem := unusable_annotations(item["inputSchema"])):
             return problem, 0
-        schemas = [(item["inputSchema"], manner)]
+        schemas = [(schema, manner)]
         if item.get("outputSchema") is not None:
-            schemas.append((item["outputSchema"], OPEN))
+            schemas.append((encode_value(item["outputSchema"]), OPEN))
         spent = 0
-        for schema, treated in schemas:
-            encoded = encode_value(schema)
+        for encoded, treated in schemas:
             try:
                 if not self._validators.know(encoded, treated):
                     spent += _LEAST + len(encoded) // _BYTES_PER_US
