@@ -222,3 +222,30 @@ def test_a_path_among_the_values_of_a_template_is_judged_where_it_leads(era: Era
     talk = prompted(era, policy=sealed(msgspec.structs.replace(load(None), servers={"notes": said})))
     assert complete_template(talk, 1, "a.txt").told("server")
     assert denied(complete_template(talk, 2, "../a.txt")) >= {"argument-constraints"}
+
+
+@eras()
+def test_a_resource_is_read_within_what_is_demanded_of_the_values_of_its_template(era: Era) -> None:
+    demands: dict[str, tuple[Constraint, ...]] = {
+        "topic": (Constraint("enum", ("rain", "snow")),),
+        "language": (Constraint("no_leading_dash"),),
+    }
+    said = ServerPolicy("notes", templates={TEMPLATE: PromptPolicy(demands)}, uris=("notes://",))
+    talk = prompted(era, policy=sealed(msgspec.structs.replace(load(None), servers={"notes": said})))
+
+    def read(uri: str, id: object) -> Turn:
+        return talk.client(talk.request(id, "resources/read", {"uri": uri}))
+
+    assert read("notes://rain/en", 1).told("server")
+    assert denied(read("notes://hail/en", 2)) == {"argument-constraints"}
+    assert denied(read("NOTES://rain/%2Dx", 3)) >= {"argument-constraints"}
+    assert read("notes://elsewhere", 4).told("server"), "no value of this template"
+
+
+@eras()
+def test_a_uri_with_too_many_readings_is_refused(era: Era) -> None:
+    demands: dict[str, tuple[Constraint, ...]] = {"a": (Constraint("path_below", "/srv/notes"),)}
+    said = ServerPolicy("notes", templates={"n://{a}{b}{c}": PromptPolicy(demands)}, uris=("n://",))
+    talk = prompted(era, policy=sealed(msgspec.structs.replace(load(None), servers={"notes": said})))
+    turn = talk.client(talk.request(1, "resources/read", {"uri": "n://" + "x" * 300}))
+    assert denied(turn) == {"argument-constraints"}

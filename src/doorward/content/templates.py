@@ -13,7 +13,7 @@ means more by a harmless value than its template says.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from doorward.content import constraints
 
@@ -34,6 +34,17 @@ _SEGMENT: Final = rf"(?:\x2e{{0,2}}{_PLAIN}{_ANY}*|\x2e{{3}}{_ANY}*)"
 _PATH: Final = rf"{_SEGMENT}(?:/{_SEGMENT})*/?"
 _IN_QUERY: Final = r"[^\x00-\x20\x7f-\x9f#&%\\\"<>{}/\u2028\u2029]"
 _QUERY_VALUE: Final = rf"(?:(?:{_IN_QUERY}|{_ESCAPE})(?:{_IN_QUERY}|{_ESCAPE}|{_SLASHES}|/)*)?"
+
+
+class Part(NamedTuple):
+    """One expression of a template: the text before it, its operator, the names of its values, and whether it is a list
+    that is written out (``{name*}``).
+    """
+
+    literal: str
+    operator: str
+    names: tuple[str, ...]
+    is_list: bool
 
 
 def expression(template: str) -> str | None:
@@ -57,9 +68,16 @@ def expression(template: str) -> str | None:
 
 def variables(template: str) -> tuple[str, ...]:
     """The names of the values that ``template`` takes; none if it describes nothing."""
+    return tuple(name for part in parts(template)[0] for name in part.names)
+
+
+def parts(template: str) -> tuple[tuple[Part, ...], str]:
+    """The expressions of ``template``, and the text behind the last; none if it describes nothing."""
     if expression(template) is None:
-        return ()
-    return tuple(name for _, listed in _EXPRESSION.findall(template) for name in _names(listed) or ())
+        return (), ""
+    *split, last = _EXPRESSION.split(template)
+    found = zip(split[::3], split[1::3], split[2::3], strict=True)
+    return tuple(Part(text, operator, _names(listed) or (), "*" in listed) for text, operator, listed in found), last
 
 
 def described(uri: str, expressions: tuple[str, ...]) -> bool:

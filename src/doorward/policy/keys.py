@@ -118,7 +118,7 @@ SERVER: Final[Keys] = {
     "below": "folders on the server's own machine; every path and file: URI lies in one, by its text",
     "tools": "what holds for one tool, by its exact name",
     "prompts": "what holds for one prompt, by its exact name, and while its arguments are completed",
-    "templates": "what holds while the values of one URI template are completed, by its exact text",
+    "templates": "what holds for the values of one URI template, by its exact text: completed, or given by a URI",
     "unsafe_no_profile": "true: do without what Doorward itself demands of well-known servers",
     "unsafe_standing_approvals": "what this server may ask of a client without a question to a person, for a while",
 }

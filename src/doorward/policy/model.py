@@ -71,7 +71,7 @@ class ToolPolicy(msgspec.Struct, frozen=True):
 
 class PromptPolicy(msgspec.Struct, frozen=True):
     """What the operator says of one prompt: what must hold for its arguments, as of a tool's. Or of one URI template:
-    what must hold for the values that are completed for it.
+    what must hold for its values, while they are completed and in the URI of a resource.
     """
 
     arguments: dict[str, tuple[Constraint, ...]] = {}

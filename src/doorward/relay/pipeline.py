@@ -134,7 +134,7 @@ _SPEAK_ONLY_OF: Final[dict[Any, tuple[type, ...]]] = {
     refuse_masked_arguments: (actions.CallTool, actions.GetPrompt),
     ValidateArguments: (actions.CallTool,),
     require_listed_arguments: (actions.GetPrompt,),
-    require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete),
+    require_constraints: (actions.CallTool, actions.GetPrompt, actions.Complete, actions.ReadResource),
     confine_paths: (actions.CallTool, actions.GetPrompt, actions.ReadResource, actions.Complete),
     require_known_resources: (actions.ReadResource, actions.Complete),
     require_carriable_resource: (actions.ReadResource,),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from doorward.content import uris
 from doorward.content.arguments import path_readings, text_of
+from doorward.content.template_values import TooManyReadings
 from doorward.judge.checks.argument_constraints import constrained
 from doorward.judge.checks.paths import named_paths
 from doorward.judge.checks.resource_size import measured
@@ -30,10 +32,11 @@ def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) 
                 _add(asked, map(RealPath, uris.readings(text, folders[0]).paths))
             for path in measured(action, folders):
                 _add(sizes, (FileSize(path),))
-        for demanded in constrained(action, server):
-            if demanded.constraint.kind == "path_below":
-                paths = path_readings(demanded.constraint, text_of(demanded.leaf), folders).paths
-                _add(asked, map(RealPath, paths))
+        with suppress(TooManyReadings):  # then the action is refused, wherever its paths lead
+            for demanded in constrained(action, server):
+                if demanded.constraint.kind == "path_below":
+                    paths = path_readings(demanded.constraint, text_of(demanded.leaf), folders).paths
+                    _add(asked, map(RealPath, paths))
     return (*asked, *sizes)
 
 

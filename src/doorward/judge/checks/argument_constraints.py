@@ -5,7 +5,8 @@ container holds for every value in it, so nothing hides in nested objects or lis
 paths, as in ``judge.checks.paths``. They hold for ``prompts/get``, and for the values in ``completion/complete``: of
 the one that is still being written an empty text breaks nothing, and ``enum`` asks that some value listed begins with
 it; every other demand holds as it is for a whole value, so what ``pattern`` or ``url_allow`` speaks of is completed
-late. Of a template only completions are judged: a resource is read by its URI, which other controls judge.
+late. Of a URI template they hold for what is completed, and for every value that the URI of a resource may give to its
+variables (``content.template_values``): a URI that can be read in too many ways is refused.
 
 Does not protect against an argument that nobody demanded anything of, nor against what a server does with a value that
 fits.
@@ -19,9 +20,10 @@ from typing import Final, NamedTuple
 from doorward.content.arguments import Constraint, begins, outside, path_readings, select, text_of, violates
 from doorward.content.credentials import sensitive_kind
 from doorward.content.pointers import split
+from doorward.content.template_values import TooManyReadings, values
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.policy.model import ServerPolicy
-from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt
+from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt, ReadResource
 
 CONTROL: Final = "argument-constraints"
 
@@ -36,9 +38,14 @@ class Demanded(NamedTuple):
 
 
 def require_constraints(action: Action, context: Context) -> Finding | None:
-    if not isinstance(action, CallTool | GetPrompt | Complete):
+    if not isinstance(action, CallTool | GetPrompt | Complete | ReadResource):
         return None
-    for pointer, constraint, leaf, begun in constrained(action, context.server):
+    try:
+        demanded = list(constrained(action, context.server))
+    except TooManyReadings as found:
+        reason = "a URI that gives values to a template in too many ways to judge them"
+        return Finding(CONTROL, Effect.DENY, reason, str(found)[:MAX_EVIDENCE])
+    for pointer, constraint, leaf, begun in demanded:
         if begun and leaf == "":
             continue
         text = text_of(leaf)
@@ -56,7 +63,7 @@ def _shown(pointer: str, text: str) -> str:
 
 
 def constrained(action: Action, server: ServerPolicy) -> Iterator[Demanded]:
-    """Everything in ``action`` that a constraint speaks of."""
+    """Everything in ``action`` that a constraint speaks of. Raises TooManyReadings of a URI."""
     if isinstance(action, CallTool):
         yield from _in(action.arguments, server.tool(action.name).arguments)
     elif isinstance(action, GetPrompt):
@@ -66,6 +73,11 @@ def constrained(action: Action, server: ServerPolicy) -> Iterator[Demanded]:
             yield from _in(action.others, said.arguments)
             for demanded in _in({action.argument: action.value}, said.arguments):
                 yield demanded._replace(begun=True)
+    elif isinstance(action, ReadResource) and action.verb != "unsubscribe":
+        for template, said in server.templates.items():
+            for uri in action.uris if said.arguments else ():
+                given: dict[str, object] = {name: list(listed) for name, listed in values(template, uri).items()}
+                yield from _in(given, said.arguments)
 
 
 def _in(arguments: dict[str, object], demands: dict[str, tuple[Constraint, ...]]) -> Iterator[Demanded]:
