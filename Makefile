@@ -35,6 +35,7 @@ ARGS ?=
 PURE := tests/wire tests/protocol tests/policy tests/judge tests/relay tests/audit
 # Worker processes of the test run.
 WORKERS ?= 2
+SPREAD := -n $(WORKERS) --dist loadfile
 
 ##@ Use it
 
@@ -61,8 +62,8 @@ test: MACHINE := --install
 test: setup $(STAMPS)/wheelhouse check ## Install what the tests need, judge the source, run all tests
 	@sh tools/browser.sh --install
 	sh tools/bus.sh --install
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not soak' $(ARGS)
-	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' $(PURE)
+	$(BIN)/python -m pytest $(SPREAD) --no-loadscope-reorder -m 'not soak' $(ARGS)
+	sh tools/pythons.sh $(CACHE) $(SPREAD) -m 'not soak' $(PURE)
 
 .PHONY: check
 check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
@@ -73,12 +74,12 @@ check: $(STAMPS)/dev ## Judge the source only: lint, format, types, floors
 
 .PHONY: soak
 soak: setup ## Look for what `make test` does not: new examples, every cell of the peers, every drawn attack, half an hour of churn
-	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --timeout 1800 -m 'not soak' \
+	@DOORWARD_EXPLORE=1 $(BIN)/python -m pytest $(SPREAD) --timeout 1800 -m 'not soak' \
 		tests/content tests/property tests/wire tests/relay tests/audit tests/policy $(ARGS)
-	DOORWARD_WHOLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/e2e tests/lab \
+	DOORWARD_WHOLE=1 $(BIN)/python -m pytest $(SPREAD) tests/e2e tests/lab \
 		tests/gateway/test_fetching.py $(ARGS)
 	$(BIN)/python -m pytest -m soak -rP tests/gateway $(ARGS)
-	sh tools/pythons.sh $(CACHE) -n $(WORKERS) --dist loadfile -m 'not soak' tests
+	sh tools/pythons.sh $(CACHE) $(SPREAD) -m 'not soak' tests
 
 .PHONY: bench
 bench: bench-stdio bench-http bench-capacity bench-flood ## Measure what Doorward costs, as users install it: the wheel, alone

@@ -108,10 +108,22 @@ SHARES = {"gateway/test_fetching.py": 3, "e2e/test_published_servers.py": 4, "la
 """Of these, which take minutes, a run of everything plays each so-manieth test; asked for by name, or with
 ``DOORWARD_WHOLE=1`` as in `make soak`, all of them.
 """
+LONGEST_FIRST = (
+    "lab/test_attack.py", "lab/test_attack_client.py", "lab/test_relayed.py", "lab/test_naive.py",
+    "conformance/test_official_suite.py", "lab/test_guarded.py", "lab/test_generated.py", "lab/test_canonical.py",
+    "house/test_skips.py", "lab/test_sentinels.py", "gateway/test_serve_soak.py", "gateway/test_child_upstream.py",
+    "lab/test_own_folders.py", "e2e/test_published_servers.py", "lab/test_published_targets.py",
+    "e2e/test_everything_behind_doorward.py", "judge/test_hostile_schemas.py", "cli/test_demo.py",
+    "e2e/test_clients_over_stdio.py", "gateway/test_serve_streams.py", "gateway/test_serve_life.py",
+)  # fmt: skip
+"""A file is one worker's: what takes longest begins first in a run of everything, so that no core waits at its end."""
 DRAW = int(os.environ.get("DOORWARD_SAMPLE", "20261126"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.args == config.getini("testpaths"):
+        places = {TESTS / file: place for place, file in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
     if os.environ.get("DOORWARD_WHOLE") or config.args != config.getini("testpaths"):
         return
     seen = dict.fromkeys(SHARES, DRAW)

@@ -144,5 +144,8 @@ def _sockets_elsewhere(pid: int) -> int:
     """How many sockets a process holds that are in another network than its own."""
     tables = [Path(f"/proc/{pid}/net/{kind}").read_text().split() for kind in ("tcp", "tcp6", "unix")]
     known = {word for table in tables for word in table}
-    links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+    links = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # it was closed while we looked
+            links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
     return sum(link.startswith("socket:") and link[len("socket:[") : -1] not in known for link in links)

@@ -104,3 +104,9 @@ def test_an_entry_that_no_longer_matches_is_named_and_does_not_fail(play: Play) 
         done.stdout,
         re.MULTILINE,
     )
+
+
+def test_what_is_shared_out_or_begun_first_is_there() -> None:
+    from tests.conftest import LONGEST_FIRST, SHARES, TESTS
+
+    assert [file for file in (*LONGEST_FIRST, *SHARES) if not (TESTS / file).is_file()] == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 from doorward.lab.runner import Cell
 from doorward.lab.scenario import Protection
@@ -28,12 +29,12 @@ def name(cell: Cell) -> str:
     return f"{cell.topology.name.lower()}-{cell.scenario.id}-{cell.example.id}-{cell.era.name.lower()}"
 
 
-def sample(cells: Sequence[Cell]) -> Sequence[Cell]:
-    """Every example once, behind ``wrap`` or behind ``serve``."""
+def sample(cells: Sequence[Cell], *, each: Literal["example", "scenario"] = "example") -> Sequence[Cell]:
+    """Every example, or every scenario, once: behind ``wrap`` or behind ``serve``, in one era."""
     if WHOLE:
         return cells
     draw = random.Random(DRAW)  # noqa: S311 - a choice, not a secret
     drawn = dict[tuple[str, str], Cell]()
     for cell in draw.sample(cells, len(cells)):
-        drawn.setdefault((cell.scenario.id, cell.example.id), cell)
+        drawn.setdefault((cell.scenario.id, cell.example.id if each == "example" else ""), cell)
     return [cell for cell in cells if cell in drawn.values()]

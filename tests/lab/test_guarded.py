@@ -42,7 +42,7 @@ def judged(cell: Cell) -> dict[str, Shown]:
     return {one.variant: one for one in row.variants}
 
 
-@pytest.mark.parametrize("cell", [one for one in sample(CELLS) if WHOLE or one not in ALONE], ids=name)
+@pytest.mark.parametrize("cell", [one for one in sample(CELLS, each="scenario") if WHOLE or one not in ALONE], ids=name)
 def test_what_does_harm_to_the_target_does_none_to_its_twin_and_the_guard_is_named(cell: Cell) -> None:
     for one in judged(cell).values():
         assert (one.naive, one.guarded) == (Kind.SUCCEEDED, Kind.PREVENTED), one

@@ -39,7 +39,7 @@ def played_bare(cell: Cell, target: Target | None = None) -> Played:
     return anyio.run(runner.play, cell.scenario, example, staging)
 
 
-@pytest.mark.parametrize("cell", sample(PLAYED), ids=name)
+@pytest.mark.parametrize("cell", sample(PLAYED, each="scenario"), ids=name)
 def test_every_variant_does_harm_on_the_bare_target_and_the_benign_twin_works(
     cell: Cell, peers: Callable[[str], Installed]
 ) -> None:

@@ -49,7 +49,7 @@ def protected(cell: Cell) -> list[Run]:
 
 @pytest.mark.parametrize(
     "cell",
-    sample(CELLS),
+    sample(CELLS, each="scenario"),
     ids=name,
 )
 def test_every_attack_is_prevented_and_what_stopped_it_is_named(cell: Cell, peers: Callable[[str], Installed]) -> None:
