@@ -112,6 +112,7 @@ class _Session:
 
     def start_child(self, launcher: process.Launcher) -> process.Child:
         process.become_subreaper()
+        process.close_to_others()
         unconfined = self._options.unsafe_no_sandbox
         return self._armed.confine(self._argv, self._walls, unsafe_no_sandbox=unconfined, launcher=launcher)
 

@@ -87,6 +87,11 @@ class Server(abc.ABC):
         self._tasks: dict[str, dict[str, str]] = {}  # by principal: what belongs to none of its sessions alone
         self._shown: dict[str, Shown] = {}
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether it is no child of ours and runs here: it may ask who calls it."""
+        return False
+
     @abc.abstractmethod
     async def settle(self) -> None:
         """Who the server is: known, recorded at its first use, or agreed to. Raises DoorwardError where it is not."""
@@ -145,6 +150,10 @@ class UrlServer(Server):
         self._said = said
         self._identity: UrlIdentity | None = None
         self._verified: VerifiedIdentity | None = None
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        return self._identity is not None and self._identity.address.is_loopback
 
     async def settle(self) -> None:
         transport: Any = self._said.transport

@@ -174,6 +174,8 @@ class _Gateway:
         try:
             await asyncio.to_thread(self.archive.wait_open)
             await self._until_stopped(self._settle())
+            if not any(server.is_on_this_machine for server in self._servers):
+                process.close_to_others()
             if not self._stopping.is_set():
                 await self._serve(host, port)
         finally:
