@@ -46,7 +46,7 @@ class Numbers(msgspec.Struct, frozen=True):
 def unique_cost(value: object) -> int:
     """Of comparing each integer beyond 64 bits in ``value`` with all others, as where items must be unique."""
     long = [one for level in levels(value) for one in level if type(one) is int and not _is_short(one)]
-    return len(long) ** 2 * (16 + max(map(int.bit_length, long), default=0) // 8)
+    return len(long) ** 2 * (32 + max(map(int.bit_length, long), default=0) // 4)
 
 
 def numbers_of(schema: dict[str, Any]) -> Numbers:
