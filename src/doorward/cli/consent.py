@@ -24,7 +24,7 @@ import msgspec
 
 from doorward.cli.places import runtime_directories, runtime_directory, state_directory
 from doorward.cli.terminal import has_colour
-from doorward.confine import process
+from doorward.confine.closing import close_to_others
 from doorward.errors import UsageError
 from doorward.gateway.consent import attendance, layout
 from doorward.gateway.consent.display import Kind, compose, plain
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             "consent must come from a person at a terminal, and this is none",
             hint="run `doorward consent` in a terminal window of its own, without pipes",
         )
-    process.close_to_others()
+    close_to_others()
     state = state_directory(args)
     key = load_key(state)
     runtime_directory(state)  # made, so that a wrap that starts later finds us announced there

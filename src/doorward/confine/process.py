@@ -317,18 +317,6 @@ def become_subreaper() -> None:
     _is_subreaper = True
 
 
-def close_to_others() -> None:
-    """Let no other process attach to this one, read its memory, its environment or its descriptors, or see them in a
-    core dump; root may. For whatever holds keys and the messages of others, once, at start.
-
-    Not for a process that calls a gateway on this machine, which looks for the caller's socket among its descriptors
-    (``gateway.identity.holders``). Source: docs/threats.md, ``message-tampering``; prctl(2), PR_SET_DUMPABLE.
-    """
-    from doorward.confine import landlock  # ctypes, not needed before
-
-    landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
-
-
 def sweep() -> None:
     """Kill every child of this process that is neither one of our supervisors nor in ``spared``, with all below it.
 

@@ -111,8 +111,10 @@ class _Session:
         self._reporter: Reporter | None = None
 
     def start_child(self, launcher: process.Launcher) -> process.Child:
+        from doorward.confine.closing import close_to_others  # ctypes
+
         process.become_subreaper()
-        process.close_to_others()
+        close_to_others()
         unconfined = self._options.unsafe_no_sandbox
         return self._armed.confine(self._argv, self._walls, unsafe_no_sandbox=unconfined, launcher=launcher)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from doorward.confine import process
+from doorward.confine.closing import close_to_others
 from doorward.gateway import defences
 from doorward.gateway.app import principal
 from doorward.gateway.archive import Archive
@@ -109,7 +109,7 @@ class _Door:
     async def run(self) -> int:
         identity = identify_url(self._options.url, self._options.name, self._transport())
         if not identity.address.is_loopback:
-            process.close_to_others()
+            close_to_others()
         archive = Archive(self._places.state, label=identity.name, clock=self._clock.now, report=self._reporter.say)
         archive.start()
         loop = asyncio.get_running_loop()

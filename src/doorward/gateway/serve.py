@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.confine import process
+from doorward.confine.closing import close_to_others
 from doorward.confine.profile import Mechanism
 from doorward.errors import DoorwardError, PolicyError, UsageError
 from doorward.gateway import defences
@@ -175,7 +176,7 @@ class _Gateway:
             await asyncio.to_thread(self.archive.wait_open)
             await self._until_stopped(self._settle())
             if not any(server.is_on_this_machine for server in self._servers):
-                process.close_to_others()
+                close_to_others()
             if not self._stopping.is_set():
                 await self._serve(host, port)
         finally:
