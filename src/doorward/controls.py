@@ -223,7 +223,7 @@ _TABLE: Final = (
     Control(
         "argument-constraints",
         "what the operator demands of an argument holds",
-        ("argument-injection", "path-traversal", "privileged-tool"),
+        ("argument-injection", "path-traversal", "privileged-tool", "ssrf-inside"),
         "check",
         "doorward.judge.checks.argument_constraints",
         softens=True,
@@ -439,7 +439,7 @@ _TABLE: Final = (
     Control(
         "confine-network",
         "a server connects to public addresses through a proxy, or nowhere, and to what the operator names",
-        ("privileged-tool",),
+        ("ssrf-inside",),
         "sandbox",
         "doorward.confine.network",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 
 import doorward
 from doorward.confine import process
-from doorward.confine.profile import derive
+from doorward.confine.profile import SandboxProfile, derive
 from doorward.controls import CONTROLS
 from doorward.lab import ablated
-from doorward.lab.ablated import BOTH, CONFINE_FILES, CONFINE_PRIVILEGES
+from doorward.lab.ablated import BOTH, CONFINE_FILES, CONFINE_NETWORK, CONFINE_PRIVILEGES
 
 SOURCE = Path(doorward.__file__).parent
 CAP_SYS_ADMIN = 1 << 21
@@ -60,28 +61,35 @@ def test_a_wall_is_tried_only_where_it_is_made_for_the_threat_and_groups_come_la
     assert ablated.candidates("argument-injection") == (CONFINE_FILES,)
     assert ablated.candidates("privileged-tool") == (CONFINE_FILES, CONFINE_PRIVILEGES, BOTH)
     assert ablated.candidates("disputed-execution") == ("archive",)
+    assert ablated.candidates("ssrf-inside") == (CONFINE_NETWORK,)
 
 
 LOOK = """
-import sys
+import socket, sys
 about = dict(line.split(":", 1) for line in open("/proc/self/status"))
 try:
     opened = open(sys.argv[1]).read()
 except OSError:
     opened = ""
-print(about["NoNewPrivs"].strip(), about["Seccomp"].strip(), opened or "closed")
+try:
+    with socket.create_connection(("127.0.0.1", int(sys.argv[2])), timeout=10):
+        network = "reached"
+except OSError:
+    network = "apart"
+print(about["NoNewPrivs"].strip(), about["Seccomp"].strip(), opened or "closed", network)
 """
-WHOLE, GONE = "1 2 closed", "0 0 open"
+WHOLE, GONE = "1 2 closed apart", "0 0 open reached"
 
 
 @pytest.mark.parametrize(
     ("name", "as_administrator", "as_anybody"),
     [
         ("", WHOLE, WHOLE),
-        (CONFINE_FILES, "1 2 open", "1 2 open"),
+        (CONFINE_FILES, "1 2 open apart", "1 2 open apart"),
+        (CONFINE_NETWORK, "1 2 closed reached", "1 2 closed reached"),
         # Whoever may not administer the machine arms nothing without no_new_privs.
-        (CONFINE_PRIVILEGES, "0 2 closed", GONE),
-        (BOTH, "0 2 open", GONE),
+        (CONFINE_PRIVILEGES, "0 2 closed apart", GONE),
+        (BOTH, "0 2 open apart", GONE),
     ],
 )
 def test_another_launcher_leaves_out_the_wall_that_it_is_told_and_no_other(
@@ -98,9 +106,16 @@ def seen_inside(place: Path) -> str:
     secret = place / "outside" / "secret"
     secret.parent.mkdir()
     secret.write_text("open", encoding="ascii")
-    argv = (sys.executable, "-I", "-S", "-c", LOOK, str(secret))
     home, state, config = (str(place / name) for name in ("home", "state", "config"))
-    profile = derive(argv, environ={}, cwd="/", home=home, state=state, config=config, server="look", profile="strict")
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        argv = (sys.executable, "-I", "-S", "-c", LOOK, str(secret), str(inside.getsockname()[1]))
+        profile = derive(
+            argv, environ={}, cwd="/", home=home, state=state, config=config, server="look", profile="strict"
+        )
+        return said_by(argv, profile)
+
+
+def said_by(argv: tuple[str, ...], profile: SandboxProfile) -> str:
     with process.start(argv, profile) as child:
         child.started()
         os.close(child.stdin)

@@ -18,7 +18,7 @@ from tests.lab.test_sentinels import PERMISSIVE, SENTINELS, sentinel
 
 import doorward
 from doorward.lab import open_cells, runner
-from doorward.lab.ablated import WALLS
+from doorward.lab.ablated import CONFINE_NETWORK, WALLS
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.lines import Line
 from doorward.lab.neighbours.catalogue import NEIGHBOURS
@@ -26,8 +26,8 @@ from doorward.lab.neighbours.lines import LINES
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import Era, Harm, Kind, Protection, Topology
-from doorward.lab.stage import Staging, raised
+from doorward.lab.scenario import Era, Harm, Kind, Protection, Topology, Trace
+from doorward.lab.stage import Layout, Stage, Staging, raised
 
 THREATS = Path(doorward.__file__).parents[2] / "docs" / "threats.md"
 SECTION = " ".join(THREATS.read_text(encoding="utf-8").partition("\n## Threats next to these")[2].split())
@@ -127,6 +127,30 @@ def test_a_server_that_serves_nobody_is_no_defence_against_a_neighbour_either(na
     for run in anyio.run(played, msgspec.structs.replace(cell, example=mute)):
         assert run.outcome in (Kind.OBSTRUCTED, Kind.INCONCLUSIVE), run
         assert run.control is None
+
+
+@pytest.mark.parametrize(("name", "variants", "wall"), [("ssrf-inside", ("loopback", "number"), CONFINE_NETWORK)])
+def test_without_the_wall_around_its_server_a_neighbour_does_harm_again(
+    name: str, variants: tuple[str, ...], wall: str
+) -> None:
+    cell = next(cell for cell in CELLS if cell.scenario.id == name and cell.topology is Topology.WRAP)
+
+    async def harmed(without: str) -> set[str]:
+        staging = Staging(cell.era, Protection.SHIPPED, seed=11, without=without)
+        seen = await runner.play(cell.scenario, cell.example, staging, only=variants)
+        assert (seen.unreached, seen.broken) == ("", "")
+        return {id for id, one in seen.seen.items() if one.harm is not None}
+
+    assert anyio.run(harmed, "") == set()
+    assert anyio.run(harmed, wall) == set(variants)
+
+
+def test_whoever_is_asked_from_inside_is_harmed_though_no_answer_comes_back() -> None:
+    cell = next(cell for cell in CELLS if cell.scenario.id == "ssrf-inside")
+    stage = Stage(Layout(Path("/nowhere")), Staging(cell.era, Protection.SHIPPED, seed=11), cell.example)
+    (variant, *_) = cell.example.variants
+    assert cell.scenario.harmed(stage, variant, Trace(0, 1)) is None
+    assert cell.scenario.harmed(stage, variant, Trace(0, 1, prompts=("asked /latest/meta-data/",))) is not None
 
 
 def test_runs_of_one_target_share_a_stage_and_have_rows_of_their_own() -> None:

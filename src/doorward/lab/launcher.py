@@ -8,6 +8,9 @@ its capabilities here until it becomes another user by itself, since namespaces 
 
 *confine-calls*: no filter of calls, so that the machine's sockets are there again.
 *confine-files*: Landlock is armed as ever, and gives the server all files. What it keeps of signals and sockets stays.
+*confine-network*: TCP of this machine, to any address and port: by the filter of calls, which here keeps a server from
+all sockets of the internet or, where the operator named targets, by Landlock from all ports but theirs. What else the
+filter refuses stays refused.
 *confine-processes*: Landlock is left out. The kernel keeps a server out of other processes by the very domain that
 keeps it out of files, so files are open with it: which of both decided follows from the way of the harm.
 *confine-privileges*: ``no_new_privs`` is left out. Landlock and seccomp stand without it only for who has
@@ -35,6 +38,15 @@ def without_files() -> None:
     landlock: Any = importlib.import_module("landlock")
     restrict = landlock.restrict
     landlock.restrict = lambda _read, _write, *ports: restrict((), ("/",), *ports)
+
+
+def without_network() -> None:
+    """Every place that this machine can reach by TCP is one that the operator named."""
+    landlock: Any = importlib.import_module("landlock")
+    seccomp: Any = importlib.import_module("seccomp")
+    restrict, filter_calls = landlock.restrict, seccomp.restrict
+    landlock.restrict = lambda read, write, *_ports: restrict(read, write)
+    seccomp.restrict = lambda _internet: filter_calls(seccomp.TCP)
 
 
 def without_processes() -> None:
@@ -91,6 +103,7 @@ def without_calls() -> None:
 WALLS = {
     "confine-calls": without_calls,
     "confine-files": without_files,
+    "confine-network": without_network,
     "confine-processes": without_processes,
     "confine-privileges": without_privileges,
     "no-orphans": without_end_of_descendants,

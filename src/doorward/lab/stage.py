@@ -402,9 +402,10 @@ def doorward(verb: str, stage: Stage, *action: str) -> tuple[str, ...]:
 
 
 def environment(stage: Stage) -> dict[str, str]:
-    """Ours, with every place of the user's moved into the stage."""
+    """Ours, with every place of the user's moved into the stage, and no proxy of theirs in the way."""
     layout = stage.layout
     env = {name: value for name, value in os.environ.items() if not name.startswith(("DOORWARD_", "XDG_"))}
+    env = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
     env["HOME"] = str(layout.home)
     env["XDG_RUNTIME_DIR"] = str(layout.run)
     env["XDG_STATE_HOME"] = str(layout.home / "state")

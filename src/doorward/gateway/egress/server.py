@@ -14,7 +14,7 @@ the process's descriptors (further ones wait, and some servers can keep others w
 in resolution, 20 seconds until a connection stands (5 for each address but the last), an hour without a byte in either
 direction. What one side does not read is not read from the other.
 
-Sources: RFC 9110 sections 7.6.1 and 9.3.6, RFC 9112 section 3.2, THREATS ``privileged-tool``.
+Sources: RFC 9110 sections 7.6.1 and 9.3.6, RFC 9112 section 3.2, THREATS ``ssrf-inside``.
 """
 
 from __future__ import annotations

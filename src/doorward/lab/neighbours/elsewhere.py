@@ -14,7 +14,7 @@ import anyio
 
 from doorward.lab import another, oracles
 from doorward.lab.neighbours.guest import BOTH, FETCH, PIPE, PLAN, WithGuest, with_guest, write
-from doorward.lab.scenario import Era, Harm, Trace, Variant
+from doorward.lab.scenario import Era, Harm, Protection, Trace, Variant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from doorward.lab.stage import Stage
 
 LOAD_SECONDS = 3.0
+REMOTE = (Protection.SHIPPED,)
+"""Who is asked by a server at a URL is that server's own business, unless the operator said what it may be given."""
 
 
 @asynccontextmanager
@@ -57,12 +59,14 @@ class InsideFetch(WithGuest):
         Whoever chooses an address for a tool that fetches.
     Steps:
         1. A tool fetches pages for the user.
-        2. The address is one of this machine, also written as a number, or one inside.
-        3. The server fetches it, and the answer goes to whoever asked.
+        2. The address is one of this machine, by its number, by a name, or in one of the other ways to write it: as one
+           number, in hexadecimal or octal, with parts left out, as IPv6 that carries it.
+        3. The server fetches it. Who is asked there is harmed by that alone; the answer goes to whoever asked.
     Impact:
         Credentials of the machine, and whatever trusts its neighbours.
     Remedy:
-        A server reaches public addresses only, judged after names are resolved and when it connects.
+        A server reaches public addresses only, judged after names are resolved and when it connects. Where nobody can
+        stand around the server, the addresses that a tool may be given are listed.
     """
 
     id = "ssrf-inside"
@@ -71,19 +75,29 @@ class InsideFetch(WithGuest):
     stride = "information disclosure"
     cwe = ("CWE-918",)
     owasp = "MCP05:2025"
-    controls = ()
+    controls = ("confine-network", "argument-constraints")
     reached = "what only this machine reaches was fetched"
     examples = with_guest(
         "a tool that fetches any page",
-        Variant("loopback", "an address of this machine", "http://127.0.0.1", topologies=PIPE),
-        Variant("number", "the same as a number", "http://2130706433", topologies=PIPE),
+        Variant("loopback", "an address of this machine", ("127.0.0.1",), REMOTE),
+        Variant("name", "a name of this machine", ("localhost", "LOCALHOST."), REMOTE),
+        Variant("number", "the same as one number, decimal and hexadecimal", ("2130706433", "0x7f000001"), REMOTE),
+        Variant("otherwise", "octal, shortened, in IPv6", ("0177.0.0.1", "127.1", "0", "[::ffff:7f00:1]"), REMOTE),
     )
 
     async def attack(self, stage: Stage, variant: Variant) -> None:
         async with inside(stage) as url:
             port = url.rpartition(":")[2]
-            address = f"{variant.payload}:{port}/latest/meta-data/"
-            await stage.ask("tools/call", {"name": FETCH, "arguments": {"url": address}})
+            for host in variant.payload:
+                address = f"http://{host}:{port}/latest/meta-data/"
+                await stage.ask("tools/call", {"name": FETCH, "arguments": {"url": address}})
+
+    def harmed(self, stage: Stage, variant: Variant, trace: Trace, /) -> Harm | None:
+        arrived = super().harmed(stage, variant, trace)
+        asked = sum(noted.startswith("asked ") for noted in trace.prompts)
+        if arrived is None and asked:
+            return Harm(f"a service inside was asked {asked} times")
+        return arrived
 
 
 class Followed(WithGuest):

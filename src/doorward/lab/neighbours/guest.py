@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 PLAN, FETCH = "plan_trip", "fetch_page"
 PIPE, HTTP, BOTH = (Topology.WRAP,), (Topology.SERVE_URL,), (Topology.WRAP, Topology.SERVE_URL)
 LEGACY, MODERN = (Era.LEGACY,), (Era.MODERN,)
+ALONE = """\
+[consent]
+hold_seconds = 10
+"""
+"""What an operator of any server of these runs would write."""
 
 
 def furnish(work: Path, greeting: str) -> None:
@@ -30,9 +35,10 @@ GUEST = Target(
     title="a malicious server of ours that plays what its script says",
     command=lambda stage: (*python(), script("scripted_guest"), str(stage.layout.work)),
     furnish=furnish,
-    configuration="""\
-[consent]
-hold_seconds = 10
+    configuration=f"""\
+{ALONE}
+[servers.scripted-guest.tools.{FETCH}.arguments]
+url = {{ url_allow = ["https://travel.example"] }}
 """,
     tools=(PLAN, FETCH),
     http_option="--http",

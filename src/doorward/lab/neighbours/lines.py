@@ -15,7 +15,12 @@ _ATTACKED = (
         ("ssrf-inside",),
         missing="that of a cloud itself, which a loopback does not have; this machine stands for it",
     ),
-    none("rebinding at connect time", Unplayed.NO_PLACE, "it needs a resolver that changes its mind", "E"),
+    none(
+        "rebinding at connect time",
+        Unplayed.NO_PLACE,
+        "it needs a resolver that changes its mind, which gateway/test_egress brings along",
+        "E",
+    ),
     none("icons", Unplayed.NOT_BUILT, "Doorward fetches none", "E"),
     Line("Host", ("dns-rebinding",)),
     Line("Origin", ("foreign-origin",)),

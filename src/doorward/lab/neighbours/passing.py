@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from doorward.lab.neighbours.guest import GUEST, HTTP, MODERN, PLAN, WithGuest, write
+from doorward.lab.neighbours.guest import ALONE, GUEST, HTTP, MODERN, PLAN, WithGuest, write
 from doorward.lab.neighbours.wire import Wire
 from doorward.lab.scenario import Example, Harm, Trace, Variant
 from doorward.lab.targets import python, script
@@ -26,6 +26,7 @@ BEHIND_PROXY = msgspec.structs.replace(
     id="open-proxy",
     title="a naive gateway of ours that passes on all that it gets",
     command=_command,
+    configuration=ALONE,
 )
 
 
