@@ -460,7 +460,7 @@ _TABLE: Final = (
     Control(
         "child-caps",
         "a server, with all that it starts, uses no more memory and processes than it may, and only it ends over that",
-        ("oversized-payload",),
+        ("oversized-payload", "runaway-server"),
         "sandbox",
         "doorward.confine.caps",
     ),

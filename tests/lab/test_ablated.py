@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import doorward
@@ -16,7 +17,7 @@ from doorward.confine import process
 from doorward.confine.profile import SandboxProfile, derive
 from doorward.controls import CONTROLS
 from doorward.lab import ablated
-from doorward.lab.ablated import BOTH, CONFINE_FILES, CONFINE_NETWORK, CONFINE_PRIVILEGES
+from doorward.lab.ablated import BOTH, CHILD_CAPS, CONFINE_FILES, CONFINE_NETWORK, CONFINE_PRIVILEGES
 
 SOURCE = Path(doorward.__file__).parent
 CAP_SYS_ADMIN = 1 << 21
@@ -62,10 +63,11 @@ def test_a_wall_is_tried_only_where_it_is_made_for_the_threat_and_groups_come_la
     assert ablated.candidates("privileged-tool") == (CONFINE_FILES, CONFINE_PRIVILEGES, BOTH)
     assert ablated.candidates("disputed-execution") == ("archive",)
     assert ablated.candidates("ssrf-inside") == (CONFINE_NETWORK,)
+    assert ablated.candidates("runaway-server") == (CHILD_CAPS,)
 
 
 LOOK = """
-import socket, sys
+import resource, socket, sys
 about = dict(line.split(":", 1) for line in open("/proc/self/status"))
 try:
     opened = open(sys.argv[1]).read()
@@ -76,20 +78,23 @@ try:
         network = "reached"
 except OSError:
     network = "apart"
-print(about["NoNewPrivs"].strip(), about["Seccomp"].strip(), opened or "closed", network)
+files = "capped" if resource.getrlimit(resource.RLIMIT_FSIZE)[0] == int(sys.argv[3]) else "free"
+print(about["NoNewPrivs"].strip(), about["Seccomp"].strip(), opened or "closed", network, files)
 """
-WHOLE, GONE = "1 2 closed apart", "0 0 open reached"
+WHOLE, GONE = "1 2 closed apart capped", "0 0 open reached capped"
+FILE_BYTES = 1 << 20
 
 
 @pytest.mark.parametrize(
     ("name", "as_administrator", "as_anybody"),
     [
         ("", WHOLE, WHOLE),
-        (CONFINE_FILES, "1 2 open apart", "1 2 open apart"),
-        (CONFINE_NETWORK, "1 2 closed reached", "1 2 closed reached"),
+        (CONFINE_FILES, "1 2 open apart capped", "1 2 open apart capped"),
+        (CONFINE_NETWORK, "1 2 closed reached capped", "1 2 closed reached capped"),
+        (CHILD_CAPS, "1 2 closed apart free", "1 2 closed apart free"),
         # Whoever may not administer the machine arms nothing without no_new_privs.
-        (CONFINE_PRIVILEGES, "0 2 closed apart", GONE),
-        (BOTH, "0 2 open apart", GONE),
+        (CONFINE_PRIVILEGES, "0 2 closed apart capped", GONE),
+        (BOTH, "0 2 open apart capped", GONE),
     ],
 )
 def test_another_launcher_leaves_out_the_wall_that_it_is_told_and_no_other(
@@ -108,11 +113,11 @@ def seen_inside(place: Path) -> str:
     secret.write_text("open", encoding="ascii")
     home, state, config = (str(place / name) for name in ("home", "state", "config"))
     with socket.create_server(("127.0.0.1", 0)) as inside:
-        argv = (sys.executable, "-I", "-S", "-c", LOOK, str(secret), str(inside.getsockname()[1]))
+        argv = (sys.executable, "-I", "-S", "-c", LOOK, str(secret), str(inside.getsockname()[1]), str(FILE_BYTES))
         profile = derive(
             argv, environ={}, cwd="/", home=home, state=state, config=config, server="look", profile="strict"
         )
-        return said_by(argv, profile)
+        return said_by(argv, msgspec.structs.replace(profile, file_bytes=FILE_BYTES))
 
 
 def said_by(argv: tuple[str, ...], profile: SandboxProfile) -> str:

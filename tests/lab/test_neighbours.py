@@ -17,8 +17,9 @@ from tests.lab.drawing import DRAW, WHOLE, Silence
 from tests.lab.test_sentinels import PERMISSIVE, SENTINELS, sentinel
 
 import doorward
+from doorward.confine import caps, cgroups
 from doorward.lab import open_cells, runner
-from doorward.lab.ablated import CONFINE_NETWORK, WALLS
+from doorward.lab.ablated import CHILD_CAPS, CONFINE_NETWORK, WALLS
 from doorward.lab.catalogue import CATALOGUE
 from doorward.lab.lines import Line
 from doorward.lab.neighbours.catalogue import NEIGHBOURS
@@ -26,7 +27,7 @@ from doorward.lab.neighbours.lines import LINES
 from doorward.lab.report import matrix
 from doorward.lab.report.model import Run
 from doorward.lab.runner import Cell
-from doorward.lab.scenario import Era, Harm, Kind, Protection, Topology, Trace
+from doorward.lab.scenario import GATEWAY, Era, Exclusion, Harm, Kind, Protection, Topology, Trace
 from doorward.lab.stage import Layout, Stage, Staging, raised
 
 THREATS = Path(doorward.__file__).parents[2] / "docs" / "threats.md"
@@ -80,16 +81,28 @@ async def played(stage: Cell) -> list[Run]:
         found.extend(await runner.play_all((stage,), Silence(), seed=11, protections=(protection,)))
 
     async with anyio.create_task_group() as tasks:
-        for protection in Protection:
+        for protection in GATEWAY:
             tasks.start_soon(under, protection)
     return found
+
+
+def require_bound_of_processes() -> None:
+    """As `doorward doctor` finds out whether this machine has one."""
+    if "pids" not in cgroups.held() and not caps.bound_of_user(1):
+        pytest.skip("this machine has neither a control group to give nor a bound for our user")
 
 
 @every_stage
 def test_a_neighbour_does_harm_bare_and_none_behind_doorward_and_what_stopped_it_is_named(stage: Cell) -> None:
     scenarios = {one.scenario.id: one for one in stage.all}
+    if "runaway-server" in scenarios:
+        require_bound_of_processes()
     for run in anyio.run(played, stage):
         cell = scenarios[run.id]
+        if run.reason is Exclusion.REMOTE_INTERNALS:
+            assert cell.topology is Topology.SERVE_URL
+            assert all(run.protection in variant.remote_internals for variant in cell.example.variants)
+            continue
         opened = open_cells.of(run.id, run.example, cell.topology, run.protection)
         assert run.issue == (opened.issue if opened else None), (
             matrix.troubles([run]) or "listed as open, and prevented"
@@ -129,10 +142,19 @@ def test_a_server_that_serves_nobody_is_no_defence_against_a_neighbour_either(na
         assert run.control is None
 
 
-@pytest.mark.parametrize(("name", "variants", "wall"), [("ssrf-inside", ("loopback", "number"), CONFINE_NETWORK)])
+@pytest.mark.parametrize(
+    ("name", "variants", "wall"),
+    [
+        ("ssrf-inside", ("loopback", "number"), CONFINE_NETWORK),
+        ("runaway-server", ("memory", "file"), CHILD_CAPS),
+        ("runaway-server", ("processes",), CHILD_CAPS),
+    ],
+)
 def test_without_the_wall_around_its_server_a_neighbour_does_harm_again(
     name: str, variants: tuple[str, ...], wall: str
 ) -> None:
+    if "processes" in variants:
+        require_bound_of_processes()
     cell = next(cell for cell in CELLS if cell.scenario.id == name and cell.topology is Topology.WRAP)
 
     async def harmed(without: str) -> set[str]:

@@ -30,7 +30,7 @@ CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES = "confine-files", "confine
 ARCHIVE = "archive"
 SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS = "session-bound", "child-output", "no-orphans"
 OWN_REQUESTS, HEADER_AGREEMENT = "own-requests", "header-agreement"
-CONFINE_NETWORK = "confine-network"
+CONFINE_NETWORK, CHILD_CAPS = "confine-network", "child-caps"
 CONFINE_CALLS = "confine-calls"
 """No scenario rests on it: taken out to see how what stands behind it defends itself."""
 ARGUMENT_CONTROLS = "argument-controls"
@@ -38,7 +38,7 @@ ARGUMENT_CONTROLS = "argument-controls"
 WALLS = (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, ARCHIVE)
 """Defences that leave no finding when they hold, by the ids of ``doorward.controls``."""
 
-QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS, HEADER_AGREEMENT, CONFINE_NETWORK)
+QUIET = (SESSION_BOUND, CHILD_OUTPUT, NO_ORPHANS, OWN_REQUESTS, HEADER_AGREEMENT, CONFINE_NETWORK, CHILD_CAPS)
 """Defences that leave no finding where there is nothing to refuse: what would do harm has no way to where it would."""
 
 BOTH = f"{CONFINE_FILES}+{CONFINE_PRIVILEGES}"
@@ -131,7 +131,7 @@ def _launched(name: str) -> tuple[str, str, str, Callable[..., Any]]:
 
 STAND_INS: dict[str, tuple[str, str, str, Callable[..., Any]]] = {
     **{name: _launched(name) for name in (CONFINE_FILES, CONFINE_PROCESSES, CONFINE_PRIVILEGES, BOTH, NO_ORPHANS)},
-    **{name: _launched(name) for name in (CONFINE_NETWORK, CONFINE_CALLS)},
+    **{name: _launched(name) for name in (CONFINE_NETWORK, CONFINE_CALLS, CHILD_CAPS)},
     ARGUMENT_CONTROLS: ("doorward.relay.pipeline", "", "build", without_argument_controls),
     ARCHIVE: ("doorward.gateway.archive", "Archive", "_write", forget),
     SESSION_BOUND: ("doorward.gateway.http.events", "Replay", "after", from_anybody),

@@ -6,6 +6,7 @@ It takes the walls out of the ``landlock`` mechanism, whatever the product would
 thing. Namespaces are several at once: taking one out would leave the others to hide what it did. What root starts keeps
 its capabilities here until it becomes another user by itself, since namespaces would have made it that one.
 
+*child-caps*: as much of everything as whoever starts the server has. It is put into no control group either.
 *confine-calls*: no filter of calls, so that the machine's sockets are there again.
 *confine-files*: Landlock is armed as ever, and gives the server all files. What it keeps of signals and sockets stays.
 *confine-network*: TCP of this machine, to any address and port: by the filter of calls, which here keeps a server from
@@ -94,6 +95,12 @@ def without_end_of_descendants() -> None:
     supervise.Supervisor = Careless
 
 
+def without_caps() -> None:
+    """Nobody counts."""
+    caps: Any = importlib.import_module("caps")
+    caps.restrict = lambda *_numbers, **_how: None
+
+
 def without_calls() -> None:
     """Every call of the kernel and every socket, so that what listens on this machine has to defend itself."""
     seccomp: Any = importlib.import_module("seccomp")
@@ -101,6 +108,7 @@ def without_calls() -> None:
 
 
 WALLS = {
+    "child-caps": without_caps,
     "confine-calls": without_calls,
     "confine-files": without_files,
     "confine-network": without_network,
@@ -119,7 +127,7 @@ def main() -> None:
     begin.privileges.drop = lambda: None
     read_plan = begin._read_plan  # noqa: SLF001 - what the product's launcher is told, less what it would choose
     other: dict[bytes, list[bytes]] = {b"mechanism": [b"landlock"]}
-    if "no-orphans" in sys.argv[1:]:
+    if {"no-orphans", "child-caps"} & {*sys.argv[1:]}:
         other[b"group"] = []
     begin._read_plan = lambda: read_plan() | other  # noqa: SLF001
     begin.main()

@@ -93,14 +93,24 @@ def _children(pid: int) -> list[int]:
         return []
 
 
+def writable(pid: int) -> int:
+    """How much memory of its own a process may write to, in bytes, whether it ever did; 0 where it is gone."""
+    fields = _fields(pid)
+    return int(fields["VmData"].split()[0]) * _KIB if "VmData" in fields else 0
+
+
 def _status(pid: int) -> tuple[str, int, int] | None:
     """Name, resident now, highest mark; None where the process is gone, or is none any more."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    fields = dict(line.partition(":")[::2] for line in lines)
+    fields = _fields(pid)
     if "VmRSS" not in fields:
         return None
     resident, mark = (int(fields[name].split()[0]) * _KIB for name in ("VmRSS", "VmHWM"))
     return fields["Name"].strip(), resident, mark
+
+
+def _fields(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    return dict(line.partition(":")[::2] for line in lines)

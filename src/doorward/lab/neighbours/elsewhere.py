@@ -1,4 +1,6 @@
-"""What a server, or a client that follows its words, reaches besides: hosts inside, files, and a life of its own."""
+"""What a server, or a client that follows its words, reaches besides: hosts inside, files, a life of its own, and more
+of the machine than is its share.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ import anyio
 
 from doorward.lab import another, oracles
 from doorward.lab.neighbours.guest import BOTH, FETCH, PIPE, PLAN, WithGuest, with_guest, write
-from doorward.lab.scenario import Era, Harm, Protection, Trace, Variant
+from doorward.lab.scenario import Era, Harm, Protection, Topology, Trace, Variant
+from doorward.lab.watch import below, writable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +28,12 @@ if TYPE_CHECKING:
     from doorward.lab.stage import Stage
 
 LOAD_SECONDS = 3.0
+CHILD = (Topology.WRAP, Topology.SERVE_COMMAND)
+"""Of a server that is reached by a URL, the machine is another's."""
+
+PROCESSES, MEMORY_BYTES, FILE_BYTES = 512, 2 << 30, 16 << 30
+"""So much of the machine is one server's (docs/architecture.md, section 7, row *child: memory, processes, …*)."""
+
 REMOTE = (Protection.SHIPPED,)
 """Who is asked by a server at a URL is that server's own business, unless the operator said what it may be given."""
 
@@ -243,6 +252,73 @@ class OrphanedProcess(WithGuest):
         return Harm("the helper lives on, and holds its file locked") if left else None
 
 
+class RunawayServer(WithGuest):
+    """A server that takes more of the machine than its share.
+
+    Goal:
+        Leave nothing of the machine to anybody else.
+    Attacker:
+        A malicious server, or one that starts a process for each thing it is asked for, or writes until it is stopped.
+    Steps:
+        1. The user uses a tool.
+        2. The server starts six hundred processes, which only wait; or takes three gigabytes of memory, which it does
+           not touch; or writes behind the sixteenth gigabyte of a file, which is a hole. That is as much as shows that
+           nobody stops it, and costs no machine anything.
+        3. It would go on.
+    Impact:
+        The user's other programs cannot start, are ended for want of memory, or have no room on the disk.
+    Remedy:
+        What one server may have of the machine is bounded, for all that it starts together, from before its first
+        instruction.
+    """
+
+    id = "runaway-server"
+    title = "a server that takes more of the machine than its share"
+    stride = "denial of service"
+    cwe = ("CWE-400", "CWE-770")
+    owasp = "MCP05:2025"
+    controls = ("child-caps",)
+    apart = False
+    examples = with_guest(
+        "a server that nobody stops",
+        Variant("processes", "as many processes as it likes", {"crowd": 600}, topologies=CHILD),
+        Variant("memory", "as much memory as it likes", {"hoard": 3 << 30}, topologies=CHILD),
+        Variant("file", "a file as large as it likes", {"sprawl": ["{work}/sprawl", 17 << 30]}, topologies=CHILD),
+    )
+
+    def __init__(self) -> None:
+        self._taken: dict[int, str] = {}
+
+    async def attack(self, stage: Stage, variant: Variant) -> None:
+        file = stage.layout.work / "sprawl"
+        before = len(below(stage.processes))
+        try:
+            write(stage, stage.filled(variant.payload))
+            await self.use(stage)
+            self._taken[id(stage)] = _more_than_its_share(below(stage.processes), before, file)
+        finally:
+            write(stage, {})
+            await self.use(stage)  # for which it lets go of all that it holds
+            file.unlink(missing_ok=True)
+
+    def harmed(self, stage: Stage, _variant: Variant, _trace: Trace, /) -> Harm | None:
+        taken = self._taken.pop(id(stage), "")
+        return Harm(f"the server {taken}") if taken else None
+
+
+def _more_than_its_share(there: set[int], before: int, file: Path) -> str:
+    """What of the processes ``there``, of which some were there ``before``, and of ``file`` is more than one may have;
+    nothing if none is.
+    """
+    if (started := len(there) - before) > PROCESSES:
+        return f"has started {started} processes, more than the {PROCESSES} it may have"
+    if (most := max(map(writable, there), default=0)) > MEMORY_BYTES:
+        return f"has {most >> 20} MiB of memory to write to, more than the {MEMORY_BYTES >> 20} it may have"
+    if (size := file.stat().st_size if file.exists() else 0) > FILE_BYTES:
+        return f"has a file of {size >> 30} GiB, more than the {FILE_BYTES >> 30} it may write"
+    return ""
+
+
 def _is_held(file: Path) -> bool:
     with file.open("r+") as opened:
         try:
@@ -268,4 +344,4 @@ def _check(arguments: dict[str, Any], schema: dict[str, Any]) -> None:
         jsonschema.validate(arguments, schema)
 
 
-LINES = (InsideFetch(), SchemaReference(), IconSource(), OrphanedProcess())
+LINES = (InsideFetch(), SchemaReference(), IconSource(), OrphanedProcess(), RunawayServer())

@@ -41,6 +41,11 @@ _ATTACKED = (
     Line("punycode", ("elicitation-url",)),
     Line("pre-authenticated", ("elicitation-url",)),
     Line("orphaned child processes", ("orphaned-process",)),
+    Line(
+        "runaway servers",
+        ("runaway-server",),
+        missing="descriptors, of which an ordinary user may not have so many",
+    ),
 )
 
 _SPOKEN = (

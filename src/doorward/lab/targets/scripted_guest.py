@@ -2,8 +2,10 @@
 
 The script may have ``tool`` (what its tool ``plan_trip`` is listed as, besides its name), ``noise`` (a line on stdout
 that is no message), ``before`` (messages that come before an answer), ``elicit`` (what it asks the user for),
-``helper`` (a file that a process of its own holds locked, in a session of its own) and ``result`` (of a call). By hand,
-since no SDK would do all of that. A tool ``fetch_page`` fetches whatever it is told.
+``helper`` (a file that a process of its own holds locked, in a session of its own), ``crowd`` (how many
+processes it starts), ``hoard`` (how many bytes of memory it takes, and does not touch), ``sprawl`` (a file, and how
+large it makes that, all of it a hole but the last byte) and ``result`` (of a call). Crowds and hoards are there until
+the next call. By hand, since no SDK would do all of that. A tool ``fetch_page`` fetches whatever it is told.
 
 Over HTTP it keeps the headers of each request in ``headers.log``, as access logs do. Start: ``python scripted_guest.py
 [--http] FOLDER`` with ``script.json`` and ``honest.txt``.
@@ -12,9 +14,11 @@ Over HTTP it keeps the headers of each request in ``headers.log``, as access log
 from __future__ import annotations
 
 import json
+import mmap
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,8 @@ FETCH = {
     "inputSchema": {"type": "object", "properties": {"url": {"type": "string"}}},
 }
 ASKED = "asked-1"
+MOST_IN_A_CROWD, MOST_PIECES = 1000, 16
+PIECE = 256 << 20
 FETCH_SECONDS = 3
 HELPER = """
 import fcntl, os, sys, time
@@ -45,6 +51,24 @@ with open(sys.argv[1], "w") as held:
             time.sleep(0.05)
 """
 """It becomes a daemon, and ends by itself: when its file is gone, and after twenty seconds in any case."""
+CROWD = """
+import os, signal, sys
+for _ in range(int(sys.argv[1])):
+    try:
+        pid = os.fork()
+    except OSError:
+        break
+    if pid == 0:
+        signal.alarm(20)
+        os.read(0, 1)
+        os._exit(0)
+print("all there", flush=True)
+os.read(0, 1)
+"""
+"""They do nothing but be there, and end with the pipe that all of them read, or after twenty seconds."""
+
+crowds: list[subprocess.Popen[bytes]] = []
+hoarded: list[mmap.mmap] = []
 
 
 def script() -> dict[str, Any]:
@@ -73,11 +97,46 @@ def start_helper(file: str) -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", HELPER, file], check=True, stdin=subprocess.DEVNULL)
 
 
+def gather(count: int) -> None:
+    """All that could be started are there when this returns."""
+    argv = [sys.executable, "-I", "-S", "-c", CROWD, str(min(count, MOST_IN_A_CROWD))]
+    crowd = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    crowds.append(crowd)
+    if crowd.stdout is not None:
+        crowd.stdout.readline()
+
+
+def hoard(size: int) -> None:
+    pieces = range(min(size // PIECE, MOST_PIECES))
+    with suppress(OSError):
+        hoarded.extend(mmap.mmap(-1, PIECE, flags=mmap.MAP_PRIVATE) for _ in pieces)
+
+
+def let_go() -> None:
+    while crowds:
+        crowds.pop().communicate()  # until the last of them has closed its end
+    while hoarded:
+        hoarded.pop().close()
+
+
+def sprawl(file: str, size: int) -> None:
+    with suppress(OSError), Path(file).open("wb") as sprawling:
+        sprawling.seek(size - 1)
+        sprawling.write(b"x")
+
+
 def call(params: dict[str, Any], now: dict[str, Any], *, modern: bool) -> dict[str, Any]:
+    let_go()
     if params["name"] == "fetch_page":
         return fetched(params["arguments"]["url"])
     if "helper" in now:
         start_helper(now["helper"])
+    if "crowd" in now:
+        gather(now["crowd"])
+    if "hoard" in now:
+        hoard(now["hoard"])
+    if "sprawl" in now:
+        sprawl(*now["sprawl"])
     if "elicit" in now and modern and "inputResponses" not in params:
         asked = {"method": "elicitation/create", "params": now["elicit"]}
         return {"resultType": "input_required", "inputRequests": {ASKED: asked}}
