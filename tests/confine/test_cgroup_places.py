@@ -37,7 +37,9 @@ class Machine:
         return folder
 
     def make(self, memory_bytes: int = 1 << 30, processes: int = 99) -> cgroups.Groups:
-        return cgroups.make(memory_bytes, processes, root=str(self.root))
+        made = cgroups.make(root=str(self.root))
+        assert cgroups.cap(made, memory_bytes, processes) == tuple(made)
+        return made
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ from doorward.confine import caps, cgroups
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(64321); os.setuid(64321)
 root, most = sys.argv[1], int(sys.argv[2])
-print(len(cgroups.make(1 << 30, most, root=root)), flush=True)
+print(len(cgroups.make(root=root)), flush=True)
 caps.restrict(0, 0, 0, most)
 count = 0
 try:

@@ -16,9 +16,10 @@ import msgspec
 import pytest
 from tests.confine.conftest import BOUND_SECONDS, World, finish
 from tests.confine.test_supervision import GATEWAY, STORM, still_there, watched
+from tests.gateway.wrapping import wait_until
 
-from doorward.confine import cgroups
-from doorward.confine.process import start
+from doorward.confine import cgroups, tree
+from doorward.confine.process import boot, start
 
 MIB = 1 << 20
 
@@ -68,7 +69,7 @@ def world(each_world: World) -> World:
 @pytest.fixture(autouse=True)
 def parents() -> list[str]:
     """The folders that groups are made in."""
-    made = cgroups.make(0, 0)
+    made = cgroups.make()
     for folder in set(made.values()):
         assert cgroups.remove(folder)
     if set(made) != {"memory", "pids"}:
@@ -153,6 +154,44 @@ def test_the_group_holds_the_tree_and_goes_with_it(world: World, parents: list[s
         assert groups_of(gateway.pid, parents) == []
 
 
+def test_what_will_be_the_server_is_in_its_groups_before_it_is_known_what_that_is(
+    world: World, parents: list[str]
+) -> None:
+    launcher = boot()
+    groups = {*launcher.groups.values()}
+    assert sorted(map(os.path.dirname, groups)) == parents
+    try:
+        wait_until(lambda: all(cgroups.members(group) for group in groups), "somebody waits in each group")
+        (waiting,) = {tuple(cgroups.members(group)) for group in groups}
+        assert waiting == tuple(tree.children(launcher.supervisor))
+        assert [Path(group, "pids.max").read_text() for group in groups if "/pids/" in group] in ([], ["max\n"])
+        argv = ["/bin/cat"]
+        profile = msgspec.structs.replace(world.profile(argv), processes=64)
+        child = start(argv, profile, launcher=launcher)
+        with child, open(child.stdin, "w"), open(child.stdout), open(child.stderr):
+            server = child.started(BOUND_SECONDS)
+            assert (server in waiting) == (world.mechanism == "landlock")
+            held = tree.descendants(child.supervisor)
+            assert [sorted(cgroups.members(group)) for group in groups] == [sorted(held)] * len(groups)
+            assert Path(launcher.groups["pids"], "pids.max").read_text() == "64\n"
+    finally:
+        launcher.abandon()
+    assert not any(os.path.exists(group) for group in groups)
+
+
+@pytest.mark.parametrize("end", ["abandoned", "killed"])
+def test_a_launcher_that_never_had_a_plan_leaves_no_group(end: str) -> None:
+    launcher = boot()
+    groups = {*launcher.groups.values()}
+    wait_until(lambda: all(cgroups.members(group) for group in groups), "somebody waits in each group")
+    with watched([launcher.supervisor, *cgroups.members(next(iter(groups)))]) as descriptors:
+        if end == "killed":
+            os.kill(launcher.supervisor, signal.SIGKILL)
+        launcher.abandon()
+        assert still_there(descriptors) == set()
+    assert not any(os.path.exists(group) for group in groups)
+
+
 def test_what_a_gateway_and_a_supervisor_leave_that_are_killed_together_ends_with_the_next_start(
     world: World, parents: list[str]
 ) -> None:
@@ -171,9 +210,9 @@ def test_what_a_gateway_and_a_supervisor_leave_that_are_killed_together_ends_wit
 
 
 def test_the_group_of_one_that_lives_is_left_alone() -> None:
-    made = set(cgroups.make(0, 0).values())
+    made = set(cgroups.make().values())
     cgroups.remove(next(iter(made)) + "-is-not-there")
-    others = set(cgroups.make(0, 0).values())
+    others = set(cgroups.make().values())
     assert all(os.path.isdir(folder) for folder in made | others)
     assert all(cgroups.remove(folder) for folder in made | others)
     assert not any(os.path.exists(folder) for folder in made | others)

@@ -352,6 +352,47 @@ def test_the_end_of_the_order_pipe_alone_ends_the_server(world: World) -> None:
         assert child.wait(BOUND_SECONDS) == 137
 
 
+WAITING = """
+import os, signal, sys, time
+from doorward.confine import process, tree
+launcher = process.boot()
+until = time.monotonic() + 20
+while not (waiting := tree.children(launcher.supervisor)) and time.monotonic() < until:
+    pass
+print(launcher.supervisor, *waiting, flush=True)
+sys.stdin.readline()
+os.kill(int(launcher.supervisor if sys.argv[1] == "launcher" else os.getpid()), signal.SIGKILL)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("who", ["launcher", "gateway"])
+def test_of_a_launcher_that_waits_for_its_plan_nothing_is_left_when_it_or_its_gateway_is_killed(who: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, who], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as gateway:
+        assert gateway.stdin is not None
+        assert gateway.stdout is not None
+        pids = [int(pid) for pid in gateway.stdout.readline().split()]
+        assert len(pids) == 2
+        with watched(pids) as descriptors:
+            gateway.stdin.write("\n")
+            gateway.stdin.flush()
+            assert still_there(descriptors) == set()
+        gateway.kill()
+
+
+def test_a_launcher_that_was_killed_while_it_waited_is_an_error(world: World) -> None:
+    launcher = process.boot()
+    os.kill(launcher.supervisor, signal.SIGKILL)
+    argv = ["/bin/cat"]
+    child = process.start(argv, world.profile(argv), launcher=launcher)
+    with child, open(child.stdin, "w"), open(child.stdout), open(child.stderr):
+        with pytest.raises(ConfinementError, match="before the server ran"):
+            child.started(BOUND_SECONDS)
+        assert (child.ended, child.status, os.path.exists(child.temp)) == (True, None, False)
+
+
 SWEEPING = """
 import os, signal, subprocess, sys
 from doorward.confine import process

@@ -281,6 +281,7 @@ def test_a_child_that_cannot_start_or_dies_at_once_is_told_of_and_leaves_nothing
     assert gone.status == 502, gone
     assert gone.message["id"] == 1
     assert serve.findings()[-1][0] == "first-use"  # its pinned file is not there
+    assert not serve.children(), "the launcher, which came up meanwhile, has gone as well"
     assert "unexpected" not in serve.stderr
 
 

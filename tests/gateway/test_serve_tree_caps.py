@@ -21,7 +21,7 @@ IN_TIME_S = 5.0
 @pytest.fixture(autouse=True)
 def parents() -> list[Path]:
     """The folders that groups are made in."""
-    made = cgroups.make(0, 0)
+    made = cgroups.make()
     for folder in set(made.values()):
         assert cgroups.remove(folder)
     if set(made) != {"memory", "pids"}:

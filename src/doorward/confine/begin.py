@@ -1,8 +1,13 @@
 """The launcher: the small program between the gateway and a server, run by way of ``launch.py``.
 
-It reads its plan from descriptor 3 and forks; the child turns itself into the server inside its walls, and the parent
-stays as its supervisor (``supervise``). It never runs anything of the server before the walls stand. The environment
-and the arguments of the server come with the plan: its own command line, which everybody may read, says nothing.
+It forks, and then reads its plan from descriptor 3; the child turns itself into the server inside its walls, and the
+parent stays as its supervisor (``supervise``). It never runs anything of the server before the walls stand. The
+environment and the arguments of the server come with the plan: its own command line, which everybody may read, says
+nothing.
+
+What takes long is done before there is a plan: whoever knows later what to start (``process.boot``) then waits for none
+of it. The child that stands ready is in the control groups already, since the kernel takes some ten milliseconds to put
+a process into one: it waits until no processor can be in the middle of a fork.
 
 The plan names mechanisms in the order in which they are tried. ``namespaces``: between the two stands the first process
 of a machine of its own (``namespaces``), and Landlock stands inside as well where the kernel has it. ``landlock``:
@@ -12,17 +17,20 @@ the one before to build its walls; where none is left, nothing runs.
 Descriptors: 0, 1, 2 are the server's; 3 brings the plan, then orders, and its end means that the gateway is gone;
 4 takes reports. Everything else that was inherited is closed.
 
-The plan is a length (eight bytes, big endian) and records ``kind:value``, each ended by NUL, which no path, argument
-or variable can contain. No JSON and no package imports: they would double the start-up of every server.
+Two messages come, first the control groups (records of kind ``group``), then the plan. A message is a length (eight
+bytes, big endian) and records ``kind:value``, each ended by NUL, which no path, argument or variable can contain. No
+JSON and no package imports: they would double the start-up of every server.
 """
 
 from __future__ import annotations
 
 import errno
+import marshal
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
     from doorward.confine import caps, cgroups, landlock, loopback, namespaces, privileges, seccomp
@@ -47,37 +55,58 @@ def main() -> None:
     _close_inherited()
     os.set_inheritable(PLAN_FD, False)
     os.set_inheritable(REPORT_FD, False)
-    plan = _read_plan()
-    if b"trace" in plan:
-        _load("tracing")  # while our own files can be read
     landlock.prctl(landlock.PR_SET_CHILD_SUBREAPER, 1)
     # A process that may not be dumped cannot be traced nor its memory read by others of the same user.
     landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
-    if plan[b"mechanism"] != [b""] and os.geteuid() == 0:
-        try:
-            os.setgroups([])
-        except PermissionError:  # root without capabilities: inside walls like these, which have taken the groups
-            if os.getgroups():
-                raise
+    groups = _read_records()
+    if groups is None:
+        os._exit(1)  # the gateway died while it wrote
+    try:
+        ready = _Ready(groups.get(b"group", ()))
+    except OSError:
+        ready = None  # tried once more, and said, when there is something to start
+    _load("supervise")
+    said = _read_records()
+    if said is None:
+        _end_unused(groups, ready)
+    plan = said | groups
+    if b"trace" in plan:
+        _load("tracing")  # while our own files can be read
     waiting = plan[b"mechanism"]
     mechanism = waiting.pop(0)
-    child, failure = _launch(plan, mechanism)
+    if mechanism:
+        _leave_groups_of_root()
+    child, failure = _launch(plan, mechanism, ready)
     while failure.startswith("namespaces") and waiting:
         mechanism = waiting.pop(0)
-        child, failure = _launch(plan, mechanism)
+        child, failure = _launch(plan, mechanism, None)
     _let_go_of_standard_streams()
     _supervise(plan, child, mechanism, failure)
 
 
-def _launch(plan: Plan, mechanism: bytes) -> tuple[int, str]:
+def _end_unused(groups: Plan, ready: _Ready | None) -> NoReturn:
+    """The gateway is gone, or has nothing to start."""
+    if ready is not None:
+        ready.dismiss()
+    for folder in groups.get(b"group", ()):
+        cgroups.remove(folder)
+    os._exit(0)
+
+
+def _launch(plan: Plan, mechanism: bytes, ready: _Ready | None) -> tuple[int, str]:
     """Start the server behind the walls of one mechanism: our child, and what failed, nothing where it was executed."""
-    outcome, exec_outcome = os.pipe()
     try:
-        child = _fork_server(plan, mechanism, exec_outcome)
+        if mechanism == b"namespaces":
+            if ready is not None:
+                ready.dismiss()
+            child, outcome = _fork_first(plan)
+        else:
+            ready = ready or _Ready(plan.get(b"group", ()))
+            if os.geteuid() == 0:
+                _give_away(plan, 0, 0)
+            child, outcome = ready.pid, ready.become(plan, mechanism)
     except OSError as error:
         return 0, f"namespaces {error.errno}"
-    os.close(exec_outcome)
-    _load("supervise")  # while the server boots: signal costs four milliseconds
     failure = b""
     while piece := os.read(outcome, 256):  # ends without a word when the program was executed
         failure += piece
@@ -87,21 +116,75 @@ def _launch(plan: Plan, mechanism: bytes) -> tuple[int, str]:
     return child, failure.decode()
 
 
-def _fork_server(plan: Plan, mechanism: bytes, outcome: int) -> int:
-    if mechanism == b"namespaces":
-        return _fork_first(plan, outcome)
-    if os.geteuid() == 0:
-        _give_away(plan, 0, 0)
-    supervisor = os.getpid()
-    child = os.fork()
-    if child == 0:
-        _become_server(plan, mechanism, outcome, supervisor)
-    # The rule for its own /proc entry hangs on this inode: held, it cannot be replaced while the server lives.
-    os.open(f"/proc/{child}", os.O_PATH | os.O_CLOEXEC)
-    return child
+class _Ready:
+    """A process that stands ready to become the server, and does nothing but wait: ``pid``. Raises OSError where it
+    cannot be made.
+    """
+
+    def __init__(self, groups: Sequence[bytes]) -> None:
+        plan, self._plan = os.pipe()
+        self._outcome, outcome = os.pipe()
+        supervisor = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            for theirs in (PLAN_FD, self._plan, self._outcome):
+                os.close(theirs)
+            _stand_ready(plan, outcome, supervisor, groups)
+        os.close(plan)
+        os.close(outcome)
+
+    def become(self, plan: Plan, mechanism: bytes) -> int:
+        """Let it be the server; returns the descriptor that says what failed, or ends when it was executed."""
+        # The rule for its own /proc entry hangs on this inode: held, it cannot be replaced while the server lives.
+        os.open(f"/proc/{self.pid}", os.O_PATH | os.O_CLOEXEC)
+        content = memoryview(marshal.dumps((plan, mechanism)))
+        try:
+            while content:
+                content = content[os.write(self._plan, content) :]
+        except BrokenPipeError:
+            pass  # it has ended, and said why
+        os.close(self._plan)
+        return self._outcome
+
+    def dismiss(self) -> None:
+        """Let it end: somebody else is the server, or nobody."""
+        os.close(self._plan)
+        os.close(self._outcome)
+        os.waitpid(self.pid, 0)
 
 
-def _fork_first(plan: Plan, outcome: int) -> int:
+def _stand_ready(source: int, outcome: int, supervisor: int, groups: Sequence[bytes]) -> NoReturn:
+    stage = "session"
+    try:
+        os.setsid()
+        landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
+        if os.getppid() != supervisor:
+            os._exit(1)
+        stage = "group"
+        for folder in groups:
+            cgroups.enter(folder, os.getpid())
+        stage = "plan"
+        content = b""
+        while piece := os.read(source, 1 << 16):
+            content += piece
+        if not content:
+            os._exit(0)  # dismissed
+        os.close(source)
+        plan, mechanism = marshal.loads(content)  # noqa: S302 - from whom we were forked from
+        if b"trace" in plan:
+            _load("tracing")
+        if mechanism:
+            _leave_groups_of_root()
+        _become_server(plan, mechanism, outcome)
+    except Exception as error:  # noqa: BLE001 - whatever it was: said, and nothing was executed
+        os.write(outcome, _failure(stage, error))
+    finally:
+        os._exit(127)
+
+
+def _fork_first(plan: Plan) -> tuple[int, int]:
+    """The first process of namespaces, and the descriptor that says what failed, as of ``_Ready.become``."""
+    said, outcome = os.pipe()
     alive, _life = os.pipe()  # the second end is ours as long as we live
     user, group = int(plan[b"user"][0]), int(plan[b"owner"][0])
     root = os.geteuid() == 0
@@ -111,7 +194,8 @@ def _fork_first(plan: Plan, outcome: int) -> int:
     if child == 0:
         os.close(_life)
         _be_first(plan, outcome, alive, user, group, root=root)
-    os.close(alive)
+    for theirs in (alive, outcome):
+        os.close(theirs)
     try:
         if root:
             namespaces.name_user(child, user, group)
@@ -124,7 +208,7 @@ def _fork_first(plan: Plan, outcome: int) -> int:
         os.waitpid(child, 0)
         raise
     os.write(_life, b"!")
-    return child
+    return child, said
 
 
 def _give_away(plan: Plan, user: int, group: int) -> None:
@@ -187,14 +271,15 @@ def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int, *, ro
         os.close(alive)
         server = os.fork()
         if server == 0:
-            _become_server(plan, b"namespaces", outcome, None)
+            os.setsid()
+            _become_server(plan, b"namespaces", outcome)
         for ours in (outcome, PLAN_FD, REPORT_FD):
             os.close(ours)
         _let_go_of_standard_streams()
         privileges.give_up_new()
         privileges.drop()
     except Exception as error:  # noqa: BLE001 - whatever it was: said, and nothing was executed
-        os.write(outcome, f"namespaces {getattr(error, 'errno', None) or 0}".encode())
+        os.write(outcome, _failure("namespaces", error))
         os._exit(127)
     os._exit(namespaces.stay(server))
 
@@ -237,22 +322,11 @@ def _supervise(plan: Plan, child: int, mechanism: bytes, failure: str) -> NoRetu
     os._exit(0)  # nothing to tidy up, and the gateway waits for the end of our reports
 
 
-def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int | None) -> NoReturn:
-    """``supervisor`` is our parent, with whom we end; None where a first process is, with whom the kernel ends us."""
-    stage = "session"
+def _become_server(plan: Plan, mechanism: bytes, outcome: int) -> NoReturn:
+    stage = "folder"
     try:
-        os.setsid()
-        if supervisor is not None:
-            landlock.prctl(landlock.PR_SET_PDEATHSIG, _SIGKILL)
-            if os.getppid() != supervisor:
-                os._exit(1)
-        stage = "folder"
         os.chdir(plan[b"cwd"][0])
         os.umask(int(plan[b"umask"][0], 8))
-        if supervisor is not None:
-            stage = "group"
-            for folder in plan.get(b"group", ()):
-                cgroups.enter(folder, os.getpid())
         stage = "caps"
         numbers = (int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors", b"tasks"))
         caps.restrict(*numbers, alone=mechanism == b"namespaces")
@@ -275,9 +349,24 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int, supervisor: int |
         environment = {name: value for name, _, value in variables}
         os.execve(plan[b"program"][0], plan[b"argument"], environment)  # noqa: S606 - a list, no shell
     except Exception as error:  # noqa: BLE001 - whatever it was: said, and nothing was executed
-        os.write(outcome, f"{stage} {getattr(error, 'errno', None) or 0}".encode())
+        os.write(outcome, _failure(stage, error))
     finally:
         os._exit(127)
+
+
+def _failure(stage: str, error: Exception) -> bytes:
+    """As the gateway understands it (``shortfalls.explain``)."""
+    return f"{stage} {getattr(error, 'errno', None) or 0}".encode()
+
+
+def _leave_groups_of_root() -> None:
+    """A server of root's has none of root's groups of users."""
+    if os.geteuid() == 0:
+        try:
+            os.setgroups([])
+        except PermissionError:  # root without capabilities: inside walls like these, which have taken the groups
+            if os.getgroups():
+                raise
 
 
 def _let_watch() -> None:
@@ -317,21 +406,25 @@ def _close_inherited() -> None:
                 pass  # the listing's own
 
 
-def _read_plan() -> Plan:
-    size = int.from_bytes(_read_exactly(8), "big")
-    plan: Plan = {}
-    for record in _read_exactly(size).split(b"\0")[:-1]:
+def _read_records() -> Plan | None:
+    """The next message; None where none comes any more."""
+    size = _read_exactly(8)
+    content = _read_exactly(int.from_bytes(size, "big")) if size else None
+    if content is None:
+        return None
+    records: Plan = {}
+    for record in content.split(b"\0")[:-1]:
         kind, _, value = record.partition(b":")
-        plan.setdefault(kind, []).append(value)
-    return plan
+        records.setdefault(kind, []).append(value)
+    return records
 
 
-def _read_exactly(size: int) -> bytes:
+def _read_exactly(size: int) -> bytes | None:
     received = b""
     while len(received) < size:
         piece = os.read(PLAN_FD, min(size - len(received), 1 << 20))
         if not piece:
-            os._exit(1)  # the gateway died while it wrote; nothing runs yet
+            return None
         received += piece
     return received
 

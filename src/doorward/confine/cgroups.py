@@ -6,10 +6,11 @@ all that the server ever starts together, daemons too: *memory* with what is sha
 (pages of files), then kills the largest process of the group, never one outside of it; over the processes, a fork or a
 new thread fails with EAGAIN. Both hold for root as well.
 
-The gateway makes the group and the server's first process puts itself in, before its walls and before anything of the
-server runs; from then on Landlock lets nobody of the tree write to a control group, so none leaves it. The supervisor
-removes the group when nothing of the server is left. Where it was killed the gateway does, and what a killed gateway
-left behind is ended and removed by the next one that starts a server (``_sweep``).
+The gateway makes the group before it is known what to start, and what becomes the server's first process goes into it
+while it waits: that takes the kernel ten milliseconds. The group is capped before anything of the server runs; from
+then on Landlock lets nobody of the tree write to a control group, so none leaves it. The supervisor removes the group
+when nothing of the server is left. Where it was killed the gateway does, and what a killed gateway left behind is ended
+and removed by the next one that starts a server (``_sweep``).
 
 Version 1 of control groups has a hierarchy for each resource: the group is made below our own in each. Version 2 has
 one for all, in which a group that holds processes cannot share out to groups below it: the group is made beside ours,
@@ -43,25 +44,25 @@ Groups = dict[str, str]
 """By resource that is held, ``memory`` and ``pids``, the folder that holds it; in version 2 one folder for both."""
 
 
-def make(memory_bytes: int, processes: int, *, supervisor: int = 0, root: str = "/") -> Groups:
-    """Make a group that caps these; 0 counts and does not cap. Empty where none can be had; never raises for that.
+def make(*, supervisor: int = 0, root: str = "/") -> Groups:
+    """Make a group that counts these and caps nothing. Empty where none can be had; never raises for that.
 
-    A resource is left out where it cannot be capped. ``supervisor`` is who removes the group at the end; ``root`` is
-    where ``/proc`` and the mounts are looked for.
+    A resource is left out that cannot be capped. ``supervisor`` is who removes the group at the end; ``root`` is where
+    ``/proc`` and the mounts are looked for.
     """
-    most = {"memory": memory_bytes, "pids": processes}
     name = _name(supervisor)
     made: Groups = {}
     for resource, (parent, unified) in _parents(root).items():
         _sweep(parent)
         folder = os.path.join(parent, name)
+        file, unbounded = (_V2 if unified else _V1)[resource]
         try:
             if folder not in made.values():
                 os.mkdir(folder, 0o755)
         except OSError:
             continue
         try:
-            _cap(folder, resource, most[resource], unified=unified)
+            _write(os.path.join(folder, file), unbounded)
         except OSError:
             if folder not in made.values():
                 os.rmdir(folder)
@@ -70,9 +71,23 @@ def make(memory_bytes: int, processes: int, *, supervisor: int = 0, root: str = 
     return made
 
 
+def cap(groups: Groups, memory_bytes: int, processes: int) -> tuple[str, ...]:
+    """Cap what the groups count; 0 caps nothing. Which of them are held so; never raises for the others."""
+    most = {"memory": memory_bytes, "pids": processes}
+    held = []
+    for resource, folder in groups.items():
+        try:
+            if most[resource]:
+                _cap(folder, resource, most[resource])
+        except OSError:
+            continue
+        held.append(resource)
+    return tuple(held)
+
+
 def held(root: str = "/") -> tuple[str, ...]:
     """What a group can hold on this machine, of ``memory`` and ``pids``: found out by making one, which goes again."""
-    made = make(0, 0, root=root)
+    made = make(root=root)
     for folder in {*made.values()}:
         remove(folder)
     return tuple(made)
@@ -175,10 +190,10 @@ def _sharing(place: str, below: str, wanted: list[str]) -> str:
     return ""
 
 
-def _cap(folder: str, resource: str, most: int, *, unified: bool) -> None:
-    file, unbounded = (_V2 if unified else _V1)[resource]
-    _write(os.path.join(folder, file), str(most or unbounded))
-    if resource != "memory" or not most:
+def _cap(folder: str, resource: str, most: int) -> None:
+    unified = os.path.exists(os.path.join(folder, _V2[resource][0]))
+    _write(os.path.join(folder, (_V2 if unified else _V1)[resource][0]), str(most))
+    if resource != "memory":
         return
     # Else what is over the cap would go to swap. Kernels that count no swap lack the file.
     swap, bound = ("memory.swap.max", "0") if unified else ("memory.memsw.limit_in_bytes", str(most))
@@ -266,7 +281,7 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, content: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, content.encode())
     finally:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from doorward.confine import cgroups, network, tree
+from doorward.confine import cgroups, plan, tree
 from doorward.confine.shortfalls import explain
 from doorward.errors import ConfinementError
 
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 _LAUNCHER = ("-I", "-S", os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py"))
 _SIGKILL, _SIGSTOP = 9, 19
-_MECHANISMS = {
-    "auto": ("namespaces", "landlock"),
-    "namespaces": ("namespaces",),
-    "landlock": ("landlock",),
-}
 _ROOM_FOR_DESCRIPTORS = _socket.CMSG_SPACE(253 * 4)
 """The kernel passes no more at once (SCM_MAX_FD)."""
 _REPORTS = 4
@@ -71,11 +66,11 @@ class Child:
     exit code, 128+n for a signal) are None until reported.
     """
 
-    def __init__(self, launcher: Launcher, temp: str, groups: cgroups.Groups) -> None:
+    def __init__(self, launcher: Launcher, temp: str) -> None:
         self.stdin, self.stdout, self.stderr = launcher.pipes
         self.control = launcher.control
         self.temp = temp
-        self.groups = groups
+        self.groups = launcher.groups
         self.supervisor = launcher.supervisor
         self.pid: int | None = None
         self.mechanism: str | None = None
@@ -221,13 +216,16 @@ class Child:
 
 
 class Launcher:
-    """A launcher that waits for its plan: its pid, the server's three pipes, and the two that lead to it."""
+    """A launcher that waits for its plan: its pid, the server's three pipes, and the two that lead to it. ``groups``
+    are the control groups of what it will start, which nothing caps yet.
+    """
 
     def __init__(self, supervisor: int, pipes: tuple[int, int, int], orders: int, control: int) -> None:
         self.supervisor = supervisor
         self.pipes = pipes
         self.orders = orders
         self.control = control
+        self.groups = cgroups.make(supervisor=supervisor)
         self.is_of_main_thread = _thread.get_native_id() == os.getpid()
         self.used = False
 
@@ -239,19 +237,25 @@ class Launcher:
         _close((*self.pipes, self.orders, self.control))
         os.waitpid(self.supervisor, 0)
         _supervisors.discard(self.supervisor)
+        for group in {*self.groups.values()}:
+            cgroups.remove(group)  # a supervisor that was not killed did it
 
 
 def boot() -> Launcher:
-    """Start a launcher before it is known what it shall start: its interpreter then comes up while that is found out.
+    """Start a launcher before it is known what it shall start: its interpreter then comes up while that is found out,
+    and what will be the server waits in its control group, where one can be had.
 
     Give it to ``start``, or abandon it. Raises ConfinementError as ``start`` does.
     """
     if not sys.executable:
         raise ConfinementError("there is no python to start")
     try:
-        return _spawn()
+        launcher = _spawn()
     except OSError as error:
         raise ConfinementError(f"the launcher could not be started: {error.strerror}") from error
+    with contextlib.suppress(BrokenPipeError):  # it died at once: its missing report will say so
+        _write_all(launcher.orders, plan.encode(("group", {*launcher.groups.values()})))
+    return launcher
 
 
 def start(
@@ -266,7 +270,7 @@ def start(
     """Start a server's command line inside its profile; returns at once, ``Child.started`` tells how it went.
 
     Makes the server's cache folder and a fresh temporary one (both 0700; the latter goes when the server does), points
-    TMPDIR, TMP and TEMP at it, and makes a control group where it can. ``umask`` is the server's; None keeps this
+    TMPDIR, TMP and TEMP at it, and caps its control group where it has one. ``umask`` is the server's; None keeps this
     process's. ``unsafe_no_sandbox`` leaves out the walls and ``no_new_privs``, never the caps, the supervision, the
     environment's rules or the closing of descriptors. ``launcher`` is one that was booted before; it is used up in any
     case. With ``trace`` each call of the server that names a file or an address waits for whoever reads
@@ -279,26 +283,23 @@ def start(
     Raises ConfinementError when a folder cannot be made, and when there is no launcher to start.
     """
     launcher = launcher or boot()
-    temp, groups = "", {}
+    temp = ""
     try:
         if not argv:
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
-        groups = cgroups.make(profile.memory_bytes, profile.processes, supervisor=launcher.supervisor)
-        plan = _encode_plan(
-            argv, profile, temp, groups, launcher, unsafe_no_sandbox=unsafe_no_sandbox, umask=umask, trace=trace
-        )
+        held = cgroups.cap(launcher.groups, profile.memory_bytes, profile.processes)
+        bound, walls = launcher.is_of_main_thread, not unsafe_no_sandbox
+        text = plan.encode_plan(argv, profile, temp, held, walls=walls, bound=bound, umask=umask, trace=trace)
     except BaseException:
         launcher.abandon()
-        for group in {*groups.values()}:
-            cgroups.remove(group)
         if temp:
             os.rmdir(temp)
         raise
     launcher.used = True
-    child = Child(launcher, temp, groups)
+    child = Child(launcher, temp)
     with contextlib.suppress(BrokenPipeError):  # the launcher died at once: its missing report says so
-        _write_all(launcher.orders, plan)
+        _write_all(launcher.orders, text)
     return child
 
 
@@ -345,56 +346,6 @@ def _make_private(folder: str) -> None:
         _make_private(os.path.dirname(folder))
         with contextlib.suppress(FileExistsError):  # another doorward was quicker
             os.mkdir(folder, 0o700)
-
-
-def _encode_plan(
-    argv: Sequence[str],
-    profile: SandboxProfile,
-    temp: str,
-    groups: cgroups.Groups,
-    launcher: Launcher,
-    *,
-    unsafe_no_sandbox: bool,
-    umask: int | None,
-    trace: bool,
-) -> bytes:
-    if umask is None:
-        umask = os.umask(0o077)  # it can only be read by setting it; nothing another thread makes now is too open
-        os.umask(umask)
-    variables = dict(profile.env) | {"TMPDIR": temp, "TMP": temp, "TEMP": temp}
-    records: list[tuple[str, Iterable[str]]] = [
-        ("mechanism", [""] if unsafe_no_sandbox else _MECHANISMS[profile.mechanism]),
-        ("program", [profile.program]),
-        ("argument", argv),
-        ("env", (f"{name}={value}" for name, value in variables.items())),
-        ("proxy", (f"{name}={value}" for name, value in network.proxy_environment(profile).items())),
-        ("network", [profile.network]),
-        ("connect", map(network.spelt, profile.connect)),
-        ("empty", (profile.cwd, profile.home)),
-        ("account", [profile.account]),
-        ("user", [str(profile.user)]),
-        ("owner", [str(profile.group)]),
-        ("cache", [profile.cache]),
-        ("home", [profile.home if profile.home and not set(profile.home) & set(":\n") else "/"]),
-        ("link", (f"{place}\n{target}" for place, target in profile.links)),
-        ("read", profile.readable()),
-        ("write", (*profile.writable(), temp)),
-        ("cwd", [profile.cwd]),
-        ("temp", [temp]),
-        ("umask", [f"{umask:o}"]),
-        ("memory", [str(profile.memory_bytes)]),
-        ("file", [str(profile.file_bytes)]),
-        ("descriptors", [str(profile.descriptors)]),
-        ("tasks", ["0" if "pids" in groups else str(profile.processes)]),
-        ("group", {*groups.values()}),
-        ("bound", ["thread"] if launcher.is_of_main_thread else []),
-        ("trace", ["calls"] if trace else []),
-    ]
-    encoded = [f"{kind}:{value}" for kind, values in records for value in values]
-    if any("\0" in record for record in encoded):
-        raise ConfinementError("a command line, path or variable contains a NUL")
-    body = b"".join(os.fsencode(record) + b"\0" for record in encoded)
-    return len(body).to_bytes(8, "big") + body
 
 
 def _spawn() -> Launcher:

@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from doorward.confine.process import boot
 from doorward.confine.shortfalls import gaps
 from doorward.errors import CapacityError, FetchError, IdentityError
 from doorward.gateway.app import principal as process_principal
@@ -276,10 +277,18 @@ class CommandServer(Server):
         self, principal: Principal, identity: CommandIdentity, walls: SandboxProfile, *, legacy: bool
     ) -> HttpLink:
         house = self._house
-        found = await asyncio.to_thread(self._identify)  # what is started now, not what was there when we began
-        if found.verified().fingerprint != identity.verified().fingerprint:
-            raise IdentityError(f"{self.name} is not what it was when doorward started", hint="start doorward again")
-        child = house.armed.confine(self._argv, walls, unsafe_no_sandbox=self._options.unsafe_no_sandbox, launcher=None)
+        launcher = boot()  # comes up meanwhile
+        try:
+            found = await asyncio.to_thread(self._identify)  # what is started now, not what was there when we began
+            if found.verified().fingerprint != identity.verified().fingerprint:
+                raise IdentityError(
+                    f"{self.name} is not what it was when doorward started", hint="start doorward again"
+                )
+            unconfined = self._options.unsafe_no_sandbox
+            child = house.armed.confine(self._argv, walls, unsafe_no_sandbox=unconfined, launcher=launcher)
+        except BaseException:
+            await asyncio.to_thread(launcher.abandon)
+            raise
         house.supervisors.add(child.supervisor)
         try:
             await asyncio.to_thread(child.started, _STARTED_S)

@@ -125,11 +125,11 @@ def main() -> None:
         WALLS[wall]()
     begin: Any = importlib.import_module("begin")
     begin.privileges.drop = lambda: None
-    read_plan = begin._read_plan  # noqa: SLF001 - what the product's launcher is told, less what it would choose
+    read = begin._read_records  # noqa: SLF001 - what the product's launcher is told, less what it would choose
     other: dict[bytes, list[bytes]] = {b"mechanism": [b"landlock"]}
     if {"no-orphans", "child-caps"} & {*sys.argv[1:]}:
         other[b"group"] = []
-    begin._read_plan = lambda: read_plan() | other  # noqa: SLF001
+    begin._read_records = lambda: said | other if (said := read()) is not None else None  # noqa: SLF001
     begin.main()
 
 
