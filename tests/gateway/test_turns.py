@@ -5,6 +5,7 @@ nothing of it is lost, held back or turned round.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from tests.gateway.raw_upstream import Ear, Visit, call, on_both_loops, raw_upst
 
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.ports import Intake
-from doorward.gateway.turns import AT_ONCE, SHARE, Share, turns
+from doorward.gateway.turns import AT_ONCE, SHARE_S, Share, turns
 from doorward.gateway.upstream.address import parse
 from doorward.gateway.upstream.http_client import HttpClient
 from doorward.gateway.upstream.streamable import StreamableConnector
@@ -24,6 +25,7 @@ from doorward.wire.jsonrpc import encode_value
 from doorward.wire.lines import Overlong
 
 MANY = 300
+PIECES = 4
 NEWS = encode_value({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}})
 
 
@@ -46,6 +48,12 @@ class Turn:
         while True:
             self.number += 1
             await asyncio.sleep(0)
+
+
+def each_takes_a_part_of_a_share() -> None:
+    """From now on ``PIECES`` are a share, whatever they really take."""
+    clock = itertools.count()
+    turns().now = lambda: next(clock) * SHARE_S / PIECES
 
 
 @asynccontextmanager
@@ -86,8 +94,9 @@ async def test_who_comes_to_the_line_waits_for_one_piece_of_each_that_is_there_a
 
 @on_both_loops
 async def test_in_one_turn_a_source_has_its_share_and_in_the_next_one_again() -> None:
+    each_takes_a_part_of_a_share()
     share, other = Share(turns()), Share(turns())
-    assert [share.take() for _ in range(SHARE + 2)] == [True] * SHARE + [False] * 2
+    assert [share.take() for _ in range(PIECES + 2)] == [True] * PIECES + [False] * 2
     assert other.take()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -116,6 +125,7 @@ async def test_of_the_events_that_one_read_brings_few_are_taken_in_one_turn_and_
         await visit.end()
 
     async with raw_upstream(play) as upstream, counted() as turn:
+        each_takes_a_part_of_a_share()
         ear = Listening(turn)
         address = parse(upstream.url)
         connector = StreamableConnector(HttpClient(address), address, ear)
@@ -124,7 +134,7 @@ async def test_of_the_events_that_one_read_brings_few_are_taken_in_one_turn_and_
         await connector.close()
     assert [message for message, _ in messages[:MANY]] == events
     assert messages[MANY][0]["id"] == 1
-    assert turn.most <= SHARE * AT_ONCE
+    assert turn.most <= PIECES * AT_ONCE
     assert not ear.losses
 
 
@@ -153,6 +163,7 @@ async def test_of_the_lines_that_one_read_brings_few_are_taken_in_one_turn_and_n
     ours, theirs = os.pipe()
     heard: list[bytes | Overlong] = []
     async with counted() as turn:
+        each_takes_a_part_of_a_share()
 
         def take(line: bytes | Overlong) -> None:
             turn.note()
@@ -167,7 +178,7 @@ async def test_of_the_lines_that_one_read_brings_few_are_taken_in_one_turn_and_n
         await reading
     os.close(ours)
     assert heard == [*(b"%d" % number for number in range(MANY)), b"last"]
-    assert turn.most <= SHARE * AT_ONCE
+    assert turn.most <= PIECES * AT_ONCE
 
 
 @http_peer.on_both_loops

@@ -7,9 +7,11 @@ import json
 import os
 import select
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from tests.gateway.crafted_server import SECRET
 from tests.gateway.wrapping import World, Wrapped, crafted, wait_until
 
@@ -194,6 +196,44 @@ def test_a_full_outlet_says_what_to_wait_for() -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def test_what_is_put_in_one_turn_leaves_in_order_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    lines = [b"%d " % number * (number % 40) for number in range(3000)]  # several times what a pipe holds
+    writes = 0
+    write = os.writev
+
+    def counted(descriptor: int, pieces: Sequence[bytes]) -> int:
+        nonlocal writes
+        writes += descriptor == writing
+        return write(descriptor, pieces)
+
+    monkeypatch.setattr(os, "writev", counted)
+
+    async def run() -> bytes:
+        outlet = Outlet(writing, lambda _: None)
+        for line in lines:
+            assert outlet.put_line(line)
+        assert writes == 1  # the first leaves at once
+        taken = asyncio.create_task(asyncio.to_thread(_read_until, reading, sum(len(line) + 1 for line in lines)))
+        async with asyncio.timeout(20):
+            await outlet.drained()
+            outlet.close()
+            return await taken
+
+    try:
+        assert asyncio.run(run()) == b"".join(line + b"\n" for line in lines)
+    finally:
+        os.close(reading)
+    assert writes < len(lines) / 4
+
+
+def _read_until(descriptor: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += os.read(descriptor, MB)
+    return data
 
 
 def test_every_line_of_json_on_stderr_parses(world: World) -> None:

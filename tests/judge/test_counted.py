@@ -9,7 +9,7 @@ from tests.relay.dialogue import LIMITS, Dialogue, Era, Turn, eras, notification
 from doorward.judge.vocabulary import Effect, Finding, Peer
 from doorward.policy.load import load
 from doorward.policy.model import sealed
-from doorward.relay.commands import Arrived
+from doorward.relay.commands import Arrived, Send
 from doorward.wire.jsonrpc import decode
 
 EARLY = Finding("rates", Effect.DENY, "too many messages of ping", peer=Peer(-31003, "too often", {"retryAfterMs": 40}))
@@ -52,3 +52,47 @@ def test_while_the_operator_only_observes_it_passes_with_a_note(until: str, pass
     assert bool(turn.told("server")) is passes
     (finding,) = turn.record.entry.findings
     assert (finding.control, finding.effect) == ("rates", "NOTE" if passes else "DENY")
+
+
+def counted(talk: Dialogue, message: object, sender: str = "client") -> list[Send] | None:
+    frame = decode(msgspec.json.encode(message), LIMITS)
+    return talk.relay.count(frame, "server" if sender == "server" else "client", 0, EARLY)
+
+
+@eras()
+def test_after_the_first_of_a_window_they_are_counted_without_being_judged(era: Era) -> None:
+    talk = ready(era)
+    assert counted(talk, talk.call(1)) is None
+    first = early(talk, talk.call(1)).only("client")
+    for number in range(2, 1000):
+        (send,) = counted(talk, talk.call(number)) or []
+        told = msgspec.json.decode(send.body)
+        assert (send.to, send.exchange, told["id"]) == ("client", 0, number)
+        assert told["error"] == first["error"]
+    (run,) = talk.until_deadline().records("run")
+    assert (run.entry.count, run.entry.reference) == (998, first["error"]["data"]["reference"])
+    assert counted(talk, talk.call(1000)) is None  # another window, with an entry of its own
+
+
+def test_what_uses_an_open_id_again_is_not_answered_as_the_request_that_has_it() -> None:
+    talk = ready("legacy")
+    talk.client(talk.call(1))
+    early(talk, talk.call(2))
+    (send,) = counted(talk, talk.call(1)) or []
+    assert msgspec.json.decode(send.body)["id"] is None
+
+
+def test_notifications_are_counted_and_nobody_is_told() -> None:
+    talk = ready("legacy")
+    news = notification("notifications/resources/updated", uri="x:y")
+    early(talk, news, "server")
+    assert counted(talk, news, "server") == []
+
+
+def test_an_answer_and_whatever_is_only_observed_is_judged() -> None:
+    talk = ready("legacy")
+    early(talk, talk.call(1))
+    assert counted(talk, talk.result(1)) is None
+    talk = ready("legacy", policy=sealed(msgspec.structs.replace(load(None), observe_until="2026-11-22")))
+    early(talk, talk.call(1))
+    assert counted(talk, talk.call(2)) is None

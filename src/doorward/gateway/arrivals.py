@@ -55,6 +55,8 @@ class Arrivals:
         except MalformedMessageError as problem:
             return self.unreadable(problem, frame, sender, exchange)
         too_much = self._counting.too_much(decoded.message, sender)
+        if too_much is not None and self._performer.counted(decoded, sender, exchange, too_much):
+            return self._performer.full()
         return self.decoded(decoded, sender, exchange, too_much=too_much) or self._performer.full()
 
     def decoded(

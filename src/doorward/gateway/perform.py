@@ -36,6 +36,7 @@ from doorward.relay.commands import (
     Withdraw,
 )
 from doorward.relay.relay import Relay
+from doorward.wire.jsonrpc import Decoded
 
 MAX_WAITING_UNITS = 1024  # beyond either the readers wait; one unit is one message
 MAX_WAITING_BYTES = 32 * 1024 * 1024
@@ -108,6 +109,19 @@ class Performer:
             self._enqueue(self._relay.handle(event, self._clock()))
         except Exception as crash:  # noqa: BLE001 - if the relay fails, nothing passes any more
             self._on_close(f"the relay failed: {type(crash).__name__}: {crash}")
+
+    def counted(self, frame: Decoded, sender: Side, exchange: int, found: Finding) -> bool:
+        """Whether ``frame``, which came too often, was one of many: counted with them and answered, with no record of
+        its own to wait for.
+        """
+        try:
+            answers = self._relay.count(frame, sender, exchange, found)
+            for send in answers or ():
+                self._deliver(send)
+        except Exception as crash:  # noqa: BLE001 - if the relay fails, nothing passes any more
+            self._on_close(f"the relay failed: {type(crash).__name__}: {crash}")
+            return True
+        return answers is not None
 
     def begin(self) -> None:
         self._enqueue(self._relay.start(self.facts(), self._clock()))

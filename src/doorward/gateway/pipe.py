@@ -28,10 +28,10 @@ class Counting:
     def __init__(self, relay: Relay, principal: str) -> None:
         settings = relay.state.settings
         self._relay = relay
-        self._principal = principal
         self._server = settings.server
         self._limits = settings.policy.limits
         self._meter = Meter(settings.policy, time.monotonic)
+        self._source = self._meter.source("", principal=principal, address="", server=settings.server, session=True)
         self._incoming = Incoming(settings.policy, time.monotonic)
         self._subscribed: Counter[str] = Counter()
         self._listening: dict[str, int] = {}
@@ -40,8 +40,7 @@ class Counting:
         """What is to be said of a message that comes too early, or of which there are too many at once."""
         if sender == "server":
             return self._incoming.take(message)
-        source = self._meter.source("", principal=self._principal, address="", server=self._server, session=True)
-        early = self._meter.take(source, self._server, message)
+        early = self._meter.take(self._source, self._server, message)
         if early is not None or not isinstance(message, Request) or message.method in WORK:
             return early
         return self._too_many(message)

@@ -8,6 +8,7 @@ for everybody who has it; a person who stops that terminal stops the link.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import stat
 import threading
@@ -15,13 +16,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from doorward.gateway.turns import SHARE, turns
+from doorward.gateway.turns import SHARE_S, turns
 from doorward.relay.commands import Send
 from doorward.wire.lines import LineSplitter, Overlong
 
 READ_BYTES = 64 * 1024
 MAX_QUEUED_BYTES = 32 * 1024 * 1024  # twice the largest message from a server
 WRITE_TIMEOUT_S = 30.0
+_AT_ONCE = 64  # lines in one write
 
 
 class Port(Protocol):
@@ -56,66 +58,80 @@ class Intake:
         self._descriptor = descriptor
         self._on_line = on_line
         self._splitter = LineSplitter(max_bytes)
-        self._behind: asyncio.Task[None] | None = None
+        self._lines: deque[bytes | Overlong] = deque()  # came, and were not taken yet
+        self._turns = turns()
+        self._loop = asyncio.get_running_loop()
+        self._polls = can_poll(descriptor)
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._behind: asyncio.Future[None] | None = None  # done when all that came was taken
+        self._waiting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Ends at the end of the stream, or when the other end broke it."""
-        await (self._polled() if can_poll(self._descriptor) else self._threaded())
+        try:
+            await (self._polled() if self._polls else self._threaded())
+        finally:
+            self._lines.clear()
+            if self._waiting is not None:
+                self._waiting.cancel()
 
-    def _take(self, data: bytes) -> Awaitable[None] | None:
-        lines = self._splitter.feed(data)
-        for position, line in enumerate(lines, 1):
-            waiting = self._on_line(line)
-            if waiting is not None or position == SHARE < len(lines):
-                return self._take_rest(waiting, lines[position:])
-        return None
-
-    async def _take_rest(self, waiting: Awaitable[None] | None, lines: list[bytes | Overlong]) -> None:
-        if waiting is not None:
-            await waiting
-        line_of_all = turns()
-        for position, line in enumerate(lines):
-            if position % SHARE == 0:
-                await line_of_all.come()
-            waiting = self._on_line(line)
+    def _take(self) -> None:
+        """A share of what came. The rest of it when it is its turn; until then nothing more is read."""
+        until = self._turns.now() + SHARE_S
+        while self._lines:
+            waiting = self._on_line(self._lines.popleft())
             if waiting is not None:
-                await waiting
+                self._fall_behind()
+                self._waiting = self._loop.create_task(self._take_after(waiting))
+                return
+            if self._turns.now() >= until:
+                break
+        if self._lines:
+            self._fall_behind()
+            self._turns.join(self._take)
+        elif self._behind is not None:
+            self._catch_up(self._behind)
+
+    async def _take_after(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._take()
+
+    def _fall_behind(self) -> None:
+        if self._behind is None:
+            self._behind = self._loop.create_future()
+            if self._polls:
+                self._loop.remove_reader(self._descriptor)
+
+    def _catch_up(self, behind: asyncio.Future[None]) -> None:
+        self._behind = None
+        _resolve(behind)
+        if self._polls and not self._ended.done():
+            self._loop.add_reader(self._descriptor, self._read)
 
     async def _polled(self) -> None:
         """The descriptor stays watched from one message to the next: watching it anew costs more than reading it."""
         os.set_blocking(self._descriptor, False)
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._descriptor, self._read, ended)
+        self._loop.add_reader(self._descriptor, self._read)
         try:
-            await ended
+            await self._ended
         finally:
-            loop.remove_reader(self._descriptor)
-            if self._behind is not None:
-                self._behind.cancel()
+            self._loop.remove_reader(self._descriptor)
 
-    def _read(self, ended: asyncio.Future[None]) -> None:
+    def _read(self) -> None:
         try:
             data = os.read(self._descriptor, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        loop = asyncio.get_running_loop()
-        waiting = self._take(data)
         if not data:
-            loop.remove_reader(self._descriptor)
-            _resolve(ended)
-        elif waiting is not None:
-            loop.remove_reader(self._descriptor)
-            self._behind = loop.create_task(self._catch_up(waiting, ended))
-
-    async def _catch_up(self, waiting: Awaitable[None], ended: asyncio.Future[None]) -> None:
-        await waiting
-        asyncio.get_running_loop().add_reader(self._descriptor, self._read, ended)
+            self._loop.remove_reader(self._descriptor)
+            _resolve(self._ended)
+            return
+        self._lines += self._splitter.feed(data)
+        self._take()
 
     async def _threaded(self) -> None:
-        loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)
 
         def read() -> None:
@@ -125,7 +141,7 @@ class Intake:
                 except OSError:
                     data = b""
                 try:
-                    asyncio.run_coroutine_threadsafe(arrived.put(data), loop).result()
+                    asyncio.run_coroutine_threadsafe(arrived.put(data), self._loop).result()
                 except RuntimeError:
                     return
                 if not data:
@@ -133,9 +149,10 @@ class Intake:
 
         threading.Thread(target=read, name="intake", daemon=True).start()
         while data := await arrived.get():
-            waiting = self._take(data)
-            if waiting is not None:
-                await waiting
+            self._lines += self._splitter.feed(data)
+            self._take()
+            if self._behind is not None:
+                await self._behind
 
 
 async def readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
@@ -154,7 +171,11 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 class Outlet:
-    """Writes lines to a descriptor in order. ``on_broken`` is called once, when nobody reads any more or in time."""
+    """Writes lines to a descriptor in order. ``on_broken`` is called once, when nobody reads any more or in time.
+
+    A line leaves at once; what comes after it in the same turn of the loop leaves together, in the next one: to write a
+    line wakes its reader, which costs more than most lines do.
+    """
 
     def __init__(
         self, descriptor: int, on_broken: Callable[[str], None], *, timeout_s: float = WRITE_TIMEOUT_S
@@ -165,6 +186,7 @@ class Outlet:
         self._queue: deque[memoryview] = deque()
         self._waiters: list[asyncio.Future[None]] = []
         self._watching = False
+        self._gathering = False
         self._timer: asyncio.TimerHandle | None = None
         self.queued_bytes = 0
         self.broken = False
@@ -182,9 +204,21 @@ class Outlet:
             return False
         self._queue.append(memoryview(line + b"\n"))
         self.queued_bytes += len(line) + 1
-        if not self._watching:
+        if not (self._watching or self._gathering):
             self._write()
+            self._gather()
         return not self.broken
+
+    def _gather(self) -> None:
+        """Let what comes in this turn wait for its end."""
+        self._gathering = True
+        asyncio.get_running_loop().call_soon(self._write_gathered)
+
+    def _write_gathered(self) -> None:
+        self._gathering = False
+        if self._queue and not self._watching:
+            self._write()
+            self._gather()
 
     @property
     def is_full(self) -> bool:
@@ -201,7 +235,9 @@ class Outlet:
             await self._wait()
 
     def close(self) -> None:
-        """Close the descriptor; what is still queued is lost."""
+        """Close the descriptor; what it does not take now is lost."""
+        if self._queue and not self._watching:
+            self._write()
         self._stop()
         self.broken = True
         self._queue.clear()
@@ -216,9 +252,8 @@ class Outlet:
 
     def _write(self) -> None:
         while self._queue:
-            piece = self._queue[0]
             try:
-                sent = os.write(self._descriptor, piece)
+                sent = os.writev(self._descriptor, tuple(itertools.islice(self._queue, _AT_ONCE)))
             except BlockingIOError:
                 self._watch()
                 return
@@ -227,10 +262,10 @@ class Outlet:
                 return
             self.queued_bytes -= sent
             self._progress()
-            if sent < len(piece):
-                self._queue[0] = piece[sent:]
-            else:
-                self._queue.popleft()
+            while self._queue and sent >= len(self._queue[0]):
+                sent -= len(self._queue.popleft())
+            if sent:
+                self._queue[0] = self._queue[0][sent:]
         self._stop()
         self._wake()
 

@@ -2,10 +2,11 @@
 
 One event loop does everything, and a single read of a socket may bring hundreds of messages. Were they all taken at
 once, everybody else would wait until the last of them is done. So a source (a server's stream, a client that was told
-to come later) may do ``SHARE`` pieces in one turn of the loop; the rest waits in one line with that of all other
+to come later) may go on for ``SHARE_S`` in one turn of the loop; the rest waits in one line with that of all other
 sources, of which ``AT_ONCE`` are let go in each turn. Whoever brings little never stands in it.
 
-Nothing here waits for a clock: with nobody else there, the next turn is at once, and nothing in the line is dropped.
+Nothing here waits for a time to come: with nobody else there, the next turn is at once, and nothing in the line is
+dropped.
 
 Not protected against: very many sources, each of which brings little.
 """
@@ -13,14 +14,16 @@ Not protected against: very many sources, each of which brings little.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
 
-SHARE: Final = 4
-"""Pieces of one source in one turn of the loop: some three tenths of a millisecond of messages that are refused."""
+SHARE_S: Final = 0.0003
+"""Of one source in one turn of the loop: two or three messages that are judged, or twenty that are refused. In time and
+not in number, because one message may cost a hundred times as much as another; at least one is done."""
 
 AT_ONCE: Final = 2
 """Sources of the line in one turn of the loop."""
@@ -36,6 +39,8 @@ class Turns:
         self._moves = False
         self._number = 0
         self._counts = False
+        self.now = time.monotonic
+        """Seconds; not the loop's own, which may stand still for a whole turn."""
 
     def number(self) -> int:
         """Which turn of the loop this is: another number in the next one, for as long as somebody asks."""
@@ -62,30 +67,32 @@ class Turns:
         await turn
 
     def _move(self) -> None:
-        for _ in range(min(AT_ONCE, len(self._line))):
-            self._soon(self._line.popleft())
-        self._moves = bool(self._line)
-        if self._moves:
-            self._soon(self._move)
+        try:
+            for _ in range(min(AT_ONCE, len(self._line))):
+                self._line.popleft()()
+        finally:  # whatever one of them met, the others have their turn
+            self._moves = bool(self._line)
+            if self._moves:
+                self._soon(self._move)
 
 
 class Share:
     """What one source may still do in this turn."""
 
-    __slots__ = ("_left", "_turn", "_turns")
+    __slots__ = ("_turn", "_turns", "_until")
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self._turn = -1
-        self._left = 0
+        self._until = 0.0
 
     def take(self) -> bool:
         """Whether one piece more may be done at once."""
-        turn = self._turns.number()
+        turn, now = self._turns.number(), self._turns.now()
         if turn != self._turn:
-            self._turn, self._left = turn, SHARE
-        self._left -= 1
-        return self._left >= 0
+            self._turn, self._until = turn, now + SHARE_S
+            return True
+        return now < self._until
 
 
 def _begin(turn: asyncio.Future[None]) -> None:

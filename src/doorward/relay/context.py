@@ -13,7 +13,7 @@ def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Fac
     """The context of an arrived message."""
     message = frame.message
     answers = _answered_by(state, message, sender, exchange)
-    era = _era(state, message, answers)
+    era = era_of(state, message, answers)
     return Context(
         link=state.link,
         sender=sender,
@@ -77,7 +77,7 @@ def _answered_by(state: State, message: Message, sender: Side, exchange: int) ->
     return answered
 
 
-def _era(state: State, message: Message, answers: Open | None) -> str:
+def era_of(state: State, message: Message, answers: Open | None = None) -> str:
     """The era in which a message speaks: a request by its envelope, a response by its request, the rest by the link."""
     if isinstance(message, Response):
         return answers.era if answers is not None else "legacy"

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import msgspec
 
-from doorward.judge.vocabulary import Context, Decision, Effect, Finding
+from doorward.judge.vocabulary import Context, Decision, Effect, Finding, Peer, Side
 from doorward.protocol import handshake
 from doorward.relay import context as contexts
 from doorward.relay import records, replies
 from doorward.relay.commands import Command, Send
 from doorward.relay.state import State
-from doorward.wire.jsonrpc import Message, Notification, Request, Response, key_of
+from doorward.wire.jsonrpc import Decoded, Message, Notification, Request, Response, key_of
+
+
+def count(state: State, frame: Decoded, sender: Side, exchange: int, found: Finding) -> list[Send] | None:
+    """One more of what comes too often: counted, and what it is answered with. Nothing else of it is looked at, because
+    this is what a flood costs. None where it has to be judged: the first of its kind in a window, which gets an entry;
+    an answer; and everything while the operator only observes.
+    """
+    message = frame.message
+    if isinstance(message, Response) or found.effect is not Effect.DENY or state.settings.policy.observe_until:
+        return None
+    reference = state.refusals.again((sender, found.control, message.method), frame.body)
+    if not reference:
+        return None
+    if isinstance(message, Notification):
+        return []
+    told = replies.peer_for((found,), reference)
+    return [Send(sender, exchange, _answer(state, message, contexts.era_of(state, message), sender, told))]
 
 
 def turn_away(state: State, message: Message, context: Context, finding: Finding) -> list[Command]:
@@ -21,23 +38,29 @@ def turn_away(state: State, message: Message, context: Context, finding: Finding
     method = "" if isinstance(message, Response) else message.method
     kind = (context.sender, finding.control, method)
     own, reference = state.refusals.first(kind, context.body, context.now, records.reference(context.facts))
-    # A second use of an id must not look like the answer to its first use.
-    again = isinstance(message, Request) and (context.sender, key_of(message.id)) in state.opened
     commands: list[Command] = []
     if own:
         record = state.describe("refusal", message, context, decision, context.body, "written", reference=reference)
-        if again:
+        if isinstance(message, Request) and _is_open(state, message, context.sender):
             unnamed = Send(context.sender, context.exchange, replies.not_recorded(replies.NOBODY, executed=False))
             record = msgspec.structs.replace(record, otherwise=unnamed)
         commands.append(record)
     if isinstance(message, Request):
         told = replies.peer_for((finding,), reference)
-        if again:
-            body = replies.error(None, told)
-        else:
-            body = replies.refusal(message.id, message.method, context.era, context.sender, told)
+        body = _answer(state, message, context.era, context.sender, told)
         commands.append(Send(context.sender, context.exchange, body))
     return commands
+
+
+def _answer(state: State, message: Request, era: str, sender: Side, told: Peer) -> bytes:
+    """What a request is refused with. A second use of an id must not look like the answer to its first use."""
+    if _is_open(state, message, sender):
+        return replies.error(None, told)
+    return replies.refusal(message.id, message.method, era, sender, told)
+
+
+def _is_open(state: State, message: Request, sender: Side) -> bool:
+    return (sender, key_of(message.id)) in state.opened
 
 
 def refuse(state: State, message: Message, context: Context, decision: Decision) -> list[Command]:

@@ -36,6 +36,7 @@ from doorward.relay.commands import (
     Command,
     Event,
     NotRecorded,
+    Send,
     Tick,
     Undelivered,
     Unproven,
@@ -91,6 +92,12 @@ class Relay:
         if sender != "client":
             return ()
         return questions(frame.message, self.state.settings.folders, self.state.server_policy)
+
+    def count(self, frame: Decoded, sender: Side, exchange: int, found: Finding) -> list[Send] | None:
+        """What came too often (``found``) after others of its kind: counted with them, and what it is answered with.
+        None: it is to be judged as any other.
+        """
+        return refusing.count(self.state, frame, sender, exchange, found)
 
     @property
     def deadline(self) -> int | None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from doorward.judge.vocabulary import Effect, Finding, Open, Peer
-from doorward.wire.jsonrpc import Id, Response, decode_value, encode
+from doorward.wire.jsonrpc import Id, Response, decode_value, encode, encode_value, key_of
 
 REFUSED: Final = -31001
 CONSENT: Final = -31002
 CAPACITY: Final = -31003
 SERVER_ENDED: Final = -32603
 _SAMPLING_REFUSED: Final = -1  # MCP "Sampling": user rejected
+
+NOBODY: Final = "null"
+"""The id of an answer to a request whose own cannot be told, as JSON text."""
 
 CONSENT_HINT: Final = "run `doorward consent` in another terminal, then try again"
 
@@ -54,10 +57,15 @@ def peer_for_answer(findings: tuple[Finding, ...], reference: str) -> Peer:
 
 def error(request_id: Id | None, peer: Peer) -> bytes:
     """An error answer to ``request_id``."""
+    return error_to(key_of(request_id) if request_id is not None else NOBODY, peer)
+
+
+def error_to(key: str, peer: Peer) -> bytes:
+    """The same, to an id as JSON text."""
     told: dict[str, Any] = {"code": peer.code, "message": peer.message}
     if peer.data:
         told["data"] = peer.data
-    return encode(Response(request_id, error=told))
+    return b"".join((b'{"jsonrpc":"2.0","id":', key.encode(), b',"error":', encode_value(told), b"}"))
 
 
 def tool_error(request_id: Id, text: str, era: str) -> bytes:
@@ -113,8 +121,6 @@ def _pieces(message: str, *, executed: bool) -> tuple[bytes, bytes]:
 
 _EXECUTED: Final = _pieces("done, but its outcome could not be recorded", executed=True)
 _NOT_EXECUTED: Final = _pieces("not done, because it could not be recorded", executed=False)
-NOBODY: Final = "null"
-"""The id of an answer to a request whose own cannot be told, as JSON text."""
 
 
 def server_ended(opened: Open, reference: str) -> bytes:

@@ -40,16 +40,27 @@ class Refusals:
     def __init__(self) -> None:
         self.runs: dict[tuple[str, str, str], Run] = {}
 
+    def again(self, kind: tuple[str, str, str], body: bytes) -> str:
+        """Count one more of a kind that has its entry already, and give that entry's reference; empty where this one
+        would be the first.
+        """
+        run = self.runs.get(kind)
+        if run is None and len(self.runs) >= _MAX_KINDS:
+            run = self.runs.get((kind[0], *_OTHERS))
+        if run is None:
+            return ""
+        run.add(body)
+        return run.reference
+
     def first(self, kind: tuple[str, str, str], body: bytes, now: int, reference: str) -> tuple[bool, str]:
         """Whether this refusal gets an entry of its own, and the reference that its peer is told."""
-        if kind not in self.runs and len(self.runs) >= _MAX_KINDS:
+        known = self.again(kind, body)
+        if known:
+            return False, known
+        if len(self.runs) >= _MAX_KINDS:
             kind = (kind[0], *_OTHERS)
-        run = self.runs.get(kind)
-        if run is None:
-            self.runs[kind] = Run(now, kind[2], reference)
-            return True, reference
-        run.add(body)
-        return False, run.reference
+        self.runs[kind] = Run(now, kind[2], reference)
+        return True, reference
 
     def closed(self, now: int, *, all_of_them: bool = False) -> list[tuple[tuple[str, str, str], Run]]:
         """The windows that are over, with what was only counted in them; they start anew with the next refusal."""
@@ -60,7 +71,9 @@ class Refusals:
 
     @property
     def deadline(self) -> int | None:
-        return min((run.since + WINDOW_US for run in self.runs.values()), default=None)
+        for oldest in self.runs.values():  # they stand in the order in which they began
+            return oldest.since + WINDOW_US
+        return None
 
 
 class Progress:

@@ -23,7 +23,8 @@ class Asked(msgspec.Struct, frozen=True):
 
     ``modern``: it names a revision of the modern era. ``sessions`` and ``versions`` are all values of their headers.
     ``unfit`` is the status that a POST gets because of the types that it sends and takes, or 0. ``headers`` are those
-    that repeat a modern body.
+    that repeat a modern body. ``forwarded`` is the address that the last proxy passed it on for, None where it names
+    none.
     """
 
     modern: bool
@@ -31,6 +32,7 @@ class Asked(msgspec.Struct, frozen=True):
     versions: tuple[str, ...]
     unfit: int
     headers: dict[str, tuple[str, ...]]
+    forwarded: str | None
 
 
 def asked(head: Head) -> Asked:
@@ -42,13 +44,14 @@ def asked(head: Head) -> Asked:
 
 
 def _read(head: Head) -> Asked:
-    given = head.all(VERSION)
+    given, forwarded = head.all(VERSION), head.all("x-forwarded-for")
     return Asked(
         modern=len(given) == 1 and given[0] in versions.MODERN_VERSIONS,
         sessions=head.all(SESSION),
         versions=given,
         unfit=_unfit(head),
         headers=head.starting("mcp-"),
+        forwarded=forwarded[-1].rpartition(",")[2].strip()[:64] if forwarded else None,
     )
 
 

@@ -102,7 +102,10 @@ class Connection(asyncio.Protocol):
                 self.abort()
             return
         self._held = self._held + data if self._held else data
-        (self._pace.go_on if self._pace.slow else self._advance)()
+        if self._pace.slow and not self._resting:
+            self._pace.go_on()
+        else:
+            self._advance()
 
     def eof_received(self) -> None:
         """The client sends nothing more, so it waits for nothing more. What was answered is still delivered."""
@@ -160,7 +163,7 @@ class Connection(asyncio.Protocol):
         self.pace()
         if not self._resting:
             self._resting = True
-            self._listener.loop.call_at(self._listener.rest_until(), self._rested)
+            self._listener.rest(self._rested)
 
     def pace(self) -> None:
         self._pace.slow_down()

@@ -62,9 +62,11 @@ class Front:
         self._record(control, reason, peer=peer, principal=principal, method=method, passed=True)
 
     def _record(self, control: str, reason: str, *, peer: str, principal: str, method: str, passed: bool) -> str:
-        now = self._clock()
-        own, reference = self._refusals.first(("client", control, reason), b"", now, os.urandom(6).hex())
-        if own:
+        kind = ("client", control, reason)
+        reference = self._refusals.again(kind, b"")
+        if not reference:
+            now = self._clock()
+            _, reference = self._refusals.first(kind, b"", now, os.urandom(6).hex())
             entry = Entry(
                 kind="notice" if passed else "refusal",
                 at=now,

@@ -15,8 +15,9 @@ from doorward.gateway.http.carriage import RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.load import Claim
-from doorward.gateway.http.traffic import NOBODY, About, Traffic, peer_of, tell
+from doorward.gateway.http.traffic import About, Traffic, peer_of, tell
 from doorward.gateway.sessions import BOUND, Session, Sessions
+from doorward.relay.replies import NOBODY
 from doorward.wire.batch import split
 from doorward.wire.jsonrpc import Decoded, FrameLimits, Request, key_of
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from doorward.gateway.http.call import Application
 from doorward.gateway.http.limits import APART_S, REST_S, HttpLimits
@@ -11,6 +13,9 @@ from doorward.gateway.turns import turns
 
 if TYPE_CHECKING:
     from doorward.gateway.http.connection import Connection
+
+_TICK_S: Final = 0.004
+"""Those whose rest ends within it are heard again with one waking of the loop, which costs as much as refusing one."""
 
 
 class Listener:
@@ -24,6 +29,7 @@ class Listener:
         self.turns = turns()
         self.connections: dict[Connection, None] = {}
         self._waits = 0
+        self._resting: deque[tuple[float, Callable[[], None]]] = deque()  # until when, in this order
         self._rested = 0.0
 
     def enter(self, connection: Connection) -> bool:
@@ -43,10 +49,21 @@ class Listener:
         self._waits += 1
         return self._waits
 
-    def rest_until(self) -> float:
-        """When a connection that was refused is heard again: after its rest, and not together with others."""
+    def rest(self, rested: Callable[[], None]) -> None:
+        """Let a connection that was refused be heard again after its rest, and not together with others. There is one
+        timer for all that rest: they are many.
+        """
         self._rested = max(self.loop.time() + REST_S, self._rested + APART_S)
-        return self._rested
+        self._resting.append((self._rested, rested))
+        if len(self._resting) == 1:
+            self.loop.call_later(REST_S, self._wake)
+
+    def _wake(self) -> None:
+        now = self.loop.time()
+        while self._resting and self._resting[0][0] <= now:
+            self._resting.popleft()[1]()
+        if self._resting:
+            self.loop.call_later(max(_TICK_S, self._resting[0][0] - now), self._wake)
 
     def leave(self, connection: Connection) -> None:
         """It does not count any more."""

@@ -15,9 +15,10 @@ from doorward.gateway.http.carriage import Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.load import Claim
-from doorward.gateway.http.traffic import NOBODY, About, Traffic, peer_of
+from doorward.gateway.http.traffic import About, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
 from doorward.protocol import stateless
+from doorward.relay.replies import NOBODY
 from doorward.wire.jsonrpc import (
     Decoded,
     Notification,

@@ -22,11 +22,11 @@ from doorward.gateway.metering import STANDING, WORK, Meter
 from doorward.judge.vocabulary import Finding, Peer, Principal
 from doorward.policy.model import Policy
 from doorward.relay import replies
-from doorward.wire.jsonrpc import Message, Request, Response, key_of, outline, with_id
+from doorward.relay.replies import NOBODY
+from doorward.wire.jsonrpc import Message, Request, Response, key_of
 
 IN_FLIGHT: Final = "in-flight"
 CAPPED: Final = "principal-limits"
-NOBODY: Final = "null"  # the id of an answer to what had none
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -88,10 +88,15 @@ class Traffic:
 
     def in_time(self, call: HttpCall, about: About, session: str, *messages: Message) -> bool:
         """Whether its sender may send so much by now; answered where it may not. Nothing of a link was touched."""
-        address = address_of(call)
+        asked = about.asked
+        address = call.head.peer[0] if asked.forwarded is None else asked.forwarded
         server, principal = about.place.server, about.principal
         source = self._meter.source(
-            sender_of(call, session), principal=principal.id, address=address, server=server, session=session != ""
+            session or sender_of(call, asked),
+            principal=principal.id,
+            address=address,
+            server=server,
+            session=session != "",
         )
         for message in messages:
             early = self._meter.take(source, server, message)
@@ -118,7 +123,7 @@ class Traffic:
         told = Peer(early.peer.code, early.peer.message, {**early.peer.data, "reference": reference})
         after = max(1, math.ceil(early.peer.data["retryAfterMs"] / 1000))
         key = key_of(message.id) if isinstance(message, Request) else NOBODY
-        call.answer(429, _error(key, told), headers=(("Retry-After", str(after)),))
+        call.answer(429, replies.error_to(key, told), headers=(("Retry-After", str(after)),))
         return False
 
     def has_place(self, call: HttpCall, about: About, link: HttpLink, session: str, *messages: Message) -> Claim | None:
@@ -127,14 +132,16 @@ class Traffic:
         full = link.is_full
         claim: Claim | str = ""
         if not full:
-            claim = self.load.claim(about.principal, sender_of(call, session), about.place.server, requests)
+            claim = self.load.claim(
+                about.principal, session or sender_of(call, about.asked), about.place.server, requests
+            )
             if not isinstance(claim, str):
                 return claim
         key = key_of(requests[0].id) if len(requests) == 1 else NOBODY
         if full:
             why = "what was sent to this server was not taken yet"
             reference = self._front.refuse(IN_FLIGHT, why, peer=peer_of(call), principal=about.principal.id)
-            call.answer(503, _error(key, _later(reference)), headers=RETRY_AFTER)
+            call.answer(503, replies.error_to(key, _later(reference)), headers=RETRY_AFTER)
         else:
             self.capped(call, about.principal, str(claim), key)
         return None
@@ -142,7 +149,7 @@ class Traffic:
     def capped(self, call: HttpCall, principal: Principal, why: str, key: str) -> None:
         """Too much for one principal: told when to try again."""
         reference = self._front.refuse(CAPPED, f"{why} for one principal", peer=peer_of(call), principal=principal.id)
-        call.answer(429, _error(key, _later(reference)), headers=RETRY_AFTER)
+        call.answer(429, replies.error_to(key, _later(reference)), headers=RETRY_AFTER)
 
     def unopened(self, call: HttpCall, about: About, problem: Exception, key: str) -> None:
         """There is no link for this call. Nothing of it was sent."""
@@ -153,7 +160,7 @@ class Traffic:
         why = f"{about.place.server} cannot be reached: {problem}"
         reference = self._front.refuse(control, why, peer=peer_of(call), principal=about.principal.id)
         told = Peer(-32603, "the server cannot be reached", {"outcome": "not executed", "reference": reference})
-        call.answer(502, _error(key, replies.refused(reference) if control == "first-use" else told))
+        call.answer(502, replies.error_to(key, replies.refused(reference) if control == "first-use" else told))
 
     def spawn(self, call: HttpCall, work: Coroutine[Any, Any, None]) -> None:
         """Do what a call waits for; it is answered whatever becomes of that."""
@@ -193,20 +200,7 @@ def peer_of(call: HttpCall) -> str:
     return call.head.peer[0]
 
 
-def address_of(call: HttpCall) -> str:
-    """The address that a request came from; of what a trusted proxy passed on, the one that the proxy saw."""
-    forwarded = call.head.all("x-forwarded-for")
-    return forwarded[-1].rpartition(",")[2].strip()[:64] if forwarded else call.head.peer[0]
-
-
-def sender_of(call: HttpCall, session: str) -> str:
-    """Who is counted: a session, or where there is none a connection, or whom a proxy passes on over its own."""
-    if session:
-        return session
+def sender_of(call: HttpCall, asked: Asked) -> str:
+    """Who is counted where there is no session: a connection, or whom a proxy passes on over its own."""
     host, port = call.head.peer
-    return f"{host} {port}" if not call.head.all("x-forwarded-for") else f"{address_of(call)} forwarded"
-
-
-def _error(key: str, told: Peer) -> bytes:
-    body = replies.error(None, told)
-    return with_id(body, outline(body), key)
+    return f"{host} {port}" if asked.forwarded is None else f"{asked.forwarded} forwarded"

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from doorward.gateway.turns import SHARE, Share, turns
+from doorward.gateway.turns import SHARE_S, Share, turns
 from doorward.gateway.upstream.connection import Carriage
 from doorward.gateway.upstream.connector import Receiver
 from doorward.wire.jsonrpc import Id, key_of
@@ -224,12 +224,13 @@ class Incoming(Carriage):
         line = turns()
         while self._behind:
             await line.come()
-            for _ in range(SHARE):
-                if not self._behind:
-                    break
+            until = line.now() + SHARE_S
+            while self._behind:
                 waiting = self.hand_on(self._behind.popleft())
                 if waiting is not None:
                     await waiting
+                if line.now() >= until:
+                    break
         self._busy = None
         if self._cause is None:
             self.resume()
