@@ -10,6 +10,7 @@ from tests.relay.dialogue import Dialogue, Era, Tree, Turn, asks, eras, only_leg
 
 from doorward.policy.load import load
 from doorward.policy.model import Policy, ServerPolicy, ToolPolicy, sealed
+from doorward.relay.context import of_link
 
 TOKEN = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
 OURS = "a-secret-that-doorward-holds"
@@ -145,3 +146,13 @@ def test_an_answer_without_one_reaches_the_legacy_server(era: Era) -> None:
     talk.person(asks(talk, "elicitation/create", "e1", {"message": "your name?"}).ticket)
     said = {"action": "accept", "content": {"name": "Ada"}}
     assert talk.client({"jsonrpc": "2.0", "id": "e1", "result": said}).only("server")["result"] == said
+
+
+def test_what_was_seen_in_one_body_is_not_believed_of_another() -> None:
+    talk = ready("legacy", tools=[TOOL])
+    context = of_link(talk.relay.state, talk.facts(), talk.now)
+    clean, token = b'{"text":"nothing"}', f'{{"text":"{TOKEN}"}}'.encode()
+    for _ in range(2):
+        assert [context.may_hold_credential(body) for body in (clean, token, clean)] == [False, True, False]
+    other = msgspec.structs.replace(context, body=token)
+    assert other.may_hold_credential(other.body)

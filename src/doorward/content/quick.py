@@ -34,15 +34,12 @@ def maybe_credential(body: bytes) -> bool:
     return by_automaton(body, names=False) if _is_worth_it(body) else by_patterns(body, names=False)
 
 
-def shapes_or_names(body: bytes) -> tuple[bool, bool]:
-    """What ``maybe_credential`` says, and where that is False, whether there may be a sensitive name with a value."""
+def maybe_named(body: bytes) -> bool:
+    """Whether ``body`` may hold a sensitive name with a value."""
     if not _is_worth_it(body):
-        shapes = by_patterns(body, names=False)
-        return shapes, not shapes and _finds(_NAMES_IN_LOWERED, body.lower())
-    text = _readable(body)
-    for_shapes, for_names = _loaded()
-    shapes = for_shapes(text)
-    return shapes, not shapes and _named(for_names, text)
+        return _finds(_NAMES_IN_LOWERED, body.lower())
+    _, for_names = _loaded()
+    return _named(for_names, _readable(body))
 
 
 def _is_worth_it(body: bytes) -> bool:

@@ -25,7 +25,7 @@ import msgspec
 
 from doorward.content.credentials import AUTH_SCHEME, is_excused, sensitive_kind, shapes_in
 from doorward.content.pointers import join, strings
-from doorward.content.quick import maybe_credential, maybe_sensitive, shapes_or_names
+from doorward.content.quick import maybe_credential, maybe_named, maybe_sensitive
 
 _OPEN, _CLOSE = "\u2039", "\u203a"
 MASK = re.compile(rf"{_OPEN}masked:[a-z0-9\-]{{1,32}}:[0-9a-f]{{10}}{_CLOSE}")
@@ -104,10 +104,9 @@ class Masker:
         """The same of what ``mask_text`` masks with ``names`` false."""
         return maybe_credential(body) or self._may_hold_known(body)
 
-    def shapes_or_names(self, body: bytes) -> tuple[bool, bool]:
-        """What ``maybe_credential`` says, and where that is False, what ``maybe_sensitive`` does."""
-        shapes, names = shapes_or_names(body)
-        return shapes or self._may_hold_known(body), names
+    def maybe_named(self, body: bytes) -> bool:
+        """The same of what stands after a sensitive name."""
+        return maybe_named(body)
 
     def _may_hold_known(self, body: bytes) -> bool:
         return self._needles != () and any(needle in body for needle in self._needles)

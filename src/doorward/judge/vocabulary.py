@@ -215,6 +215,16 @@ class Context(msgspec.Struct, frozen=True):
     answers: Open | None = None  # for a response: the request that it answers
     seal: SealedState | str | None = None  # of a retried request's requestState: opened, or why it does not open
     masker: Masker | None = None
+    seen: list[tuple[bytes, bool]] = msgspec.field(default_factory=list)  # by `may_hold_credential`, to be read by it
+
+    def may_hold_credential(self, body: bytes) -> bool:
+        """What ``masker`` says of ``body``. It is looked at once, however many ask: a megabyte takes a millisecond."""
+        for known, found in self.seen:
+            if known is body:
+                return found
+        found = self.masker is None or self.masker.maybe_credential(body)
+        self.seen.append((body, found))
+        return found
 
     @property
     def tool(self) -> str:

@@ -62,7 +62,7 @@ def describe(  # noqa: PLR0913 - everything that a record says, given once
     if isinstance(message, Response) and message.result is not None and context.sender == "server":
         masked = original  # only its digest is kept, and what the client got was masked by a rewrite
     else:
-        masked = mask_body(original, masker)
+        masked = mask_body(original, masker, shapes=context.may_hold_credential(original))
         if len(masked) <= INLINE_BODY_BYTES:
             inline = masked.decode()
         elif kind != "refusal":  # or whoever is refused decides how the archive grows
@@ -127,13 +127,15 @@ def _masked_words(fields: dict[str, Any], masker: Masker | None) -> dict[str, An
     return fields
 
 
-def mask_body(body: bytes, masker: Masker) -> bytes:
-    """``body`` as it may be stored and shown to operators."""
-    shapes, names = masker.shapes_or_names(body)
-    if not shapes and not names:
+def mask_body(body: bytes, masker: Masker, *, shapes: bool) -> bytes:
+    """``body`` as it may be stored and shown to operators; ``shapes`` is what ``maybe_credential`` says of it. The very
+    same object where there was nothing to mask.
+    """
+    if not shapes and not masker.maybe_named(body):
         return body
-    masked, _ = masker.mask_tree(decode_value(body), shapes=shapes)
-    return encode_value(masked)
+    tree = decode_value(body)
+    masked, _ = masker.mask_tree(tree, shapes=shapes)
+    return body if masked is tree else encode_value(masked)
 
 
 def _who(context: Context) -> dict[str, Any]:

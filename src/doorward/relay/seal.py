@@ -31,7 +31,9 @@ _sorted: Final = msgspec.json.Encoder(order="sorted").encode
 def params_digest(params: dict[str, Any] | None) -> str:
     """SHA-256 over what must stay the same in a retry: everything but the state, the answers and ``_meta``."""
     bound = {key: value for key, value in (params or {}).items() if key not in _NOT_BOUND}
-    return hashlib.sha256(b"doorward params v1\0" + _sorted(bound)).hexdigest()
+    hashed = hashlib.sha256(b"doorward params v1\0")
+    hashed.update(_sorted(bound))  # and not one after the other: they may be megabytes
+    return hashed.hexdigest()
 
 
 def ask_digest(request: object) -> str:

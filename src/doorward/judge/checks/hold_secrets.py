@@ -33,7 +33,7 @@ def hold_secrets(action: Action, context: Context) -> Finding | None:
     masker = context.masker
     if masker is None or context.sender != "client" or context.server.secrets:
         return None
-    if not masker.maybe_credential(context.body):
+    if not context.may_hold_credential(context.body):
         return None
     found = dict.fromkeys(_secrets(action, context, masker))
     if not found:

@@ -35,7 +35,7 @@ def mask_results(message: Message, context: Context) -> tuple[Message, Finding |
     if not isinstance(message, Response) or context.sender != "server":
         return message, None
     masker = context.masker
-    if masker is None or not masker.maybe_credential(context.body):
+    if masker is None or not context.may_hold_credential(context.body):
         return message, None
     kinds: list[str] = []
     if message.error is not None:
