@@ -143,6 +143,27 @@ def knock(arguments: Arguments) -> str:
         return f"cannot: {problem}"
 
 
+def show(arguments: Arguments) -> str:
+    """A file; that it cannot be opened stands in the answer, as servers say it, or where ``count`` is 2 on stderr."""
+    try:
+        with open(arguments["text"]) as file:
+            return file.read()
+    except OSError as problem:
+        if arguments["count"] == 2:
+            write(f"{problem}\n", 2)
+            return "said elsewhere"
+        raise FailedError(problem, arguments["count"]) from None
+
+
+class FailedError(Exception):
+    def answer(self) -> dict[str, Any]:
+        """An error of JSON-RPC, or a result that is one."""
+        problem, count = self.args
+        if count == 1:
+            return {"error": {"code": -32000, "message": str(problem)}}
+        return {"result": {"content": [{"type": "text", "text": str(problem)}], "isError": True}}
+
+
 def leave(arguments: Arguments) -> str:
     sys.exit(int(arguments["count"]))
 
@@ -165,6 +186,7 @@ TOOLS: dict[str, Callable[[Arguments], str]] = {
         daemon,
         visit,
         knock,
+        show,
         leave,
     )
 }
@@ -193,10 +215,12 @@ def main() -> None:
             message = json.loads(line)
             if "id" not in message or mode == "silent":
                 continue
-            result = answer(message["method"], message.get("params", {}))
-            write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}) + "\n")
-            if mode == "twice":
-                write(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}) + "\n")
+            try:
+                outcome = {"result": answer(message["method"], message.get("params", {}))}
+            except FailedError as failed:
+                outcome = failed.answer()
+            for _ in range(2 if mode == "twice" else 1):
+                write(json.dumps({"jsonrpc": "2.0", "id": message["id"], **outcome}) + "\n")
             while mode == "deaf" and message["method"] == "tools/list":
                 time.sleep(60)
     while mode == "stubborn":

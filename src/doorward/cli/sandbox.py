@@ -162,7 +162,7 @@ def _look(args: argparse.Namespace) -> _Looked:
         policy.profile,
         walls_of(options, identity, policy, where, fetched),
         executed(options, identity, fetched),
-        tuple(map(str, (where.state, where.config, where.runtime))),
+        where.own(),
         lacks,
     )
 

@@ -7,19 +7,23 @@ programs keep their things in it. ``/proc``, ``/sys`` and ``/dev`` are never pro
 keeps what it compiled: it does without.
 
 What should rather not be given says so, and is left out of the flags: whole homes and shared folders, credentials of
-the user's other programs, Doorward's own files. That list is of well-known places and cannot be complete: a proposal
-is to be read by a person before anything of it is written down.
+the user's other programs, the system's own programs to be written, Doorward's own files. That list is of well-known
+places and cannot be complete: a proposal is to be read by a person before anything of it is written down.
+
+Of a server that is not watched, what it says itself that it missed is all there is (``wish_behind``). It may say
+anything, so only what its walls really keep from it counts, and what leads through a place that it may write does not.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from doorward.confine.paths import is_below
+from doorward.confine.paths import is_below, links_on_the_way
 
 if TYPE_CHECKING:
     from doorward.confine.profile import SandboxProfile
@@ -47,8 +51,16 @@ _CREDENTIALS: Final = {
     ".pypirc": "credentials of PyPI",
     ".git-credentials": "passwords",
     ".pgpass": "passwords",
-    ".bash_history": "what was typed",
-    ".zsh_history": "what was typed",
+    ".vault-token": "credentials of Vault",
+    ".terraform.d": "credentials of Terraform",
+    ".cargo/credentials.toml": "credentials of Cargo",
+    ".config/op": "credentials of 1Password",
+    ".config/sops": "keys of sops",
+    ".config/rclone": "credentials of rclone",
+    ".local/share/kwalletd": "passwords",
+    ".thunderbird": "mail and passwords",
+    ".my.cnf": "passwords",
+    **dict.fromkeys((".bash_history", ".zsh_history", ".python_history", ".psql_history"), "what was typed"),
 }
 _OF_THE_SYSTEM: Final = {
     "/etc/shadow": "passwords",
@@ -59,8 +71,15 @@ _OF_THE_SYSTEM: Final = {
     "/run/docker.sock": "a way to be root",
     "/var/run/docker.sock": "a way to be root",
 }
-_ENDINGS: Final = (".pem", ".key", ".p12", ".pfx", ".kdbx", ".env")
-_NAMES: Final = ("id_rsa", "id_ed25519", "id_ecdsa", ".env", "credentials", "credentials.json", "secrets.json")
+_ENDINGS: Final = (".pem", ".key", ".p12", ".pfx", ".kdbx", ".jks", ".keystore", ".ppk", ".env")
+_BEGINNINGS: Final = ("id_rsa", "id_dsa", "id_ed25519", "id_ecdsa", ".env", "client_secret")
+_NAMES: Final = (
+    "credentials",
+    "credentials.json",
+    *(f"secrets.{ending}" for ending in ("json", "toml", "yaml", "yml")),
+)
+_MADE_FOR_IT: Final = ("/etc/passwd", "/etc/group", "/etc/hosts")
+"""In a namespace it has its own ones."""
 
 
 class Wish(msgspec.Struct, frozen=True, order=True):
@@ -89,18 +108,21 @@ class Lessons:
 
     def take(self, seen: Seen) -> None:
         """Take in one call."""
-        if seen.does == "connect":
-            if not _is_own_address(seen.what):
-                self.refused(seen.what)
-            return
-        path = os.path.realpath(seen.what)
+        if seen.does != "connect":
+            self.missed(seen.does, seen.what)
+        elif not _is_own_address(seen.what):
+            self.refused(seen.what)
+
+    def missed(self, does: str, path: str) -> None:
+        """Take in that it wanted to ``look`` at a path, to ``read``, ``run`` or ``write`` it."""
+        path = os.path.realpath(path)
         if _is_below_any(path, _NEVER) or "__pycache__" in path.split("/"):
             return
-        if seen.does == "write":
+        if does == "write":
             if not _is_below_any(path, self._written):
                 self._changed.add(path)
         elif not _is_below_any(path, self._read) and os.path.lexists(path):
-            (self._looked if seen.does == "look" else self._opened).add(path)
+            (self._looked if does == "look" else self._opened).add(path)
 
     def refused(self, target: str) -> None:
         """Take in that HOST:PORT was refused to it on its way out."""
@@ -113,7 +135,7 @@ class Lessons:
         ancestors = {above for path in deeper for above in (path, *_above(path))}
         looked = {path for path in self._looked if path not in ancestors or not os.path.isdir(path)}
         read = {path for path in self._opened | looked if path not in ancestors or path in self._opened}
-        found = [Wish("write", folder, self._why_not(folder)) for folder in write]
+        found = [Wish("write", folder, self._why_not(folder) or _of_the_system(folder)) for folder in write]
         given = tuple(wish.what for wish in found if not wish.rather_not)
         found += self._grouped(path for path in read if not _is_below_any(path, given))
         folders = tuple(wish.what for wish in found if not wish.rather_not)
@@ -155,7 +177,39 @@ class Lessons:
             if is_below(path, place):
                 return why
         name = os.path.basename(path).lower()
-        return "its name says that it is a secret" if name in _NAMES or name.endswith(_ENDINGS) else ""
+        is_secret = name in _NAMES or name.startswith(_BEGINNINGS) or name.endswith(_ENDINGS)
+        return "its name says that it is a secret" if is_secret else ""
+
+
+def wish_behind(path: str, how: str, profile: SandboxProfile, own: Iterable[str] = ()) -> Wish | None:
+    """What would have to be given to a server that says it missed ``path``; None where its walls are not the reason.
+
+    ``how`` is what the kernel answered it: ``missing``, ``denied`` or ``read-only``. ``own`` are folders of Doorward's.
+    """
+    path = os.path.normpath(f"/{path.lstrip('/')}")
+    written = profile.writable()
+    if path.startswith(os.path.join(profile.temp, "doorward-")) or _is_below_any(path, (*written, *_MADE_FOR_IT)):
+        return None
+    if any(_is_below_any(link, written) for link in links_on_the_way(path)):
+        return None  # it would lead where the server likes
+    real = os.path.realpath(path)
+    is_there, is_shown = os.path.lexists(real), _is_below_any(real, profile.readable())
+    writes = how == "read-only" or (how == "denied" and (is_shown or not is_there))
+    lessons = Lessons(profile, profile.cache, own=own)
+    lessons.missed("write" if writes else "read", real)
+    for wish in lessons.wishes():
+        if os.access(wish.what, os.W_OK if writes else os.R_OK) and (wish.rather_not or _can_be_given(wish.what)):
+            return wish
+    return None
+
+
+def _can_be_given(path: str) -> bool:
+    mode = os.stat(path).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _of_the_system(path: str) -> str:
+    return "the system's own" if _is_below_any(path, ("/usr", "/bin", "/sbin", "/lib", "/etc", "/boot")) else ""
 
 
 def _is_own_address(target: str) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from doorward.gateway.egress.server import Egress
     from doorward.gateway.fetching.fetch import Fetched
     from doorward.gateway.reporter import Reporter
+    from doorward.gateway.unshown import Unshown
 
 
 _SOON_S = 10.0
@@ -238,7 +239,8 @@ class _Session:
             folders=tuple(folder.path for folder in self._walls.folders),
             known=known.said if known is not None else None,
         )
-        door = StdioDoor(child=child, policy=self._policy, reporter=reporter, clock=self._clock.now)
+        unshown = self._hears(reporter, pipeline.masker) if child.mechanism else None
+        door = StdioDoor(child=child, policy=self._policy, reporter=reporter, unshown=unshown, clock=self._clock.now)
         performers: list[Performer] = []
 
         def close(why: str) -> None:
@@ -280,6 +282,20 @@ class _Session:
             if egress is not None:
                 await egress.close()
             await consent.close()
+
+    def _hears(self, reporter: Reporter, masker: Masker) -> Unshown:
+        import shlex
+
+        from doorward.gateway.unshown import Unshown
+
+        return Unshown(
+            self._identity.name,
+            self._walls,
+            own=self._places.own(),
+            masker=masker,
+            say=reporter.say,
+            hint=lambda access, path: f"--{access} {shlex.quote(path)}",
+        )
 
     def _way_out(self, child: process.Child, archive: Archive, reporter: Reporter, masker: Masker) -> Egress | None:
         if not child.listeners:

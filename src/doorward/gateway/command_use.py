@@ -38,6 +38,10 @@ class Places(msgspec.Struct, frozen=True):
     config: Path
     policies: tuple[Path, ...] = ()
 
+    def own(self) -> tuple[str, ...]:
+        """Every folder that no server is given."""
+        return tuple(map(str, (self.state, self.config, self.runtime, *self.policies)))
+
 
 class WrapOptions(msgspec.Struct, frozen=True):
     """What the operator wrote on the command line of ``doorward wrap``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import functools
+import json
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -29,6 +30,7 @@ from doorward.gateway.identity.command import CommandIdentity, identify_here
 from doorward.gateway.identity.settle import settle_url
 from doorward.gateway.identity.url import UrlIdentity, identify_url
 from doorward.gateway.link import D, Link
+from doorward.gateway.unshown import Unshown
 from doorward.gateway.upstream import address as addresses
 from doorward.gateway.upstream.child import ChildConnector
 from doorward.gateway.upstream.connector import Connector
@@ -205,6 +207,7 @@ class CommandServer(Server):
         self._argv = options.command
         self._restarts = Restarts()
         self._told: set[str] = set()
+        self._unshown: Unshown | None = None
 
     def _identify(self) -> CommandIdentity:
         """Who the command is now, with what was fetched for it."""
@@ -303,14 +306,29 @@ class CommandServer(Server):
         folders = tuple(folder.path for folder in walls.folders)
         link = self._link(principal, identity.verified(), legacy=legacy, one_pipe=True, folders=folders)
 
+        if self._unshown is None and child.mechanism:
+            self._unshown = self._hears(walls)
+        unshown = self._unshown
+
         def pass_on(line: bytes, source: str) -> None:
             house.reporter.pass_on(line, house.clock.now(), source)
+            if unshown is not None:
+                unshown.hear_line(line)
 
         limits = limits_of(house.policy.sizes)["server"]
         ended = functools.partial(self._ended, principal, child.supervisor)
         died = functools.partial(self._died, principal)
         egress = self._way_out(child, walls, identity.verified(), principal)
-        connector = ChildConnector(child, link, pass_on, egress=egress, limits=limits, on_closed=ended, on_ended=died)
+        connector = ChildConnector(
+            child,
+            link,
+            pass_on,
+            egress=egress,
+            overhear=unshown.hear_message if unshown is not None else None,
+            limits=limits,
+            on_closed=ended,
+            on_ended=died,
+        )
         link.begin(connector)
         house.figures.watch(child, self.name, link.id)
         return link
@@ -321,6 +339,18 @@ class CommandServer(Server):
             if gap not in self._told:
                 self._told.add(gap)
                 self._house.reporter.say(f"{self.name}: {gap}", hint="doorward doctor")
+
+    def _hears(self, walls: SandboxProfile) -> Unshown:
+        """One for all that are started: what one says need not be said again of the next."""
+        house = self._house
+        return Unshown(
+            self.name,
+            walls,
+            own=house.places.own(),
+            masker=house.pipeline.masker,
+            say=house.reporter.say,
+            hint=lambda access, path: f"{access} = [{json.dumps(path, ensure_ascii=False)}] in its table",
+        )
 
     def _way_out(
         self, child: Child, walls: SandboxProfile, server: VerifiedIdentity, principal: Principal

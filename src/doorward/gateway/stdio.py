@@ -1,7 +1,8 @@
 """The stdio door: one client on our own stdin and stdout, one server as our child.
 
 Lines come in counted and limited, are decoded strictly, wait for what ``foresee`` asks, and go to the relay. What is no
-message goes to the operator, masked. However it ends, the child and all that it started are gone and the log is closed.
+message goes to the operator, masked, and so does what the server says that its walls keep from it (``unshown``).
+However it ends, the child and all that it started are gone and the log is closed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from doorward.gateway.arrivals import Arrivals, limits_of
 from doorward.gateway.perform import Performer
 from doorward.gateway.ports import Intake, Outlet, readable
 from doorward.gateway.reporter import Reporter
+from doorward.gateway.unshown import Unshown
 from doorward.policy.model import Policy
 from doorward.relay.commands import Closed
 from doorward.wire.lines import Overlong
@@ -33,11 +35,14 @@ STDIN, STDOUT = 0, 1
 
 
 class StdioDoor:
-    """Runs one link until it ends; :meth:`run` returns the child's exit code."""
+    """Runs one link until it ends; :meth:`run` returns the child's exit code. ``unshown`` is None without walls."""
 
-    def __init__(self, *, child: Child, policy: Policy, reporter: Reporter, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, *, child: Child, policy: Policy, reporter: Reporter, unshown: Unshown | None, clock: Callable[[], int]
+    ) -> None:
         self._child = child
         self._reporter = reporter
+        self._unshown = unshown
         self._clock = clock
         self._sizes = policy.sizes
         self._limits = limits_of(policy.sizes)
@@ -64,6 +69,8 @@ class StdioDoor:
             if not ended.done():
                 await self._end_server(ended, stopping)
             await self._last_words(server, stderr)
+            if self._unshown is not None:
+                await self._unshown.close()
         finally:
             for task in (client, stopping, server, stderr, ended):
                 task.cancel()
@@ -97,11 +104,14 @@ class StdioDoor:
 
     async def _read_server(self, arrivals: Arrivals) -> None:
         def take(line: bytes | Overlong) -> Awaitable[None] | None:
-            if isinstance(line, bytes) and line.lstrip()[:1] not in (b"{", b"["):
-                self._reporter.pass_on(line, self._clock(), "stdout")
+            if isinstance(line, Overlong):
+                if line.endless:
+                    self.stop("a line of the server has no end")
+            elif line.lstrip()[:1] not in (b"{", b"["):
+                self._pass_on(line, "stdout")
                 return None
-            if isinstance(line, Overlong) and line.endless:
-                self.stop("a line of the server has no end")
+            elif self._unshown is not None:
+                self._unshown.hear_message(line)
             return arrivals.take(line, "server")
 
         await Intake(self._child.stdout, self._limits["server"].max_bytes, take).run()
@@ -109,9 +119,14 @@ class StdioDoor:
     async def _read_stderr(self) -> None:
         def take(line: bytes | Overlong) -> None:
             whole = line if isinstance(line, bytes) else f"(a line of {line.size} bytes was dropped)".encode()
-            self._reporter.pass_on(whole, self._clock(), "stderr")
+            self._pass_on(whole, "stderr")
 
         await Intake(self._child.stderr, _MAX_STDERR_LINE, take).run()
+
+    def _pass_on(self, line: bytes, source: str) -> None:
+        self._reporter.pass_on(line, self._clock(), source)
+        if self._unshown is not None:
+            self._unshown.hear_line(line)
 
     # -- how it ends --------------------------------------------------------------------------------------------------
 

@@ -31,20 +31,25 @@ _LAST_WORDS_S: Final = 1.0
 PassOn = Callable[[bytes, str], None]
 """Gets a line that is no message, and where it was written: ``stdout`` or ``stderr``. It is not masked yet."""
 
+Overhear = Callable[[bytes], None]
+"""Gets each message, as it came and before anything is judged."""
+
 
 class ChildConnector:
     """One link's child (see ``connector.Connector``), which it ends with all that it started. The answer to a request
     has the request's exchange; everything else that comes has 0. ``on_closed`` is called once nothing of it is left,
     and ``on_ended`` before, where it ended although nobody asked it to. ``egress`` is its way out, which ends with it.
+    ``overhear`` hears what it says to the client.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it carries, and who is to know of what
         self,
         child: Child,
         receiver: Receiver,
         pass_on: PassOn,
         *,
         egress: Egress | None = None,
+        overhear: Overhear | None = None,
         limits: FrameLimits | None = None,
         on_closed: Callable[[], None] = lambda: None,
         on_ended: Callable[[], None] = lambda: None,
@@ -54,6 +59,7 @@ class ChildConnector:
         self._receiver = receiver
         self._pass_on = pass_on
         self._egress = egress
+        self._overhear = overhear
         self._on_closed = on_closed
         self._on_ended = on_ended
         self._max_bytes = (limits or FrameLimits(max_bytes=16 * 1024 * 1024)).max_bytes
@@ -117,6 +123,8 @@ class ChildConnector:
         if line.lstrip()[:1] not in (b"{", b"["):
             self._pass_on(line, "stdout")
             return None
+        if self._overhear is not None:
+            self._overhear(line)
         return self._receiver.arrive(line, self._exchanges.of_answer(line))
 
     async def _read_stderr(self) -> None:
