@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.confine.conftest import World as Walls
 from tests.confine.conftest import finish
-from tests.gateway.wrapping import World, crafted
+from tests.gateway.wrapping import CRAFTED, World, crafted
 
 from doorward.confine import process
 from doorward.confine.profile import Mechanism, SandboxProfile
@@ -91,9 +91,116 @@ def test_node_modules_is_no_name_for_any_folder(walls: Walls, secrets: Path) -> 
     hoisted.mkdir()
     (walls.server / "node_modules").unlink()
     (walls.server / "node_modules").symlink_to(hoisted)
-    assert covers(walls.profile([sys.executable, str(script)]), hoisted)
-    # Even a real one counts only if the server could not have led us there.
-    assert not covers(walls.profile([sys.executable, str(script), str(walls.server)]), hoisted)
+    for more in ((), (str(walls.server),)):  # a real one, but nobody named it
+        assert not covers(walls.profile([sys.executable, str(script), *more]), hoisted)
+
+
+@pytest.fixture
+def other(walls: Walls) -> Path:
+    """A project of the user's that no command line here names, with an environment of its own."""
+    site = walls.outside / "lib" / "python3.11" / "site-packages"
+    for place in (site, walls.outside / "bin", walls.outside / "node_modules"):
+        place.mkdir(parents=True)
+    for file in ("pyvenv.cfg", "pyproject.toml", "node_modules/private.js"):
+        (walls.outside / file).write_text("")
+    for name in ("python", "server"):
+        shutil.copy("/bin/true", walls.outside / "bin" / name)
+    (walls.outside / "bin" / "tool").mkdir()
+    tool = walls.outside / "tools" / "deploy"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    return walls.outside
+
+
+INTERPRETER = ("bin/python", "lib/python3.11", "pyvenv.cfg")
+
+
+@pytest.mark.parametrize(
+    ("marks", "link", "leads_to", "words", "opened"),
+    [
+        ((), "node_modules", "node_modules", ("node", "{}/server.js"), ()),
+        ((), ".venv", "", ("{}/.venv/bin/server",), ("bin/server",)),
+        ((".git", "packages/x/package.json"), ".venv", "", ("{}/.venv/bin/server",), ("bin/server",)),
+        (("pyproject.toml",), "python", "bin/python", ("{}/python", "-c", ""), INTERPRETER),
+        ((".git",), "bin/python", "bin/python", ("{}/bin/python", "{}/server.js"), INTERPRETER),
+        ((".git",), "deploy", "tools/deploy", ("{}/deploy",), ("tools/deploy",)),
+        (("package.json",), "node_modules", "node_modules", ("{}/bin/start",), ()),
+    ],
+)
+def test_what_a_repository_links_to_outside_of_itself_is_left_out(
+    walls: Walls,
+    other: Path,
+    marks: tuple[str, ...],
+    link: str,
+    leads_to: str,
+    words: tuple[str, ...],
+    opened: tuple[str, ...],
+) -> None:
+    repository = walls.top / "repository"
+    for file in (*marks, "server.js", "bin/start"):
+        (repository / file).parent.mkdir(parents=True, exist_ok=True)
+        (repository / file).write_text("#!/bin/sh\n")
+        (repository / file).chmod(0o755)
+    planted = repository / link
+    planted.symlink_to(other / leads_to)
+    profile = walls.profile([word.format(repository) for word in words])
+    shown = [place for place in profile.read if Path(place).is_relative_to(other)]
+    assert shown == [str(other / place) for place in opened]
+    # What the operator names is shown.
+    named = walls.profile([word.format(repository) for word in words], read=[str(other)])
+    assert covers(named, other / "node_modules" / "private.js")
+    assert named.left_out == ()
+
+
+@pytest.mark.parametrize("mechanism", ["namespaces", "landlock"])
+def test_a_script_of_a_repository_still_starts_by_an_environment_elsewhere(walls: Walls, mechanism: Mechanism) -> None:
+    walls.mechanism = mechanism
+    environment = walls.outside / "venv"
+    site = environment / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    for place in (environment / "bin", site):
+        place.mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text(f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n")
+    (environment / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    (environment / "beside").write_text("")
+    (site / "installed.py").write_text("")
+    repository = walls.top / "repository"
+    (repository / ".git").mkdir(parents=True)
+    script = repository / "server"
+    script.write_text(
+        f"#!{environment}/bin/python\nimport installed, os, ssl\nprint(os.listdir({str(repository)!r}))\n"
+    )
+    script.chmod(0o755)
+    assert walls.run([str(script)]) in ((0, "['.git', 'server']\n", ""), (0, "['server', '.git']\n", ""))
+    assert not covers(walls.profile([str(script)]), environment / "beside")
+
+
+def test_what_an_environment_of_a_repository_names_outside_of_it_is_left_out(walls: Walls, other: Path) -> None:
+    repository = walls.top / "repository"
+    site = repository / ".venv" / "lib" / "python3.11" / "site-packages"
+    for place in (site, repository / ".venv" / "bin", repository / "source"):
+        place.mkdir(parents=True)
+    (repository / "source" / "pyproject.toml").write_text("")
+    (repository / ".venv" / "pyvenv.cfg").write_text(f"home = {other}/bin\n")
+    (site / "editable.pth").write_text(f"{other}\n{repository}/source\n")
+    shutil.copy("/bin/true", repository / ".venv" / "bin" / "python")
+    argv = [str(repository / ".venv" / "bin" / "python"), "-c", "pass"]
+    assert covers(walls.profile(argv), other / "private")  # without a mark nobody knows it for a repository
+    (repository / ".git").mkdir()
+    profile = walls.profile(argv)
+    shown = [place for place in profile.read if Path(place).is_relative_to(other)]
+    assert shown == [str(other / place) for place in ("lib/python3.11", "pyvenv.cfg")]  # its interpreter's, no more
+    assert covers(profile, repository / "source" / "module.py")
+
+
+def test_a_link_of_a_repository_is_not_taken_out_of_it_by_a_mark_where_it_leads(walls: Walls, other: Path) -> None:
+    (other / ".git").mkdir()
+    repository = walls.top / "repository"
+    (repository / ".git").mkdir(parents=True)
+    (repository / ".venv").symlink_to(other)
+    profile = walls.profile([str(repository / ".venv" / "bin" / "server")])
+    assert not covers(profile, other / "node_modules" / "private.js")
+    assert profile.left_out
 
 
 def test_a_module_is_not_looked_for_through_a_link_in_the_working_directory(walls: Walls, secrets: Path) -> None:
@@ -326,3 +433,16 @@ def test_no_server_gets_the_folder_of_the_sockets(world: World) -> None:
     wrapped = world.wrap(crafted("plain", world.env["XDG_RUNTIME_DIR"]))
     assert wrapped.wait() == 2
     assert "doorward's own files" in wrapped.stderr
+
+
+def test_what_was_left_out_of_a_repository_is_said_with_the_option_that_shows_it(world: World) -> None:
+    (world.top / "modules" / "node_modules").mkdir(parents=True)
+    (world.folder / "package.json").write_text("{}")
+    (world.folder / "node_modules").symlink_to(world.top / "modules" / "node_modules")
+    (world.folder / "crafted.py").write_bytes(CRAFTED.read_bytes())
+    wrapped = world.wrap((sys.executable, "-I", "-S", str(world.folder / "crafted.py"), "plain"))
+    wrapped.initialize()
+    assert wrapped.end() == 0
+    path = world.top / "modules" / "node_modules"
+    assert f"doorward: {world.folder}/node_modules leads out of its project, to {path}, which the" in wrapped.stderr
+    assert f"hint: --read {path} shows it, if you made that yourself\n" in wrapped.stderr

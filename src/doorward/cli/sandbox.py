@@ -13,6 +13,7 @@ import msgspec
 from doorward.cli import places, terminal
 from doorward.cli.wrap import NETWORK, SANDBOX
 from doorward.confine.network import described, spelt
+from doorward.confine.shortfalls import left_out
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def _document(name: str, profile: str, walls: SandboxProfile) -> dict[str, Any]:
         "folders": [{"path": one.path, "access": _access(one), "named_by": one.origin} for one in walls.folders],
         "read": list(walls.read),
         "write": list(walls.write),
+        "left_out": [{"path": path, "named_by": named_by} for named_by, path in walls.left_out],
         "cache": walls.cache,
         "temporary": walls.temp,
         "cwd": walls.cwd,
@@ -231,6 +233,8 @@ def _print(name: str, profile: str, walls: SandboxProfile) -> None:
     terminal.write("\nthe system and its installation, to read")
     for path in walls.read:
         terminal.write(f"  {path}")
+    for words, _ in left_out(walls):
+        terminal.write(f"  not: {words}", style=terminal.YELLOW)
     terminal.write(f"\nenvironment: {', '.join(sorted(name for name, _ in walls.env)) or 'nothing'}")
     if walls.withheld:
         terminal.write(

@@ -9,7 +9,7 @@ Doorward's own state) is never taken as part of an installation: then only the f
 prefix.
 
 Much of this is hearsay: a path file, a link named ``node_modules``. A server that may write there could widen its own
-walls for the next start, so each path comes with what named it (`Found.named_by`), and ``profile`` judges that. A
+walls for the next start, so each path comes with what named it (`Found.named_by`), and ``hearsay`` judges that. A
 ``node_modules`` is one only if it is called so where it really lies; a path file counts only for a folder that looks
 like a project; a module is never looked for through a link in the working directory; an interpreter that the first line
 of a script names by its path is the script's word, unless it lies beside it.
@@ -52,10 +52,10 @@ _INLINE_CODE = frozenset({"-c", "-e", "-p", "--eval", "--print"})
 _PREFIX_MARKS = ("pyvenv.cfg", "conda-meta", "lib/node_modules", "include/node")
 _PREFIX_PARTS = ("lib/python3.*", "lib64/python3.*", "lib/node_modules")
 _SYSTEM = "/usr/"  # everybody's, and on some machines thousands of libraries
-_PREFIX_FILES = ("lib/lib*.so*", "ssl/cert.pem", "ssl/openssl.cnf")
+_PREFIX_FILES = ("pyvenv.cfg", "lib/lib*.so*", "ssl/cert.pem", "ssl/openssl.cnf")
 _SHIM_MARKS = ("libexec", "versions", "installs")
-_PACKAGE_MARKS = ("package.json", "pyproject.toml")
-_PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg")
+PACKAGE_MARKS = ("package.json", "pyproject.toml")
+PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg")
 _CODE_PATHS = ("PYTHONPATH", "NODE_PATH", "LD_LIBRARY_PATH")
 
 _LINKS_IN_A_ROW = 40
@@ -68,23 +68,26 @@ _VERSION = re.compile(r"[0-9.]+\Z")
 class Found(msgspec.Struct, frozen=True, gc=False):
     """``path`` is resolved. ``named_by`` is the path as it was found, or the file in which it stood (``told``);
     ``through`` is what led to where that was looked for: a program that is a link, settings of an environment.
+    ``narrow``: an interpreter, or what it cannot start without.
     """
 
     path: str
     named_by: str
     told: bool = False
     through: tuple[str, ...] = ()
+    narrow: bool = False
 
 
 class Installation(msgspec.Struct, frozen=True):
     """``program`` is what to execute; ``read`` what it consists of; ``code`` the arguments that name parts of it, of
-    which ``named`` are the paths.
+    which ``named`` are the paths; ``programs`` are the paths by which it and its interpreters are executed, links kept.
     """
 
     program: str
     read: tuple[Found, ...]
     code: frozenset[int]
     named: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
 
 
 def resolve_executable(name: str, path: str, *, cwd: str = "") -> str:
@@ -134,7 +137,7 @@ def find_installation(
     for name in _CODE_PATHS:
         for entry in filter(os.path.isabs, environ.get(name, "").split(":")):
             reader.add_folder(entry)
-    return Installation(program, tuple(reader.found), frozenset(code), tuple(reader.named))
+    return Installation(program, tuple(reader.found), frozenset(code), tuple(reader.named), tuple(reader.programs))
 
 
 class _Reader:
@@ -143,33 +146,39 @@ class _Reader:
     def __init__(self, search: str, cwd: str, too_wide: Callable[[str], bool]) -> None:
         self.found: dict[Found, None] = {}
         self.named: list[str] = []
+        self.programs: list[str] = []
         self._bases: set[str] = set()
         self._search = search
         self._cwd = cwd
         self._too_wide = too_wide
 
-    def add_folder(self, path: str, told_by: str = "", through: tuple[str, ...] = ()) -> bool:
+    def add_folder(self, path: str, told_by: str = "", through: tuple[str, ...] = (), *, narrow: bool = False) -> bool:
         real = os.path.realpath(path)
         if not os.path.isdir(real) or self._too_wide(real) or is_shared(real):
             return False
-        self.found[Found(real, told_by or path, bool(told_by), through)] = None
+        self.found[Found(real, told_by or path, bool(told_by), through, narrow)] = None
         return True
 
-    def add_file(self, path: str, told_by: str = "") -> None:
+    def add_file(self, path: str, told_by: str = "", through: tuple[str, ...] = (), *, narrow: bool = False) -> None:
         # Untold, it is what the command line itself names, or lies beside that.
         real = os.path.realpath(path)
         if os.path.isfile(real):
-            self.found[Found(real, told_by or real, bool(told_by))] = None
+            self.found[Found(real, told_by or real, bool(told_by), through, narrow)] = None
 
     def add_program(self, path: str, shebangs: int = 0, told_by: str = "") -> None:
         """The file, the prefixes that it and the links to it lie in, and the interpreter that its first line names."""
-        self.add_file(path, told_by)
+        self.programs.append(path)
+        self.add_file(path, told_by, narrow=True)
+        folders = () if os.path.islink(path) else (os.path.dirname(path),)  # where a link is, if not the program itself
         for step in _link_steps(path):
-            self._add_prefix(os.path.dirname(step), told_by, () if step == path else (path,))
+            if step == path:
+                self._add_prefix(os.path.dirname(step), told_by)
+            else:
+                self._add_prefix(os.path.dirname(step), told_by, (path,), folders)
         line = _shebang(path)
         if line is None or shebangs >= _SHEBANGS_IN_A_ROW:
             return
-        self._add_script(os.path.realpath(path), told_by)
+        self._add_script(os.path.realpath(path), told_by, (path,))
         interpreter = line[0]
         if os.path.basename(interpreter) == "env":
             names = [word for word in line[1:] if not word.startswith("-") and "=" not in word]
@@ -241,26 +250,26 @@ class _Reader:
             return True
         return False
 
-    def _add_script(self, path: str, told_by: str = "") -> None:
+    def _add_script(self, path: str, told_by: str = "", through: tuple[str, ...] = ()) -> None:
         self.add_file(path, told_by)
         folder = os.path.dirname(path)
         if not _holds_programs(folder):
-            self.add_folder(folder, told_by)
-        self._add_package(folder, told_by)
+            self.add_folder(folder, told_by, through)
+        self._add_package(folder, told_by, through)
 
-    def _add_package(self, folder: str, told_by: str = "") -> None:
+    def _add_package(self, folder: str, told_by: str = "", through: tuple[str, ...] = ()) -> None:
         """The nearest package's root, and every ``node_modules`` on the way up, which is where node looks."""
         nearest = False
-        for place in _upwards(folder):
+        for place in upwards(folder):
             if os.path.basename(place) == "node_modules":
-                self.add_folder(place, told_by)
+                self.add_folder(place, told_by, through)
             modules = os.path.join(place, "node_modules")
             if os.path.basename(os.path.realpath(modules)) == "node_modules":
-                self.add_folder(modules, told_by)
-            marks = [mark for mark in _PACKAGE_MARKS if os.path.isfile(os.path.join(place, mark))]
+                self.add_folder(modules, told_by, through)
+            marks = [mark for mark in PACKAGE_MARKS if os.path.isfile(os.path.join(place, mark))]
             if marks and not nearest:
                 nearest = True
-                if not self.add_folder(place, told_by):
+                if not self.add_folder(place, told_by, through):
                     for mark in marks:
                         self.add_file(os.path.join(place, mark), told_by)
 
@@ -272,26 +281,31 @@ class _Reader:
             if not self.add_folder(place):
                 self.add_file(place)
 
-    def _add_prefix(self, folder: str, told_by: str = "", through: tuple[str, ...] = ()) -> None:
+    def _add_prefix(
+        self, folder: str, told_by: str = "", through: tuple[str, ...] = (), led: tuple[str, ...] = ()
+    ) -> None:
+        """``led`` is the way to the folder where links on it, and not one to a program, decided where that is."""
         prefix = os.path.dirname(os.path.realpath(folder))
-        if os.path.basename(folder) == "shims" and _has(prefix, _SHIM_MARKS):
+        led = led if os.path.realpath(folder) == folder else (*led, folder)
+        if os.path.basename(folder) == "shims" and has_any(prefix, _SHIM_MARKS):
             # pyenv, rbenv, asdf, mise: the shim looks the real program up below
-            self.add_folder(prefix, told_by, through)
+            self.add_folder(prefix, told_by, (*through, *led))
             return
         if os.path.basename(folder) != "bin":
             return
         pythons = [library for part in _PREFIX_PARTS[:2] for library in glob.glob(os.path.join(prefix, part))]
-        if not pythons and not _has(prefix, _PREFIX_MARKS):
+        if not pythons and not has_any(prefix, _PREFIX_MARKS):
             return
-        if (not self.add_folder(prefix, told_by, through) or through) and not (prefix + "/").startswith(_SYSTEM):
-            # An interpreter that somebody put a link to starts with these, and they show nothing else that lies there.
+        is_whole = self.add_folder(prefix, told_by, (*through, *led)) and not (told_by or through or led)
+        if not is_whole and not (prefix + "/").startswith(_SYSTEM):
+            # An interpreter that somebody else named starts with these, and they show nothing else that lies there.
             for library in (place for part in _PREFIX_PARTS for place in glob.glob(os.path.join(prefix, part))):
-                self.add_folder(library, told_by)
+                self.add_folder(library, told_by, led, narrow=not led)
             for file in (place for part in _PREFIX_FILES for place in glob.glob(os.path.join(prefix, part))):
-                self.add_file(file, told_by)
+                self.add_file(file, told_by, led, narrow=not led)
         for library in pythons:
-            self._add_editable(library, through)
-        self._add_base(os.path.join(prefix, "pyvenv.cfg"), through)
+            self._add_editable(library, (*through, *led))
+        self._add_base(os.path.join(prefix, "pyvenv.cfg"), (*through, *led))
 
     def _add_base(self, settings: str, through: tuple[str, ...]) -> None:
         for key, value in _settings(settings):
@@ -355,7 +369,8 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _upwards(folder: str) -> Iterator[str]:
+def upwards(folder: str) -> Iterator[str]:
+    """The folder and those above it, without ``/``."""
     while folder != "/":
         yield folder
         folder = os.path.dirname(folder)
@@ -375,13 +390,14 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def _has(folder: str, marks: Sequence[str]) -> bool:
+def has_any(folder: str, marks: Sequence[str]) -> bool:
+    """Whether something of one of these names is in it."""
     return any(os.path.exists(os.path.join(folder, mark)) for mark in marks)
 
 
 def _is_project(folder: str) -> bool:
     """Whether this can be what was installed editably: a project, or the ``src`` folder of one."""
-    return _has(folder, _PROJECT_MARKS) or _has(os.path.dirname(folder), _PROJECT_MARKS)
+    return has_any(folder, PROJECT_MARKS) or has_any(os.path.dirname(folder), PROJECT_MARKS)
 
 
 def _holds_programs(folder: str) -> bool:

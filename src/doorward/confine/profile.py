@@ -26,6 +26,8 @@ Decisions, each with its reason:
   A relative argument that a link in the working directory leads elsewhere is refused too: a cloned repository can hold
   a link named like any argument. Code among the arguments is no exception. What was fetched (it lies in ``state``) is
   nobody's word either.
+- *What a repository holds does not widen them either* (``hearsay``): a link, a ``.venv``, a path file in it leads to
+  nothing outside of it but the parts that an interpreter starts with. What is left out so is said.
 - *A file after an option brings its folder, unless that is /etc or the like* (directly below ``/``) *or a hidden folder
   of the home*: what lies there belongs to many programs, so the file alone is given.
 - *PATH reaches the server without its relative parts*, so that what it starts by name cannot come from where it stands.
@@ -46,7 +48,8 @@ import msgspec
 from doorward.confine import accounts
 from doorward.confine import network as networks
 from doorward.confine.environment import Profile, ancestor_environment, select_environment
-from doorward.confine.installation import Found, find_installation, is_shared
+from doorward.confine.hearsay import leads_out, outermost, sift
+from doorward.confine.installation import find_installation, is_shared
 from doorward.confine.paths import is_below, links_on_the_way
 from doorward.errors import ConfinementError
 
@@ -92,8 +95,9 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     ``links`` are the symbolic links by which its paths are also known, each with its target, and ``home`` the
     user's: where the server has a root folder of its own the links are there again, and the home is there and
     empty; ``account`` is the name that it then has for itself, and ``user`` and ``group`` who it is: we, but that
-    of what root starts it is the first other owner of a folder that it may write. ``mechanism`` is by what it is
-    confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. Where it may connect to
+    of what root starts it is the first other owner of a folder that it may write. ``left_out`` are things that
+    belong to the program by the word of a project only (the link or file, and what it names). ``mechanism`` is by what
+    it is confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. Where it may connect to
     (``network``): ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.``
     before a domain: all below it); ``connect`` are targets beside that. The numbers at the end are what it may use
     up (``caps``); 0 leaves that as it is for Doorward.
@@ -113,6 +117,7 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     account: str = "user"
     user: int = -1
     group: int = -1
+    left_out: tuple[tuple[str, str], ...] = ()
     mechanism: Mechanism = "auto"
     network: networks.Network = "none"
     connect: tuple[networks.Target, ...] = ()
@@ -181,22 +186,20 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
         folders.add_code(path)
     folders.check_links()
     written = tuple(folder.path for folder in folders.in_order() if folder.write)
-    fetched = (os.path.realpath(state),)
-    found = [
-        one.path
-        for one in installation.read
-        if not _could_be_planted(one, written) and not _was_told(one.path, (one.named_by,) if one.told else (), fetched)
-    ]
     system = _system_paths()
     guard.check_system(system)
+    found, left_out = sift(
+        installation.read, written, os.path.realpath(state), guard.is_too_wide, (*system, *folders.paths())
+    )
     cache = os.path.join(os.path.realpath(state), "cache", _file_name(server))
     passed |= {name: os.path.join(cache, folder) for name, folder in _OWN_FOLDERS.items()}
-    passed |= _without_hidden_git_settings(passed, home, [folder.path for folder in folders.in_order()])
+    passed |= _without_hidden_git_settings(passed, home, folders.paths())
     temp = environ.get("TMPDIR", "")
     user, group = accounts.owner(folder.path for folder in folders.in_order() if folder.write)
     return SandboxProfile(
         program=installation.program,
-        read=_outermost((*system, *found)),
+        read=outermost((*system, *found)),
+        left_out=left_out,
         write=tuple(f"/dev/{name}" for name in _DEVICES),
         folders=folders.in_order(),
         env=tuple(passed.items()),
@@ -210,7 +213,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
                 *_SYSTEM,
                 *(f"/etc/{name}" for name in _ETC),
                 *(one.named_by for one in installation.read),
-                installation.program,
+                *installation.programs,
                 cwd,
                 *passed.get("PATH", "").split(":"),
                 *argv[1:],
@@ -309,7 +312,7 @@ class _Folders:
             untrusted = written if os.path.isabs(path) else [*written, os.path.realpath(self._cwd)]
             # A folder is no link that leads out of itself: where the name arrived does not judge how it got there.
             places = [place for place in untrusted if place != real]
-            if link := _leads_out(os.path.join(self._cwd, path), real, places):
+            if link := leads_out(os.path.join(self._cwd, path), real, places):
                 raise ConfinementError(
                     f"{said} leads through the link {link}, which somebody else could have placed, to {real}",
                     hint="write the path to which it leads, if that is meant",
@@ -317,6 +320,9 @@ class _Folders:
 
     def in_order(self) -> tuple[Folder, ...]:
         return tuple(sorted(self._found.values(), key=lambda folder: folder.is_file))
+
+    def paths(self) -> tuple[str, ...]:
+        return tuple(folder.path for folder in self.in_order())
 
     def _add_argument(self, argument: str, *, after_option: bool) -> None:
         name, equals, value = argument.partition("=")
@@ -389,38 +395,6 @@ def _without_hidden_git_settings(environ: Mapping[str, str], home: str, given: I
         if hidden and name not in environ:
             told[name] = value
     return told
-
-
-def _leads_out(path: str, real: str, untrusted: Iterable[str]) -> str:
-    """The first link along ``path`` that lies in an untrusted folder and takes the way out of it; empty if none."""
-    outside = [place for place in untrusted if not is_below(real, place)]
-    for link in links_on_the_way(path) if outside else ():
-        if any(link != place and is_below(link, place) for place in outside):
-            return link
-    return ""
-
-
-def _could_be_planted(one: Found, written: Iterable[str]) -> bool:
-    """Whether the server itself could have made us find this outside of what it may write."""
-    outside = [place for place in written if not is_below(one.path, place)]
-    if _was_told(one.path, (*((one.named_by,) if one.told else ()), *one.through), outside):
-        return True
-    return any(_leads_out(path, one.path, outside) for path in (one.named_by, *one.through))
-
-
-def _was_told(path: str, by: Iterable[str], places: Iterable[str]) -> bool:
-    """Whether a file in one of ``places`` said that ``path``, which lies outside of it, belongs to the program."""
-    outside = [place for place in places if not is_below(path, place)]
-    return any(is_below(os.path.realpath(file), place) for file in by for place in outside)
-
-
-def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
-    """Without those that lie below another: fewer rules, and a profile that people can read."""
-    kept: list[str] = []
-    for path in dict.fromkeys(paths):
-        if not any(is_below(path, other) for other in kept):
-            kept = [other for other in kept if not is_below(other, path)] + [path]
-    return tuple(kept)
 
 
 def _file_name(server: str) -> str:

@@ -29,6 +29,14 @@ def gaps(mechanism: str, abi: int, profile: SandboxProfile) -> tuple[str, ...]:
     return (*old, f"{network}none at all") if profile.network == "public" else tuple(old)
 
 
+def left_out(profile: SandboxProfile) -> tuple[tuple[str, str], ...]:
+    """In words, what a project names as part of the program and the server is not shown; and the path that it is."""
+    return tuple(
+        (f"{named_by} leads out of its project, to {path}, which the server is not shown", path)
+        for named_by, path in profile.left_out
+    )
+
+
 def explain(failure: str) -> ConfinementError:
     """The error for a stage of the launcher and the kernel's number, as it reports them."""
     stage, _, number = failure.partition(" ")

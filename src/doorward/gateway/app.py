@@ -150,6 +150,10 @@ class _Session:
 
     def run(self, child: process.Child, *, first_use: bool) -> int:
         archive, reporter = self._load()
+        if self._walls.left_out:  # before it is started, which that may be the end of
+            from doorward.gateway.unshown import tell_left_out
+
+            tell_left_out(self._walls, reporter.say, _allowing)
         try:
             child.started()
             if first_use:  # only now: what cannot be started is not known either
@@ -284,8 +288,6 @@ class _Session:
             await consent.close()
 
     def _hears(self, reporter: Reporter, masker: Masker) -> Unshown:
-        import shlex
-
         from doorward.gateway.unshown import Unshown
 
         return Unshown(
@@ -294,7 +296,7 @@ class _Session:
             own=self._places.own(),
             masker=masker,
             say=reporter.say,
-            hint=lambda access, path: f"--{access} {shlex.quote(path)}",
+            hint=_allowing,
         )
 
     def _way_out(self, child: process.Child, archive: Archive, reporter: Reporter, masker: Masker) -> Egress | None:
@@ -316,6 +318,13 @@ class _Session:
         egress = Egress(refusals.refuse, hosts=self._walls.hosts, connect=self._walls.connect)
         egress.open(child.listeners)
         return egress
+
+
+def _allowing(access: str, path: str) -> str:
+    """The option that gives a path to the server."""
+    import shlex
+
+    return f"--{access} {shlex.quote(path)}"
 
 
 def principal() -> Principal:

@@ -30,7 +30,7 @@ from doorward.gateway.identity.command import CommandIdentity, identify_here
 from doorward.gateway.identity.settle import settle_url
 from doorward.gateway.identity.url import UrlIdentity, identify_url
 from doorward.gateway.link import D, Link
-from doorward.gateway.unshown import Unshown
+from doorward.gateway.unshown import Unshown, tell_left_out
 from doorward.gateway.upstream import address as addresses
 from doorward.gateway.upstream.child import ChildConnector
 from doorward.gateway.upstream.connector import Connector
@@ -254,6 +254,7 @@ class CommandServer(Server):
             house.reporter.say(note)
         if names := " ".join(name for name in walls.withheld if not name.startswith("DOORWARD_")):
             house.reporter.say(f"not passed on to {self.name}: {names}", hint='env = ["NAME"] passes one on')
+        tell_left_out(walls, house.reporter.say, _allowing)
         if self._options.unsafe_no_sandbox:
             house.reporter.say(f"unsafe: {self.name} runs without a sandbox (--unsafe-no-sandbox)")
         if self._options.unsafe_install_scripts:
@@ -349,7 +350,7 @@ class CommandServer(Server):
             own=house.places.own(),
             masker=house.pipeline.masker,
             say=house.reporter.say,
-            hint=lambda access, path: f"{access} = [{json.dumps(path, ensure_ascii=False)}] in its table",
+            hint=_allowing,
         )
 
     def _way_out(
@@ -392,3 +393,8 @@ class CommandServer(Server):
         children[principal.id] -= 1
         if children[principal.id] <= 0:
             del children[principal.id]
+
+
+def _allowing(access: str, path: str) -> str:
+    """What gives a path to a server, in its table of the policy."""
+    return f"{access} = [{json.dumps(path, ensure_ascii=False)}] in its table"

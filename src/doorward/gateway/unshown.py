@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from doorward.confine.shortfalls import left_out
 from doorward.confine.wishes import Wish, wish_behind
 from doorward.content.missed import MAX_TEXT, Missed, find_missed, may_name_missed
+from doorward.content.text import reveal
 
 if TYPE_CHECKING:
     from doorward.confine.profile import SandboxProfile
@@ -108,6 +110,12 @@ class Unshown:
             self._say(f"{text}, and rather should not ({wish.rather_not})")
         else:
             self._say(text, hint=f"{self._hint(wish.access, named)} lets it")
+
+
+def tell_left_out(walls: SandboxProfile, say: Say, hint: Hint) -> None:
+    """Say what was left out of a server's walls before it was started, since only a repository names it."""
+    for words, path in left_out(walls):
+        say(reveal(words), hint=reveal(f"{hint('read', path)} shows it, if you made that yourself"))
 
 
 class _Error(msgspec.Struct):
