@@ -223,6 +223,39 @@ def test_what_only_root_reads_of_the_kernel_is_empty_for_roots_server_too(tmp_pa
     assert (status, set(out.split())) == (0, {"0"})
 
 
+KERNEL = """
+import json, os
+found = {"read": [], "listed": [], "written": [], "system": []}
+def tried(attempt):
+    try:
+        return attempt()
+    except OSError:
+        return None
+def first(path):
+    with open(path, "rb") as file:
+        return file.read(1)
+for top in ("/proc", "/sys"):
+    for folder, folders, files in os.walk(top):
+        folders[:] = [name for name in folders if not name.isdigit() and name not in ("self", "thread-self")]
+        for path in (os.path.join(folder, name) for name in files):
+            if tried(lambda: os.close(os.open(path, os.O_WRONLY)) or True):
+                found["written"].append(path)
+for name in ("keys", "key-users", "kallsyms", "iomem", "ioports", "interrupts", "modules", "timer_list", "kcore"):
+    found["read"] += [name] if tried(lambda: first("/proc/" + name)) else []
+for name in ("acpi", "asound", "bus", "driver", "fs", "irq", "scsi", "tty"):
+    found["listed"] += tried(lambda: os.listdir("/proc/" + name)) or []
+found["system"] = tried(lambda: os.listdir("/sys")) or []
+print(json.dumps(found))
+"""
+
+
+def test_of_the_kernel_and_the_machine_a_server_sees_no_more_than_in_a_container(each_world: World) -> None:
+    status, out, _ = each_world.run([sys.executable, "-I", "-S", "-c", KERNEL], profile="strict")
+    found = json.loads(out)
+    assert (status, found["read"], found["listed"], found["written"]) == (0, [], [], [])
+    assert set(found["system"]) <= {"devices", "kernel"}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server changes who it is")
 def test_a_tree_of_any_depth_in_the_cache_keeps_no_server_from_another_owner(tmp_path: Path) -> None:
     for above in (tmp_path, *list(tmp_path.parents)[:-2]):

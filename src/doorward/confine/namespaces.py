@@ -62,8 +62,15 @@ _DETACH = 2
 _ROOT_OPTIONS = {b"mode": b"0755", b"size": b"4m", b"nr_inodes": b"64k"}
 """The root holds folders, links and a host table, and is read-only once they are made."""
 
+_MASKED_FILES = (
+    *("config.gz", "interrupts", "iomem", "ioports", "kallsyms", "kcore", "key-users", "keys", "kmsg", "latency_stats"),
+    *("modules", "sched_debug", "schedstat", "slabinfo", "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo"),
+)
+_MASKED_FOLDERS = ("acpi", "asound", "bus", "driver", "fs", "irq", "scsi", "tty")
+"""What a container runtime masks in /proc or makes read-only, and more of that kind: the machine's, of no namespace."""
+
 _DESCRIPTORS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
-_NOTHING = "nothing"
+_NOTHING, _EMPTY = "nothing", "empty"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -221,19 +228,30 @@ def _attach(path: str, tree: int) -> None:
 
 
 def _hide_tables() -> None:
-    """Put an empty file over each in ``/proc`` that only its owner may read, where we are that: pages, caches and
-    timers of the whole machine. Without a capability root still owns them.
+    """Put an empty file or folder over what in ``/proc`` is the whole machine's: what is masked by name, and each file
+    that only its owner may read, where we are that. Without a capability root still owns them.
     """
     with open(_NOTHING, "wb"):
         pass
+    os.mkdir(_EMPTY, 0o555)
     for name in os.listdir("proc"):
         status = os.lstat(f"proc/{name}")
-        if stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IROTH and status.st_uid == os.geteuid():
-            tree = landlock.syscall(_OPEN_TREE, _AT_FDCWD, _NOTHING.encode(), _TREE_CLONE | _TREE_CLOEXEC)
-            _set_attributes(tree, _READ_ONLY, recursive=False)
-            landlock.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, f"proc/{name}".encode(), _FROM_EMPTY_PATH)
-            os.close(tree)
+        if stat.S_ISDIR(status.st_mode):
+            if name in _MASKED_FOLDERS:
+                _cover(f"proc/{name}", _EMPTY)
+        elif stat.S_ISREG(status.st_mode):
+            is_ours_alone = not status.st_mode & stat.S_IROTH and status.st_uid == os.geteuid()
+            if is_ours_alone or name in _MASKED_FILES:
+                _cover(f"proc/{name}", _NOTHING)
     os.unlink(_NOTHING)
+    os.rmdir(_EMPTY)
+
+
+def _cover(path: str, cover: str) -> None:
+    tree = landlock.syscall(_OPEN_TREE, _AT_FDCWD, cover.encode(), _TREE_CLONE | _TREE_CLOEXEC)
+    _set_attributes(tree, _READ_ONLY, recursive=False)
+    landlock.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, path.encode(), _FROM_EMPTY_PATH)
+    os.close(tree)
 
 
 def _make_folder(path: str) -> None:
