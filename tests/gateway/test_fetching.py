@@ -5,7 +5,9 @@ write. The registry is ours and on loopback; npm, uv and the servers are real.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from doorward.errors import FetchError
 from doorward.gateway.fetching import npm
 from doorward.gateway.fetching.asked import Asked, Spec, asked
 from doorward.gateway.fetching.fetch import Wish, have, present
+from doorward.gateway.fetching.programs import trusted_path, with_interpreter
 from doorward.gateway.fetching.settings import settings_of
 from doorward.policy.amounts import Caps
 
@@ -282,6 +285,82 @@ def test_many_starts_at_once_fetch_once(world: World, registry: Registry, launch
         assert one.text("version") == "1.0.0"
     assert [one.end() for one in wrapped] == [0, 0, 0]
     assert sum("fetched" in one.stderr for one in wrapped) == 1
+
+
+def planted(folder: Path, name: str, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_what_a_server_may_write_on_path_neither_fetches_nor_runs_anything(
+    world: World, registry: Registry, launcher: str
+) -> None:
+    programs = world.folder / "bin"
+    planted(programs, "node", "exit 3")
+    planted(programs, "python3", f'exec "{os.path.realpath(sys.executable)}" "$@"')  # as good as any, for uv
+    world.env["PATH"] = f"{programs}:{world.env['PATH']}"
+    publish(registry, launcher, "1.0.0")
+    for fetches in (True, False):
+        server = start(world, command(launcher, str(world.folder)))
+        assert server.text("version") == "1.0.0"
+        assert server.end() == 0
+        assert (f"{programs} on PATH is not used to fetch {NAME}: a server may write there" in server.stderr) is fetches
+    [record] = (world.state / "fetched").glob("*/current.json")
+    runs = json.loads(record.read_bytes())["found"]["program"]
+    assert len(runs) == 2
+    assert not [path for path in runs if Path(path).resolve().is_relative_to(world.folder)]
+
+
+def test_a_package_manager_that_a_server_may_write_is_not_run(world: World, registry: Registry, launcher: str) -> None:
+    programs = world.folder / "bin"
+    for name in (launcher, "npm", "uv"):
+        planted(programs, name, "exit 3")
+    world.env["PATH"] = f"{programs}:{world.env['PATH']}"
+    policy = world.top / "doorward.toml"
+    policy.write_text(f'[servers.other]\nwrite = ["{world.folder}"]\n')
+    policy.chmod(0o600)
+    for before, arguments in (((), (str(world.folder),)), (("-c", str(policy)), ())):
+        refused = world.wrap(command(launcher, *arguments), before=before)
+        assert refused.wait() == 2
+        assert "lies where a server may write, so it is not trusted to fetch anything" in refused.stderr
+    assert registry.asked == []
+
+
+def test_folders_that_a_server_decides_about_are_known_by_what_they_hold_and_where_they_lead(tmp_path: Path) -> None:
+    written, own, linked, holds, led = (tmp_path / name for name in ("written", "own", "linked", "holds", "led"))
+    for folder in (written / "bin", own, holds, tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    linked.symlink_to(written / "bin")
+    (written / "way").symlink_to(tmp_path / "elsewhere")
+    led.symlink_to(written / "way")
+    (own / "node").symlink_to(tmp_path / "elsewhere")
+    (holds / "node").symlink_to(written / "node")
+    search = ":".join(map(str, ("relative", written / "bin", own, tmp_path / "none", linked, holds, led)))
+    assert trusted_path(search, [str(written)]) == (str(own), tuple(map(str, (written / "bin", linked, holds, led))))
+    assert trusted_path(str(own), [str(own / "node")]) == ("", (str(own),))
+    assert trusted_path(search, []) == (":".join(map(str, (written / "bin", own, linked, holds, led))), ())
+
+
+@pytest.mark.parametrize(
+    ("line", "runs"),
+    [
+        ("#!/usr/bin/env node", ("node",)),
+        ("#!/usr/bin/env -S node --no-warnings", ("node", "--no-warnings")),
+        ("#!/usr/bin/env A=b node", None),
+        ("#!/bin/sh", None),
+        ("", None),
+    ],
+)
+def test_what_runs_a_program_is_looked_for_once(tmp_path: Path, line: str, runs: tuple[str, ...] | None) -> None:
+    planted(tmp_path / "bin", "node", "")
+    program = tmp_path / "server.js"
+    program.write_text(f"{line}\n")
+    found = with_interpreter((str(program),), str(tmp_path / "bin"))
+    assert found == (*((str(tmp_path / "bin" / "node"), *runs[1:]) if runs else ()), str(program))
+    if runs:
+        with pytest.raises(FetchError, match="is run by node: the command node is not on PATH"):
+            with_interpreter((str(program),), str(tmp_path))
 
 
 def test_serve_fetches_before_it_listens(world: World, registry: Registry, launcher: str) -> None:

@@ -175,7 +175,7 @@ class _Reader:
                 self._add_prefix(os.path.dirname(step), told_by)
             else:
                 self._add_prefix(os.path.dirname(step), told_by, (path,), folders)
-        line = _shebang(path)
+        line = shebang(path)
         if line is None or shebangs >= _SHEBANGS_IN_A_ROW:
             return
         self._add_script(os.path.realpath(path), told_by, (path,))
@@ -354,7 +354,8 @@ def _link_steps(path: str) -> Iterator[str]:
     yield os.path.realpath(path)
 
 
-def _shebang(path: str) -> list[str] | None:
+def shebang(path: str) -> list[str] | None:
+    """The words of a script's first line, without ``#!``; None where there is none."""
     try:
         with open(path, "rb", opener=_open_at_once) as program:
             line = program.read(_SHEBANG_BYTES).partition(b"\n")[0]

@@ -96,16 +96,17 @@ def wish_to_accept(
 
     Raises:
         FetchError: it is not understood what the command fetches.
+        UsageError, ConfinementError: as of `walls_of`.
     """
     from doorward.confine.fetching import Own
     from doorward.gateway.fetching.asked import asked
-    from doorward.gateway.fetching.fetch import Wish
+    from doorward.gateway.fetching.fetch import Wish, present
 
     what = asked(options.command)
     if what is None:
         return None
     pin = lock.read(places.lock).get(identity.name)
-    return Wish(
+    wish = Wish(
         what,
         launcher=identity.invoked,
         doorward=Own(
@@ -121,6 +122,11 @@ def wish_to_accept(
         mechanism=options.sandbox,
         unsafe_no_sandbox=options.unsafe_no_sandbox,
     )
+    if not refresh and present(wish) is not None:
+        return wish
+    by_it = (folder.path for folder in walls_of(options, identity, policy, places).folders if folder.write)
+    by_others = (os.path.realpath(path) for said in policy.servers.values() for path in said.write)
+    return msgspec.structs.replace(wish, written=(*by_it, *by_others))
 
 
 def executed(options: WrapOptions, identity: CommandIdentity, fetched: Fetched | None) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from doorward.content.text import reveal
 from doorward.errors import FetchError
 from doorward.gateway.fetching import npm, pypi
 from doorward.gateway.fetching.asked import NPM, Asked
+from doorward.gateway.fetching.programs import refuse_written, trusted_path, with_interpreter
 from doorward.gateway.fetching.settings import Settings, settings_of
 from doorward.gateway.fetching.tree import Found, digest, readable
 from doorward.gateway.identity import packages as identity
@@ -83,7 +84,7 @@ class Wish(msgspec.Struct, frozen=True):
     ``known`` is the label of the pin, if there is one: that version is fetched where a tree is missing. ``scripts``:
     install scripts run, and source distributions are built. ``refresh``: fetch anew whatever there is. ``mechanism`` is
     by what the steps are confined, ``caps`` what they may use up: as much as the server. ``doorward`` are our own
-    folders.
+    folders, ``written`` those that servers may write: no program is taken from there (``programs``).
     """
 
     asked: Asked
@@ -95,6 +96,7 @@ class Wish(msgspec.Struct, frozen=True):
     refresh: bool = False
     mechanism: Mechanism = "auto"
     unsafe_no_sandbox: bool = False
+    written: tuple[str, ...] = ()
 
 
 def present(wish: Wish) -> Fetched | None:
@@ -103,7 +105,9 @@ def present(wish: Wish) -> Fetched | None:
     fetched = _record(folder)
     if fetched is None:
         return None
-    is_there = all(map(os.path.isfile, fetched.found.program)) and Path(fetched.tree).parent == folder
+    is_there = (
+        all(map(os.path.isfile, filter(os.path.isabs, fetched.found.program))) and Path(fetched.tree).parent == folder
+    )
     return fetched if is_there and fetched.scripts == wish.scripts else None
 
 
@@ -169,11 +173,15 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
     program = manager.manager(wish.launcher)
     if not os.access(program, os.X_OK):
         raise FetchError(f"there is no {os.path.basename(program)} beside {wish.launcher}")
+    refuse_written(program, wish.written)
     pinned = before is not None and not wish.refresh
     if before is not None and pinned:
         for name in manager.PINS:
             shutil.copyfile(os.path.join(before.tree, name), tree / name)
     environ = own_environment()
+    environ["PATH"], left_out = trusted_path(environ.get("PATH", os.defpath), wish.written)
+    for place in left_out:
+        say(f"{place} on PATH is not used to fetch {wish.asked.specs[0].name}: a server may write there")
     settings = settings_of(wish.asked.registry, environ, str(home()))
     for step in manager.steps(_exactly(wish), program, str(tree), pinned=pinned, scripts=wish.scripts):
         kept = {name: (tree / name).read_bytes() for name in step.keeps}
@@ -193,7 +201,8 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
         for name, content in kept.items():
             _put_back(tree / name, content)
     found: Found = manager.found(wish.asked, str(tree))
-    return found
+    program = with_interpreter(found.program, f"{found.programs}:{environ['PATH']}")
+    return msgspec.structs.replace(found, program=program)
 
 
 def _exactly(wish: Wish) -> Asked:
