@@ -90,6 +90,7 @@ try:
     pathlib.Path({marker!r}).write_text("built")
 except OSError:
     pass
+exec({build!r})
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     path = os.path.join(wheel_directory, {name!r})
@@ -220,12 +221,12 @@ class Registry:
         file, content = _wheel(name, version, module, needs)
         self._add(name, file, content)
 
-    def source(self, name: str, version: str, marker: Path, module: str = PYTHON_SERVER) -> None:
-        """A source distribution whose build writes ``marker``, and brings the program."""
+    def source(self, name: str, version: str, marker: Path, module: str = PYTHON_SERVER, build: str = "") -> None:
+        """A source distribution whose build writes ``marker`` and does ``build``, and brings the program."""
         file, wheel = _wheel(name, version, module)
         project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         project += f'[project]\nname = "{name}"\nversion = "{version}"\n'
-        backend = _BACKEND.format(marker=str(marker), name=file, wheel=base64.b64encode(wheel).decode())
+        backend = _BACKEND.format(marker=str(marker), name=file, wheel=base64.b64encode(wheel).decode(), build=build)
         top = f"{name.replace('-', '_')}-{version}"
         files = {"pyproject.toml": project, "backend.py": backend, "PKG-INFO": _metadata(name, version)}
         content = io.BytesIO()

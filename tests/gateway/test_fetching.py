@@ -198,6 +198,62 @@ def test_a_source_distribution_is_built_only_where_the_operator_says_so_and_then
     assert not marker.exists()
 
 
+BUILD = """
+import json, os, pathlib, urllib.error, urllib.request
+paths, urls = json.loads({plan!r})
+def tried(attempt):
+    try:
+        return bool(attempt() or True)
+    except OSError:
+        return False
+def visited(url):
+    try:
+        return urllib.request.urlopen(url, timeout=20).status
+    except urllib.error.HTTPError as refused:
+        return refused.code
+    except OSError:
+        return 0
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
+found = {{
+    "read": [path for path in paths if tried(lambda: open(path).read())],
+    "written": [path for path in paths if tried(lambda: open(path + ".new", "w"))],
+    "visited": [visited(url) for url in urls],
+    "direct": [tried(lambda: direct.open(url, timeout=20)) for url in urls],
+    "environment": sorted(name for name in os.environ if "TOKEN" in name or "PASSWORD" in name),
+}}
+[tree] = [place for place in pathlib.Path.cwd().parents if (place / "requirements.in").exists()]
+(tree / "found.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_what_is_built_sees_the_registry_and_its_settings_and_nothing_else(
+    world: World, registry: Registry, mechanism: str
+) -> None:
+    private, settings = world.home / "private", world.home / ".config" / "uv" / "uv.toml"
+    for path in (private, settings, world.folder / "file", world.state / "file"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    world.env |= {"SERVICE_TOKEN": "a", "UV_INDEX_OWN_PASSWORD": "b"}
+    with Registry() as neighbour:
+        urls = (f"{registry.url}/", f"{neighbour.url}/")
+        paths = [str(path) for path in (private, world.folder / "file", world.state / "file", settings)]
+        registry.source(NAME, "1.0.0", world.top / "marker", build=BUILD.format(plan=json.dumps([paths, urls])))
+        options = ("--unsafe-install-scripts", "--sandbox", mechanism)
+        server = start(world, command("uvx", str(world.folder)), *options)
+        assert server.text("version") == "1.0.0"
+        assert server.end() == 0
+        assert neighbour.asked == []
+    [found] = (world.state / "fetched").glob("*/*/found.json")
+    assert json.loads(found.read_bytes()) == {
+        "read": [str(settings)],  # with what they hold: the registry's credentials
+        "written": [],
+        "visited": [404, 403],
+        "direct": [False, False],
+        "environment": ["UV_INDEX_OWN_PASSWORD"],
+    }
+
+
 def test_other_content_under_the_same_version_is_refused(world: World, registry: Registry, launcher: str) -> None:
     publish(registry, launcher, "1.0.0")
     assert start(world, command(launcher)).end() == 0

@@ -2,6 +2,11 @@
 
 Three steps: an environment, a resolution that notes the hash of every archive, and an installation that takes nothing
 else. Wheels only: building a source distribution runs it. No Python is downloaded.
+
+Where the operator allows builds (``--unsafe-install-scripts``), their code runs in the last two steps, since uv builds
+in order to resolve. It sees what those see: the tree, the operator's settings for uv with the credentials in them, the
+registries and public addresses; nothing else of the user's, and it writes the tree alone. A build that outlives the
+resolution by a moment could change what that wrote, and so under which versions the packages of this tree are pinned.
 """
 
 from __future__ import annotations
