@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -165,6 +167,71 @@ def test_a_server_believes_no_answer_but_to_its_own_question(tmp_path: Path) -> 
         (tmp_path / "c.txt").write_text("written after the question")
         assert said(**state, **yes) == "removed: 2"
     assert [file.name for file in tmp_path.iterdir()] == ["c.txt"]
+
+
+CONFINED = """
+import sys
+
+{imported}
+
+from doorward import guard
+
+folder = sys.argv[1] + "/given"
+walls = guard.Profile(read=[folder])
+server = guard.protect({made})
+LOOKS = "import socket, sys; print(open(sys.argv[1]).read()); socket.create_connection(('127.0.0.1', {port}), 2)"
+
+
+@server.tool{call}
+def show(path: str) -> str:
+    done = guard.run("cat", (), [path], cwd=folder, confine=walls)
+    return f"{{done.status}} {{done.stdout.decode()}}"
+
+
+@server.tool{call}
+async def look(path: str) -> str:
+    done = await guard.run_async(sys.executable, ["-I", "-c", LOOKS], [path], terminator=None, confine=walls)
+    return f"{{done.status}} {{done.stdout.decode()}}"
+
+
+server.run({options})
+"""
+
+
+@pytest.mark.parametrize("made", ["FastMCP", "MCPServer"])
+def test_a_tool_runs_a_program_inside_walls_of_its_own(tmp_path: Path, made: str) -> None:
+    for name in ("given", "outside"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fast = made == "FastMCP"
+        program = tmp_path / "server.py"
+        program.write_text(
+            CONFINED.format(
+                imported="from fastmcp import FastMCP" if fast else "from mcp.server.mcpserver import MCPServer",
+                made=f'{made}("confined")',
+                call="" if fast else "()",
+                options="show_banner=False" if fast else "",
+                port=listening.getsockname()[1],
+            )
+        )
+        python, paths = (str(FASTMCP), with_msgspec(tmp_path)) if fast else (sys.executable, "")
+        with Spoken(python, program, tmp_path, paths) as spoken:
+            assert spoken.call("show", path="file") == (False, "0 given")
+            assert spoken.call("show", path=f"{tmp_path}/outside/file") == (False, "1 ")
+            assert spoken.call("look", path=f"{tmp_path}/outside/file") == (False, "1 ")
+            assert spoken.call("look", path=f"{tmp_path}/given/file") == (False, "1 given\n")  # and no connection
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def with_msgspec(folder: Path) -> str:
+    """What a server's own environment would have of Doorward: the package, and what it needs, and nothing else."""
+    needed = folder / "installed"
+    needed.mkdir()
+    (needed / "msgspec").symlink_to(Path(msgspec.__file__).parent)
+    return f"{ROOT / 'src'}:{needed}"
 
 
 FEATURES = """
