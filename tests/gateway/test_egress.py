@@ -28,6 +28,7 @@ from doorward.confine.process import Listener
 from doorward.confine.profile import SandboxProfile
 from doorward.content.destinations import is_listed, is_public
 from doorward.gateway.egress.lookups import Judge, Resolve, why_closed
+from doorward.gateway.egress.onward import Onward
 from doorward.gateway.egress.request import RefusedError, read_request
 from doorward.gateway.egress.server import Egress, Limits
 
@@ -59,6 +60,7 @@ async def way_out(
     relays: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
     connect: tuple[tuple[str, int], ...] = (),
+    onward: Onward | None = None,
     limits: Limits | None = None,
     shared: asyncio.Semaphore | None = None,
     resolve: Resolve | None = everything_is_here,
@@ -68,7 +70,14 @@ async def way_out(
     ports = [one.getsockname()[1] for one in listening]
     way = Way(ports[0], ports[1:])
     egress = Egress(
-        way.refuse, hosts=hosts, connect=connect, shared=shared, limits=limits, resolve=resolve, judge=judge
+        way.refuse,
+        hosts=hosts,
+        connect=connect,
+        onward=onward,
+        shared=shared,
+        limits=limits,
+        resolve=resolve,
+        judge=judge,
     )
     egress.open([Listener(one.detach(), target) for one, target in zip(listening, ("", *relays), strict=True)])
     try:

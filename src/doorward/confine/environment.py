@@ -1,7 +1,8 @@
 """Which variables of Doorward's environment a server gets (architecture §7, row *child: environment*).
 
-*standard*: all of them, less three kinds. Handles to the user's agents and session (ssh, gpg, D-Bus, display, keyring,
-terminal multiplexers, editors): through them a confined process would act unconfined. Variables that carry a credential
+*standard*: all of them, less four kinds. Handles to the user's agents and session (ssh, gpg, D-Bus, display, keyring,
+terminal multiplexers, editors): through them a confined process would act unconfined. User and password of a proxy,
+which are Doorward's own to use (``gateway.egress.onward``). Variables that carry a credential
 or make a program load foreign code, when they were merely inherited: a client's own API key is not meant for every
 server it starts, while a key that the operator wrote into ``mcp.json`` for this server is. And Doorward's own.
 *strict*: the list that the MCP SDKs consider safe. In both, ``--env NAME`` adds a name.
@@ -150,6 +151,8 @@ def ancestor_environment(pid: int | None = None) -> dict[str, str] | None:
 
 def _passes(name: str, value: str, inherited: Mapping[str, str] | None) -> bool:
     if name in SESSION_HANDLES or name.startswith(_OWN_PREFIX):
+        return False
+    if name.lower().endswith("_proxy") and "@" in value:
         return False
     if name in CODE_LOADERS or is_credential_like(name, value):
         return inherited is not None and inherited.get(name) != value

@@ -13,8 +13,8 @@ looked at: what is not public in the sense of ``content.destinations``, or is th
 Does not protect: what goes to a public address is not read, so a server may carry off what it knows, to whoever it
 likes where no list of hosts says otherwise, and to whoever shares an address or a certificate with a host on the list.
 Nor does it know a network that is private in fact though its addresses are public, an address that leads back to this
-machine through NAT, or a translator (NAT64) with a prefix of its own. Doorward's proxy connects directly: where the
-only way out is another proxy, that one must be named as a target, and the server be told of it.
+machine through NAT, or a translator (NAT64) with a prefix of its own. Where the operator has a proxy before
+Doorward (``HTTPS_PROXY``), public hosts are reached through that one, which decides for itself what it lets pass.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, executed, walls_of, wish_of
+from doorward.gateway.egress.onward import onward_of
 from doorward.gateway.egress.refusals import Refusals
 from doorward.gateway.egress.server import Egress
 from doorward.gateway.fetching.fetch import fetch, present
@@ -335,11 +336,14 @@ class CommandServer(Server):
         return link
 
     def _tell_gaps(self, child: Child, walls: SandboxProfile) -> None:
-        """Once, however many are started: they are the machine's."""
+        """They are the machine's, and the same for all that are started."""
         for gap in gaps(child.mechanism or "", child.abi or 0, walls):
-            if gap not in self._told:
-                self._told.add(gap)
-                self._house.reporter.say(f"{self.name}: {gap}", hint="doorward doctor")
+            self._say_once(f"{self.name}: {gap}", hint="doorward doctor")
+
+    def _say_once(self, text: str, hint: str = "") -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._house.reporter.say(text, hint=hint)
 
     def _hears(self, walls: SandboxProfile) -> Unshown:
         """One for all that are started: what one says need not be said again of the next."""
@@ -369,7 +373,8 @@ class CommandServer(Server):
             say=house.reporter.say,
             hint='connect = ["{}"] in its table',
         )
-        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect, shared=house.outward)
+        onward = onward_of(os.environ, self._say_once) if walls.network == "public" else None
+        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect, onward=onward, shared=house.outward)
         egress.open(child.listeners)
         return egress
 

@@ -9,6 +9,10 @@ Who may be reached by the proxy is decided in this order: the list of hosts, if 
 an address that was looked at, the name is never resolved again (DNS rebinding). A target of the operator's passes by
 exactly its name and port. What becomes of a refusal is for ``refusals``.
 
+Where the operator has a proxy before Doorward (``onward``), hosts are judged in the same way, and then reached through
+it: by the address that was looked at, so that it resolves nothing; by its name only where the policy lists the host,
+which also may have no address here. Any other name that has none is refused: nobody could say where it leads.
+
 The bounds: a head of 16 KiB within 10 seconds, 64 connections of a server at once, those of all within a quarter of
 the process's descriptors (further ones wait, and some servers can keep others waiting, never the gateway), eight names
 in resolution, 20 seconds until a connection stands (5 for each address but the last), an hour without a byte in either
@@ -37,6 +41,7 @@ from doorward.content.destinations import is_listed
 from doorward.errors import ConfinementError
 from doorward.gateway.egress.carriage import Stream, one_request, tunnel
 from doorward.gateway.egress.lookups import Judge, Lookups, Resolve, why_closed
+from doorward.gateway.egress.onward import Onward, ask
 from doorward.gateway.egress.request import Body, RefusedError, Request, read_request
 from doorward.policy.addresses import split_target
 
@@ -73,8 +78,8 @@ class Egress:
     """The way out of one server, in one event loop. ``open`` takes over the descriptors of its listeners.
 
     ``refuse`` hears of what was refused. ``hosts`` limits the proxy (empty: it does not), ``connect`` are the targets,
-    which the proxy reaches too. ``shared`` is room that servers of one process share. ``resolve`` and ``judge`` take
-    the place of the system's resolver and of ``why_closed``, in tests.
+    which the proxy reaches too, ``onward`` is the operator's own proxy. ``shared`` is room that servers of one process
+    share. ``resolve`` and ``judge`` take the place of the system's resolver and of ``why_closed``, in tests.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class Egress:
         *,
         hosts: tuple[str, ...] = (),
         connect: tuple[Target, ...] = (),
+        onward: Onward | None = None,
         shared: asyncio.Semaphore | None = None,
         limits: Limits | None = None,
         resolve: Resolve | None = None,
@@ -91,6 +97,7 @@ class Egress:
         self._refuse = refuse
         self._hosts = hosts
         self._connect = frozenset(connect)
+        self._onward = onward
         self._limits = limits or Limits()
         self._resolve = resolve or Lookups(self._limits.lookups).resolve
         self._judge = judge
@@ -179,7 +186,7 @@ class Egress:
         try:
             request = await self._read(near)
             body = Body(request.head) if request.head else None
-            far = await self._reach(request.target, self._open_addresses(request.target))
+            far = await self._way_to(request.target)
         except RefusedError as refused:
             await near.write(_answer(refused))
             return
@@ -189,6 +196,32 @@ class Egress:
         else:
             await far.write(request.head)
             await self._with(far, one_request(near, far, body, self._limits.idle_s))
+
+    async def _way_to(self, target: Target) -> Stream:
+        onward = self._onward
+        if onward is None or target in self._connect or onward.leaves_out(target):
+            return await self._reach(target, self._open_addresses(target))
+        named = await self._named_onward(target)
+        try:
+            far = await self._reach(onward.target, self._resolve(*onward.target))
+        except RefusedError:
+            raise RefusedError(502, "the proxy before doorward cannot be reached") from None
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                await ask(far, onward, named)
+        except (OSError, EOFError):  # TimeoutError is one
+            far.abort()
+            raise RefusedError(502, "the proxy before doorward broke off") from None
+        except RefusedError as refused:
+            far.abort()
+            if named == target:
+                raise
+            why = f"{refused} when it was asked for the address; for a host that is listed in hosts it is asked by name"
+            raise self._refused(target, str(refused), why) from None
+        except BaseException:
+            far.abort()
+            raise
+        return far
 
     async def _read(self, near: Stream) -> Request:
         try:
@@ -237,6 +270,21 @@ class Egress:
             told = f"it {why}" if first == host else f"it leads to {first}, which {why}"
             raise self._refused(target, f"{host} is not public", told)
         return found
+
+    async def _named_onward(self, target: Target) -> Target:
+        """What the operator's proxy is asked for: an open address of ``target``, or a host that the policy lists."""
+        host, port = target
+        try:
+            async with asyncio.timeout(self._limits.attempt_s):
+                found = await self._open_addresses(target)
+        except OSError:  # TimeoutError is one
+            found = []
+        if self._hosts:  # on the list, or it would have been refused
+            return target
+        if not found:
+            why = "it has no address here, and where the proxy would go for it nobody knows; list it in hosts"
+            raise self._refused(target, f"{host} has no address here", why)
+        return found[0], port
 
     def _refused(self, target: Target, what: str, why: str) -> RefusedError:
         reference = self._refuse(target, why)
