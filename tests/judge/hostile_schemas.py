@@ -170,8 +170,8 @@ def large_values(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema,
 def dear_numbers(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema, dict[str, Any]]:
     """Compared as fractions of a thousand digits, or each with all others since they are no hash keys."""
     first = draw.choice((10**30, 2**64, 10**300, 1e-320, 1e308, 1e200, 0.1))
-    # To decode 1e308 takes nine microseconds, whatever it is judged by then: a few of those.
-    count = draw.choice((3, 300) if first in (1e-320, 1e308) else (3, 300, 2_000))
+    # To decode 1e308 takes nine microseconds, whatever it is judged by then; 10**300 is long: a few of those.
+    count = draw.choice((3, 300) if first in (1e-320, 1e308, 10**300) else (3, 300, 2_000))
     schema: Schema = draw.choice(
         (
             {"properties": {"a": {"items": {"multipleOf": draw.choice((1e-300, 0.01))}}}},
@@ -183,6 +183,54 @@ def dear_numbers(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema,
     )
     listed = [first + n if isinstance(first, int) else first * (1 + n / count) for n in range(count)]
     return schema, {"a": draw.choice((listed, [{"b": one} for one in listed]))}
+
+
+def unfolding(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema, dict[str, Any]]:
+    """Many ways lead to what may evaluate a property or an item, and each is compiled."""
+    times, deep = draw.randint(2, 4), draw.randint(3, 40)
+    word, key = draw.choice(("allOf", "anyOf", "oneOf")), draw.choice(("unevaluatedProperties", "unevaluatedItems"))
+    inside: Schema = {key: False} if draw.random() < 0.3 else {}
+    reference, below = draw.choice(("$ref", "$dynamicRef")), draw.random() < 0.3
+
+    def step(number: int) -> Schema:
+        there = {reference: f"#s{number + 1}"}
+        led = {"properties": {f"p{n}": {**there, key: False} for n in range(times)}} if below else there
+        return {"$dynamicAnchor": f"s{number}", word: [led] * (1 if below else times), **inside}
+
+    steps = {f"s{n}": step(n) for n in range(deep)}
+    many = {f"p{n}": {"type": "string"} for n in range(draw.choice((1, 300)))}
+    steps[f"s{deep}"] = {"$dynamicAnchor": f"s{deep}", draw.choice(("properties", "patternProperties")): many}
+    return {"$defs": steps, "$ref": "#/$defs/s0", key: False}, {"p0": "x", "q": [1]}
+
+
+def read_again(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema, dict[str, Any]]:
+    """A keyword that reads all of a value, or of a long list of its own, in many places at once."""
+    long = draw.choice((30, 3_000, 15_000))
+    names = [f"{n:05d}" for n in range(long)]
+    read, value = draw.choice(
+        (
+            ({"uniqueItems": True}, list(range(long))),
+            ({"uniqueItems": True}, [[1] * (long // 14) + [n] for n in range(14)]),
+            ({"const": list(range(long))}, list(range(long))),
+            ({"enum": [[1.5] * (long // 10)]}, [1.5] * (long // 10)),
+            ({"required": names}, dict.fromkeys(names, 1)),
+            ({"dependentRequired": {names[0]: names}}, dict.fromkeys(names, 1)),
+            ({"allOf": [True] * long}, [1]),
+            ({"contentMediaType": "application/json"}, "[" + "1," * long + "1]"),
+            ({"format": "regex"}, "a" * long * 10),
+        )
+    )
+    many = [{"$ref": "#/definitions/r"}] * draw.choice((1, 40, 1_500))
+    draft = {"$schema": "http://json-schema.org/draft-07/schema#"} if "format" in read or "content" in str(read) else {}
+    return {**draft, "definitions": {"r": read}, "properties": {"a": {"allOf": many}}}, {"a": value}
+
+
+def branching(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema, dict[str, Any]]:
+    """None of many branches fits, and whoever explains that may remember the value once for each."""
+    count = draw.choice((2, 300, 3_000))
+    word = draw.choice(("anyOf", "oneOf"))
+    given = draw.choice(("a" * 500_000, [1] * 15_000, {"b": ["x"] * 3_000}))
+    return {"properties": {"a": {word: [{"type": "integer", "minimum": n} for n in range(count)]}}}, {"a": given}
 
 
 def of_wrong_types(draw: random.Random, _places: tuple[str, ...]) -> tuple[Schema, dict[str, Any]]:
@@ -252,6 +300,9 @@ _GRAMMARS: tuple[Callable[[random.Random, tuple[str, ...]], tuple[Schema, dict[s
     wide_or_deep,
     large_values,
     dear_numbers,
+    unfolding,
+    read_again,
+    branching,
     of_wrong_types,
     anything,
 )

@@ -22,6 +22,7 @@ _EXACT: Final = ("multipleOf", "enum", "const")
 NUMERIC: Final = frozenset((*_BOUNDS, *_EXACT, "uniqueItems"))
 """The keywords for which numbers are compared."""
 
+_COMPARED: Final = 15  # one of many values in a list or an object with another
 _FRACTION: Final = 150  # a float of usual size, where more than its order is asked for
 _LEAST_USUAL: Final = 1e-30
 _MOST_USUAL: Final = 1e30
@@ -47,6 +48,15 @@ def unique_cost(value: object) -> int:
     """Of comparing each integer beyond 64 bits in ``value`` with all others, as where items must be unique."""
     long = [one for level in levels(value) for one in level if type(one) is int and not _is_short(one)]
     return len(long) ** 2 * (32 + max(map(int.bit_length, long), default=0) // 4)
+
+
+def compared_cost(container: object) -> int:
+    """Of comparing ``container`` with another that is as long and differs at its very end."""
+    return sum(
+        _COMPARED + (2 * _cost(one, _FRACTION) if type(one) in (int, float) else 0)
+        for level in levels(container)
+        for one in level
+    )
 
 
 def numbers_of(schema: dict[str, Any]) -> Numbers:

@@ -5,29 +5,34 @@ and 2^40 evaluations; a pattern with a look-ahead can backtrack for ever; no eng
 from the root to each subschema are counted, for each depth of the value, and multiplied with what stands at that
 depth. The count is an upper bound: an engine that stops early does less.
 
-It does not measure memory, nor what a schema costs to compile beyond the number of its patterns.
+Some keywords read more than the value that they stand at: ``uniqueItems`` and ``const`` read all that lies below it,
+``required`` looks up each of its names. And ``unevaluatedProperties`` is compiled with a copy of everything that it may
+be reached by at the same place, so that forty definitions are 2^40 copies before anything is judged.
+
+It does not measure what is kept of a schema besides these copies.
 Source: JSON Schema 2020-12 Core, sections 8 (references), 10 (applicators) and 11 (unevaluated locations); the older
 drafts' ``definitions``, ``dependencies`` and ``additionalItems``.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
-from operator import or_
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
-from doorward.content.numbers import DEAREST, NUMERIC, Numbers, numbers_of, unique_cost
+from doorward.content.numbers import DEAREST, NUMERIC, Numbers, compared_cost, numbers_of, unique_cost
 from doorward.content.pointers import inside, levels
+from doorward.content.unfolding import KEYWORDS, unfolding_cost
 
 MAX_WORK: Final = 2_000_000
 """Evaluations of one subschema at one place: about forty milliseconds."""
 MAX_EXPLAINED: Final = 50_000
-"""What may be evaluated once more to say where a value does not fit: each branch that failed is remembered then."""
+"""What may be evaluated once more to say where a value does not fit."""
+MAX_COPIED: Final = 1_000_000
+"""What may be copied for that: each branch that failed is remembered then, with the value that did not fit it."""
 MAX_BACKTRACKS: Final = 2_000
 """Steps of one search; the addresses and dates of the usual schema libraries need less than a hundred."""
 MAX_BACKTRACKED: Final = 2_000
@@ -39,6 +44,8 @@ MAX_SCHEMA_BYTES: Final = 256 << 10
 """What one schema may take as JSON; the longest of the usual servers have a tenth of it."""
 
 _MAX_OBJECTS: Final = 4_000
+_MAX_PARTS: Final = 20_000  # objects and all other values
+_PART: Final = 2  # microseconds to look at one and to compile it
 _MAX_COMPILING: Final = 25_000  # about microseconds, of all patterns of one schema
 _PATTERN: Final = 60  # to compile one, at least
 _BACKTRACKING: Final = 500
@@ -47,16 +54,33 @@ _LONGEST_COMPILING: Final = 1_500  # then the compiled pattern takes more than i
 _REPEAT: Final = re.compile(r"\{([0-9]{1,6})(?:,([0-9]{0,6}))?\}")
 _DEEPEST: Final = 64  # no message is deeper
 _ENOUGH: Final = 10**15  # counts are not added up further
+_MAX_VISITS: Final = 30_000  # of subschemas, over all depths: thirty milliseconds
+_VISIT: Final = 1  # microsecond
+_MAX_UNFOLDING: Final = 25_000  # microseconds
 _BACKTRACKS: Final = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9kK]|[*+?}]\+")
 _BYTES_PER_STEP: Final = 10  # a pattern reads ten bytes in the time of one evaluation
 _NUMBER_BYTES: Final = 5  # 1e99, and what parts it from the next
+_PER_UNIQUE: Final = 25  # evaluations in the time in which one value is compared, as where items must be unique
+_UNIQUE_BYTES_PER_STEP: Final = 32  # of text that is compared there
+_PER_COPY: Final = 10  # evaluations in the time in which one value is copied
+_COPIED_BYTES_PER_STEP: Final = 3
+_PER_PARSED: Final = 50  # searches in the time in which a text is read as JSON
 _PER_BACKTRACKED: Final = 35  # evaluations in the time of all steps of one search, for each character that a step reads
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ONE: Final = ("not", "if", "then", "else")
 _SEVERAL: Final = ("allOf", "anyOf", "oneOf")
 _NAMED: Final = ("dependentSchemas", "dependencies")
 _DATA: Final = frozenset(("const", "enum", "default", "examples"))
-_MATCHES: Final = frozenset(("pattern", "patternProperties", "enum"))
+_LISTED: Final = ("required", "dependentRequired", "dependencies", "dependentSchemas", "type")
+"""Whose entries are looked up, each by itself."""
+_ASSERTED: Final = ("format", "contentMediaType", "contentEncoding")  # in old drafts; in the others they only tell
+_LONG_FORMATS: Final = frozenset(
+    "regex email idn-email uri uri-reference iri iri-reference uri-template json-pointer relative-json-pointer".split()
+)
+"""Those that a long text may be of."""
+_WEIGHED: Final = frozenset(("pattern", "patternProperties", "enum", "const", *_SEVERAL, *_LISTED, *_ASSERTED))
+MODERN_DRAFTS: Final = ("2019-09", "2020-12")
+"""In which formats and encodings only tell, and unevaluated values are known."""
 _ANY_CHILD: Final = (
     "additionalProperties", "unevaluatedProperties", "propertyNames", "additionalItems", "unevaluatedItems", "contains",
     "items",
@@ -71,33 +95,39 @@ Schema = dict[str, Any]
 
 class Work(msgspec.Struct, frozen=True):
     """What one schema may cost: for each depth of a value, how often subschemas are evaluated on one value there
-    (patterns weighed in), and how many patterns are searched for in it; about how many microseconds its patterns take
-    to compile; ``hard`` are, for each depth, the searches among them that backtrack; how many such patterns there are
-    for values, and whether there is one for names; what it makes of numbers, for each depth, whether it names any, and
-    whether items must be unique somewhere.
+    (patterns weighed in), and how many patterns are searched for in it; ``hard`` are, for each depth, the searches
+    among them that backtrack; about how many microseconds its patterns, and what is copied for unevaluated values, take
+    to compile, and how many all of it took to be measured; how many patterns that backtrack there are for values, and
+    whether there is one for names; what it makes of numbers, for each depth, whether it names any, how often items must
+    be unique, and how many branches there are of which one must fit.
     """
 
     steps: tuple[int, ...]
     searches: tuple[int, ...]
     hard: tuple[int, ...] = ()
     compiling: int = 0
+    measuring: int = 0
     backtracking: int = 0
     names_backtracked: bool = False
     numbers: tuple[Numbers, ...] = ()
     names_numbers: bool = False
-    unique: bool = False
+    unique: tuple[int, ...] = ()
+    branches: tuple[int, ...] = ()
 
     def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
         """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
         if self.names_backtracked and _has_long_name(value):
             return True
-        if self.unique and max(self.steps) * unique_cost(value) > limit:
+        unique = sum(self.unique)
+        if unique and max(self.steps) * unique_cost(value) > limit:
             return True
         # A value takes a byte at least, so nearly all calls are small enough whatever stands where.
         per_value = DEAREST // _NUMBER_BYTES if self.names_numbers else 1
-        per_byte = max(self.steps) * per_value + sum(self.hard) * _PER_BACKTRACKED
+        per_byte = max(self.steps) * per_value + sum(self.hard) * _PER_BACKTRACKED + unique * (_PER_UNIQUE + 1)
         if per_byte * size_bytes + sum(self.searches) * (size_bytes // _BYTES_PER_STEP) <= limit:
             return False
+        if unique and _all_below(self.unique, value, _PER_UNIQUE, size_bytes // _UNIQUE_BYTES_PER_STEP) > limit:
+            return True
         total, level = 0, [value]
         for steps, searches, hard, numbers in zip(self.steps, self.searches, self.hard, self.numbers, strict=True):
             total += steps * len(level) + searches * (size_bytes // _BYTES_PER_STEP)
@@ -109,6 +139,22 @@ class Work(msgspec.Struct, frozen=True):
             if not level:
                 break
         return False
+
+    def explains(self, value: object, size_bytes: int) -> bool:
+        """Whether it may be found out where ``value`` does not fit: what is evaluated and copied for it is bounded."""
+        if self.exceeds(value, size_bytes, MAX_EXPLAINED):
+            return False
+        if sum(self.branches) * size_bytes * (_PER_COPY + 1) <= MAX_COPIED:
+            return True
+        return _all_below(self.branches, value, _PER_COPY, size_bytes // _COPIED_BYTES_PER_STEP) <= MAX_COPIED
+
+
+def _all_below(counts: tuple[int, ...], value: object, each: int, text: int) -> int:
+    """The cost of reading, so often at each depth, all that stands there and below: ``each`` value, and the ``text``
+    of all.
+    """
+    sizes = [len(level) for level in levels(value)]
+    return sum(count * (each * sum(sizes[depth:]) + text) for depth, count in enumerate(counts[: len(sizes)]))
 
 
 def _searched(level: list[object]) -> int:
@@ -131,32 +177,44 @@ def measure(schema: Schema) -> Work:
     back to itself at the same place, more patterns than a tool's arguments can need.
     """
     graph = _Graph(schema)
-    counts: dict[int, int] = {id(schema): 1}
-    steps: list[int] = []
-    searches: list[int] = []
-    hard: list[int] = []
-    numbers: list[Numbers] = []
-    while counts and len(steps) < _DEEPEST:
-        counts = graph.spread(counts)
-        steps.append(min(_ENOUGH, sum(count * graph.weight[node] for node, count in counts.items())))
-        searches.append(min(_ENOUGH, sum(count * graph.patterns[node] for node, count in counts.items())))
-        hard.append(min(_ENOUGH, sum(count * graph.hard[node] for node, count in counts.items())))
-        compared = (graph.numbers[node] for node in counts if node in graph.numbers)
-        numbers.append(functools.reduce(or_, compared, Numbers()))
-        if steps[-1] > MAX_WORK:
+    counts = graph.spread({id(schema): 1})
+    depths: list[_Depth] = []
+    visits = 0
+    while counts and len(depths) < _DEEPEST:
+        visits += len(counts)
+        if visits > _MAX_VISITS:
+            raise ValueError("the schema has more parts at each depth than can be judged")
+        depths.append(graph.at(counts))
+        if depths[-1].steps > MAX_WORK:
             break  # one value at this depth is too much
-        counts = graph.descend(counts)
+        below = graph.spread(graph.descend(counts))
+        if below == counts:  # and so it is at every depth from here on
+            depths += depths[-1:] * (_DEEPEST - len(depths))
+        counts = below
     return Work(
-        tuple(steps),
-        tuple(searches),
-        tuple(hard),
+        tuple(depth.steps for depth in depths),
+        tuple(depth.searches for depth in depths),
+        tuple(depth.hard for depth in depths),
         graph.compiling,
+        visits * _VISIT + graph.parts * _PART,
         graph.backtracking,
         graph.names_backtracked,
-        tuple(numbers),
-        any(one.named for one in numbers),
-        graph.unique,
+        tuple(depth.numbers for depth in depths),
+        any(depth.numbers.named for depth in depths),
+        tuple(depth.unique for depth in depths),
+        tuple(depth.branches for depth in depths),
     )
+
+
+class _Depth(NamedTuple):
+    """What one schema may cost at one depth of a value (see ``Work``)."""
+
+    steps: int
+    searches: int
+    hard: int
+    numbers: Numbers
+    unique: int
+    branches: int
 
 
 class _Graph:
@@ -166,8 +224,11 @@ class _Graph:
         self._root = root
         self._ids = ("$id", "id") if "draft-04" in str(root.get("$schema")) else ("$id",)
         self._root_id = next((root[key].rstrip("#") for key in self._ids if isinstance(root.get(key), str)), "")
+        self._asserts = "$schema" in root and not any(one in str(root["$schema"]) for one in MODERN_DRAFTS)
         self._nodes: dict[int, Schema] = {}
         self._anchors: dict[str, list[Schema]] = {}
+        self._around: dict[int, int] = {}  # the object that another lies in
+        self.parts = 0
         self.weight: dict[int, int] = {}
         self.patterns: dict[int, int] = {}
         self.hard: dict[int, int] = {}
@@ -175,7 +236,8 @@ class _Graph:
         self.backtracking = 0
         self.names_backtracked = False
         self.numbers: dict[int, Numbers] = {}
-        self.unique = False
+        self.unique: dict[int, int] = {}
+        self.branches: dict[int, int] = {}
         self._here: dict[int, list[tuple[int, int]]] = {}
         self._below: dict[int, list[tuple[str | None, int]]] = {}
         self._find(root)
@@ -183,22 +245,29 @@ class _Graph:
         for node in list(self._nodes.values()):
             self._link(node)
         self._order = self._ordered()
+        self._leading = [node for node in self._order if self._here.get(node)]
+        unfolding = unfolding_cost(self._nodes, self._around, self._same_place, self._referred, _name_patterns)
+        if unfolding > _MAX_UNFOLDING:
+            raise ValueError("the schema has more ways to what is evaluated than can be judged")
+        self.compiling += unfolding
 
     def _find(self, root: Schema) -> None:
         """Every object in the document, also where no keyword puts a schema: a reference may point there."""
-        stack: list[object] = [root]
+        stack: list[tuple[object, int]] = [(root, 0)]
         while stack:
-            item = stack.pop()
+            item, around = stack.pop()
+            self.parts += 1
+            if len(self._nodes) > _MAX_OBJECTS or self.parts > _MAX_PARTS:
+                raise ValueError("the schema has more parts than can be judged")
             if isinstance(item, dict):
                 self._nodes[id(item)] = item
-                if len(self._nodes) > _MAX_OBJECTS:
-                    raise ValueError("the schema has more parts than can be judged")
+                self._around[id(item)] = around
                 for key in ("$anchor", "$dynamicAnchor", *self._ids):
                     if isinstance(item.get(key), str):
                         self._name(item, item[key], key)
-                stack.extend(item.values())
+                stack.extend((one, id(item)) for one in item.values())
             elif isinstance(item, list):
-                stack.extend(item)
+                stack.extend((one, around) for one in item)
 
     def _name(self, item: Schema, name: str, key: str) -> None:
         if key in self._ids and item is not self._root and not name.startswith("#"):
@@ -210,8 +279,12 @@ class _Graph:
         for key, node in self._nodes.items():
             if not node.keys().isdisjoint(NUMERIC):
                 self.numbers[key] = numbers_of(node)
-                self.unique = self.unique or node.get("uniqueItems") not in (None, False)
-            if node.keys().isdisjoint(_MATCHES):
+                if node.get("uniqueItems") not in (None, False):
+                    self.unique[key] = 1
+            branches = sum(len(node[word]) for word in ("anyOf", "oneOf") if isinstance(node.get(word), list))
+            if branches:
+                self.branches[key] = branches
+            if node.keys().isdisjoint(_WEIGHED):
                 self.weight[key], self.patterns[key], self.hard[key] = 1, 0, 0
                 continue
             own, named = node.get("pattern"), node.get("patternProperties")
@@ -221,10 +294,10 @@ class _Graph:
             self.names_backtracked = self.names_backtracked or any(map(_backtracks, names))
             patterns += names
             hard = sum(map(_backtracks, patterns))
-            listed = node.get("enum")
-            size = len(listed) if isinstance(listed, list) else 0
             self.patterns[key], self.hard[key] = len(patterns), hard
-            self.weight[key] = 1 + size + 10 * len(patterns) + MAX_BACKTRACKS * hard
+            self.weight[key] = 1 + _looked_up(node) + 10 * len(patterns) + MAX_BACKTRACKS * hard
+            if self._asserts:
+                self.patterns[key] += _read_through(node)
             self.compiling += _BACKTRACKING * hard + sum(map(_compiling, patterns))
             if self.compiling > _MAX_COMPILING:
                 raise ValueError("the schema has more patterns than can be judged")
@@ -233,9 +306,9 @@ class _Graph:
         if node.keys().isdisjoint(_LEADS):
             return  # most
         # What is left unevaluated is found out by evaluating the applicators once more.
-        times = 2 if "unevaluatedProperties" in node or "unevaluatedItems" in node else 1
+        times = 2 if any(one in node for one in KEYWORDS) else 1
         here = [(id(child), times) for child in self._same_place(node)]
-        here += [(id(target), times) for name in _REFERENCES for target in self._targets(node, name)]
+        here += [(id(target), times) for target in self._referred(node)]
         self._here[id(node)] = here
         below: list[tuple[str | None, int]] = []
         below += [(None, id(child)) for name in _ANY_CHILD for child in _schemas(node.get(name))]
@@ -251,6 +324,10 @@ class _Graph:
             yield from _schemas(node.get(name))
         for name in _NAMED:
             yield from _values(node.get(name))
+
+    def _referred(self, node: Schema) -> Iterator[Schema]:
+        for name in _REFERENCES:
+            yield from self._targets(node, name)
 
     def _targets(self, node: Schema, name: str) -> list[Schema]:
         reference = node.get(name)
@@ -298,12 +375,28 @@ class _Graph:
     def spread(self, counts: dict[int, int]) -> dict[int, int]:
         """``counts`` with everything that they lead to at the same place."""
         counts = dict(counts)
-        for node in self._order:
+        for node in self._leading:
             count = counts.get(node, 0)
             if count:
-                for target, times in self._here.get(node, ()):
+                for target, times in self._here[node]:
                     counts[target] = min(_ENOUGH, counts.get(target, 0) + count * times)
         return counts
+
+    def at(self, counts: dict[int, int]) -> _Depth:
+        """What ``counts`` evaluations cost, each subschema's own keywords."""
+        steps = searches = hard = unique = branches = 0
+        numbers = Numbers()
+        for node, count in counts.items():
+            steps += count * self.weight[node]
+            if self.patterns[node]:
+                searches += count * self.patterns[node]
+                hard += count * self.hard[node]
+            if node in self.numbers:
+                numbers |= self.numbers[node]
+                unique += count * self.unique.get(node, 0)
+            if node in self.branches:
+                branches += count * self.branches[node]
+        return _Depth(min(_ENOUGH, steps), min(_ENOUGH, searches), min(_ENOUGH, hard), numbers, unique, branches)
 
     def descend(self, counts: dict[int, int]) -> dict[int, int]:
         """How often each is evaluated on one value a level further down: the most that any one name can bring."""
@@ -353,6 +446,34 @@ def _bounded(value: Any, found: list[None]) -> Any:
         ]  # in this order, and the first that fails ends it
         made["allOf"] = first + (others if isinstance(others, list) else [])
     return made
+
+
+def _looked_up(node: Schema) -> int:
+    """How much is looked up or compared for one value, whatever it is, beyond the evaluation itself."""
+    total = 0
+    for word in _LISTED:
+        listed = node.get(word)
+        if isinstance(listed, list | dict):
+            inner = listed.values() if isinstance(listed, dict) else ()
+            total += len(listed) + sum(len(one) for one in inner if isinstance(one, list))
+    for word in _SEVERAL:
+        listed = node.get(word)
+        total += sum(isinstance(one, bool) for one in listed) if isinstance(listed, list) else 0
+    listed = node.get("enum")
+    options = [node.get("const"), *(listed if isinstance(listed, list) else ())]
+    return total + len(options) - 1 + sum(compared_cost(one) for one in options if isinstance(one, list | dict))
+
+
+def _read_through(node: Schema) -> int:
+    """How many searches of a text its format and its encoding cost where they are asserted."""
+    total = 1 if isinstance(node.get("format"), str) and node["format"] in _LONG_FORMATS else 0
+    total += 1 if "contentEncoding" in node else 0
+    return total + (_PER_PARSED if "contentMediaType" in node else 0)
+
+
+def _name_patterns(node: Schema) -> int:
+    named = node.get("patternProperties")
+    return sum(map(_compiling, named)) if isinstance(named, dict) else 0
 
 
 def _backtracks(pattern: str) -> bool:

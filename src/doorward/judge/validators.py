@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from doorward.content.schemas import (
     MAX_BACKTRACKS,
-    MAX_EXPLAINED,
     MAX_PATTERN_BYTES,
     MAX_SCHEMA_BYTES,
+    MODERN_DRAFTS,
     Work,
     bounded,
     measure,
@@ -25,7 +25,6 @@ _KEPT_BYTES: Final = 12 << 10  # of the smallest
 _BYTES_PER_BYTE: Final = 8
 _BYTES_PER_COMPILED_US: Final = 300
 _MAX_MEASURED: Final = 16
-_MODERN_DRAFTS: Final = ("2019-09", "2020-12")
 _APPLICATORS: Final = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "patternProperties")
 
 OPEN: Final = "open"
@@ -69,7 +68,10 @@ class Validators:
         found = self._kept.get((schema, manner))
         if isinstance(found, str):
             raise ValueError(found)  # noqa: TRY004 - as above
-        return 0 if found is not None else self._measure(schema, manner)[1].compiling
+        if found is not None:
+            return 0
+        work = self._measure(schema, manner)[1]
+        return work.compiling + work.measuring
 
     def _measure(self, schema: bytes, manner: str) -> tuple[dict[str, Any], Work]:
         measured = self._measured.get((schema, manner))
@@ -122,7 +124,7 @@ def _tightened(schema: dict[str, Any], manner: str) -> dict[str, Any]:
     if manner == CLOSED and not (silent and "properties" in schema):
         return schema
     draft = str(schema.get("$schema", "2020-12"))
-    if any(name in draft for name in _MODERN_DRAFTS):
+    if any(name in draft for name in MODERN_DRAFTS):
         return {**schema, "unevaluatedProperties": False} if silent else {**schema, "additionalProperties": False}
     if any(name in schema for name in _APPLICATORS):
         return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "unevaluatedProperties": False}
@@ -146,7 +148,7 @@ def misfit(validator: Any, work: Work, value: Any, size_bytes: int) -> tuple[str
     """
     from jsonschema_rs import ValidationError
 
-    if work.exceeds(value, size_bytes, MAX_EXPLAINED):
+    if not work.explains(value, size_bytes):
         return "/", "schema"
     try:
         validator.validate(value)
