@@ -11,8 +11,9 @@ Sources: RFC 3986 section 5.2.4, THREATS ``path-traversal``.
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
+
+from doorward.content.folding import folded
 
 MAX_ROUNDS: Final = 3
 """So often a text is decoded. One that has escapes even then is a puzzle and not an address."""
@@ -52,10 +53,10 @@ def _judged(level: str, climbing: re.Pattern[str]) -> str:
         return "holds a NUL"
     forms = [level, level.strip(_AROUND)]
     if not level.isascii():
-        folded = unicodedata.normalize("NFKC", level)
-        if _ESCAPES.search(folded) and not _ESCAPES.search(level):
+        seen = folded(level)
+        if _ESCAPES.search(seen) and not _ESCAPES.search(level):
             return "hides an escape in look-alikes"
-        forms.append(folded)
+        forms.append(seen)
     return "climbs with '..'" if any(climbing.search(form) for form in forms) else ""
 
 

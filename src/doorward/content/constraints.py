@@ -21,6 +21,8 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Final
 
+from doorward.content.folding import folded
+
 MAX_IDENTIFIER: Final = 128
 MAX_PATTERN_BYTES: Final = 1 << 20
 """What one compiled expression may take."""
@@ -90,7 +92,7 @@ def no_shell_metacharacters(text: str) -> str | None:
     if found:
         return f"holds a look-alike of a shell metacharacter, {_name(found[0])}"
     # A server, a database or a terminal that normalises turns these into the real thing.
-    found = _SHELL.search(unicodedata.normalize("NFKC", text))
+    found = _SHELL.search(folded(text))
     return f"holds a character that normalises to the shell metacharacter {_name(found[0])}" if found else None
 
 

@@ -14,6 +14,8 @@ import re
 import unicodedata
 from functools import cache
 
+from doorward.content.folding import folded
+
 # str.isprintable() is false for the categories Cc, Cf, Cs, Co, Cn, Zl, Zp and for every Zs but the space: what Unicode
 # itself calls without a glyph. These are the code points that count as printable and still show nothing.
 _INVISIBLE = (
@@ -87,7 +89,8 @@ def _is_plain(char: str, keep_newlines: bool) -> bool:
 # --- signals ---------------------------------------------------------------------------------------------------------
 
 _GAP = r"[\W_]{1,8}"
-_FILLER = rf"(?:[a-z']{{1,16}}{_GAP}){{0,4}}"
+# A word begins and ends with a letter, or a run of apostrophes could be divided among words and gaps in a billion ways.
+_FILLER = rf"(?:[a-z]{{1,16}}+(?:'[a-z]{{1,8}}+)?{_GAP}){{0,4}}"
 # Sentence, what must occur for the pattern to be worth its time, and the pattern.
 _SIGNALS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
@@ -179,7 +182,7 @@ def _compiled_signals() -> tuple[tuple[str, tuple[str, ...], re.Pattern[str]], .
 def _as_read(text: str) -> str:
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKC", _UNUSUAL.sub(lambda run: _spelt(run[0]), text)).lower()
+    return folded(_UNUSUAL.sub(lambda run: _spelt(run[0]), text)).lower()
 
 
 def _spelt(run: str) -> str:

@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
 import msgspec
 
+from doorward.content.folding import folded
 from doorward.content.pointers import children
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def _kind(name: str) -> str:
 
 @lru_cache(maxsize=2048)
 def _kind_of(name: str) -> str:
-    words = [word.lower() for word in _SEGMENT.findall(unicodedata.normalize("NFKC", name))]
+    words = [word.lower() for word in _SEGMENT.findall(folded(name))]
     if not words:
         return ""
     last = words[-1]
@@ -292,7 +292,7 @@ def canonical(text: str) -> Canonical:
     normal = posixpath.normpath(path) if path else "."
     if normal != (path.rstrip("/") or "/"):
         changes["dot or empty segment"] = None
-    if unicodedata.normalize("NFC", last) != last:
+    if folded(last, "NFC") != last:
         changes["unicode normalisation"] = None
     if len(_variants(path)) > 1:
         changes["look-alike or surrounding space"] = None
@@ -374,13 +374,13 @@ def _variants(level: str) -> tuple[str, ...]:
         seen[text.replace("\\", "/")] = None
     if not level.isascii():
         for text in tuple(seen):
-            folded = unicodedata.normalize("NFKC", text)
-            if _ESCAPES.search(folded) and not _ESCAPES.search(text):
+            seen_as = folded(text)
+            if _ESCAPES.search(seen_as) and not _ESCAPES.search(text):
                 raise _RefusedError("hides an escape in look-alikes")
             # Full-width letters and the like name other files that the folder may hold as well; only what moves counts.
-            if _skeleton(folded) != _skeleton(text):
-                seen[folded] = None
-                seen[folded.replace("\\", "/")] = None
+            if _skeleton(seen_as) != _skeleton(text):
+                seen[seen_as] = None
+                seen[seen_as.replace("\\", "/")] = None
     return tuple(seen)
 
 
