@@ -539,3 +539,34 @@ def test_time_grows_with_the_size_and_not_with_its_square(unit: str) -> None:
 def test_percent_encoded_json_keeps_its_shape_when_a_token_in_it_is_masked() -> None:
     text = urllib.parse.quote(json.dumps({"v": "ghp_" + "Ab1" * 12}))
     assert MASK.sub("M", MASKER.mask_text(text)[0]) == text.replace("ghp_" + "Ab1" * 12, "M")
+
+
+def test_quotes_that_never_close_are_not_looked_for_again_and_again() -> None:
+    # Each opens with another number of backslashes, so that none of the others closes it.
+    text = "".join("token=" + "\\" * n + '"hunter\n' for n in range(400, 800))
+    start = time.thread_time()
+    masked, hits = MASKER.mask_text(text)
+    assert time.thread_time() - start < 1  # five seconds before, and eight times that for twice as many
+    assert "hunter" not in masked
+    assert hits
+
+
+def test_a_value_whose_quote_closes_behind_hundreds_of_others_is_masked_to_the_end() -> None:
+    inner = '\\\\\\"x' * 500
+    masked, _ = MASKER.mask_text(f'{{\\"token\\": \\"{inner}hunter2hunter2\\"}} and the rest')
+    assert "hunter2" not in masked
+    few = '\\\\\\"x' * 50
+    masked, _ = MASKER.mask_text(f'{{\\"token\\": \\"{few}hunter2hunter2\\"}} and the rest')
+    assert masked.endswith("and the rest")
+    assert "hunter2" not in masked
+
+
+@pytest.mark.parametrize(("unit", "names"), [("pwd=hunter2\n", True), ("https://ada:swordfish@h/ ", False)])
+def test_a_text_of_thousands_of_secrets_is_masked_whole(unit: str, names: bool) -> None:
+    masked, hits = MASKER.mask_text(unit * 50_000, names=names)
+    assert [hit.kind for hit in hits] == ["too-many"]
+    assert MASK.fullmatch(masked)
+    masked, hits = MASKER.mask_text(unit * 1_000, names=names)
+    assert len(hits) == 1_000
+    assert "hunter2" not in masked
+    assert "swordfish" not in masked

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from doorward.content.credentials import (
     AUTH_SCHEME,
@@ -119,6 +120,10 @@ _PROSE_FOLLOWS = re.compile(r"[ \t]+[A-Za-z(]")
 _LETTERS = re.compile(r"[A-Za-z_$.]+")
 _SHORTEST_VALUE = 3
 _LONG_VALUE = 256
+_LONGEST_QUOTED = 256 * 1024
+_MOST_QUOTES = 200
+MOST_NAMES = 10_000
+"""In one text; one with more is masked whole. To look at what stands beside each takes some microseconds."""
 _LONGEST_IDENTIFIER = 20
 _MACHINE_MADE = frozenset(("token", "key", "secret"))
 
@@ -127,7 +132,11 @@ def named_values(text: str) -> Iterator[tuple[int, int, str]]:
     """``(start, end, kind)`` of the values that stand beside sensitive names in ``text``."""
     done: dict[str, int] = {}
     parts = parts_with_names(text)
-    for start, end, kind in sorted(name for first, last in parts for name in names_in(text, first, last)):
+    names = list(islice((name for first, last in parts for name in names_in(text, first, last)), MOST_NAMES + 1))
+    if len(names) > MOST_NAMES:
+        yield 0, len(text), "too-many"
+        return
+    for start, end, kind in sorted(names):
         if end <= done.get("value", 0):
             continue  # a name inside of what is masked already
         for first, last in _values_after(text, start, end, kind):
@@ -190,21 +199,25 @@ def _quoted(text: str, opener: re.Match[str], kind: str) -> tuple[int, int]:
 
 
 def _closing(text: str, start: int, quote: str) -> int:
-    """Where ``quote`` stands again, itself escaped as in JSON within JSON, or in three; -1 where it does not.
+    """Where ``quote`` stands again, itself escaped as in JSON within JSON, or in three; -1 where it does not. Where it
+    is not among the next few hundred quotes the end of the text: whoever begins many that never close would have all of
+    it searched for each.
 
     With n backslashes before the quote, one of the value's own takes 2n + 2 and a quote in the value n + 1 more.
     """
     plain = quote.lstrip("\\")
     escapes = len(quote) - len(plain)
-    at = text.find(plain, start)
-    while at >= 0:
-        run = at
-        while run > start and text[run - 1] == "\\":
-            run -= 1
-        if (at - run) % (2 * escapes + 2) == escapes:
+    last, end = start, start + _LONGEST_QUOTED
+    for _ in range(_MOST_QUOTES):
+        at = text.find(plain, last, end)
+        if at < 0:
+            return -1 if end >= len(text) else len(text)
+        between = text[last:at]
+        run = len(between) - len(between.rstrip("\\"))
+        if run % (2 * escapes + 2) == escapes:
             return at - escapes
-        at = text.find(plain, at + 1)
-    return -1
+        last = at + 1
+    return len(text)
 
 
 def _listed(text: str, at: int) -> Iterator[tuple[int, int]]:

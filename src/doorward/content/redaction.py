@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -38,6 +39,8 @@ _SHORTEST_KEY = 16
 _LARGE = 64 * 1024
 _DEEPEST = 200
 _MOST_ROUNDS = 4
+_MOST_SPANS = 5_000  # of one text; one with more is masked whole, since each takes thirty microseconds
+_TOO_MANY = "too-many"
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -156,7 +159,10 @@ class Masker:
         parts: list[str] = []
         hits: list[Hit] = []
         done = 0
-        for start, end, kind in _merge(self._spans(hushed, names=names, shapes=shapes), hushed):
+        spans = list(islice(self._spans(hushed, names=names, shapes=shapes), _MOST_SPANS + 1))
+        if len(spans) > _MOST_SPANS:
+            spans = [(0, len(text), _TOO_MANY)]
+        for start, end, kind in _merge(spans, hushed):
             mask, hit = self._mask(text[start:end], kind, where)
             parts += (text[done:start], mask)
             hits.append(hit)
