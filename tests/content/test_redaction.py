@@ -570,3 +570,21 @@ def test_a_text_of_thousands_of_secrets_is_masked_whole(unit: str, names: bool) 
     assert len(hits) == 1_000
     assert "hunter2" not in masked
     assert "swordfish" not in masked
+
+
+def test_a_text_of_thousands_of_names_that_may_announce_a_secret_is_masked_whole() -> None:
+    assert MASKER.mask_text("key=x " * 1_000) == ("key=x " * 1_000, ())
+    masked, hits = MASKER.mask_text("key=x " * 50_000)
+    assert [hit.kind for hit in hits] == ["too-many"]
+    assert MASK.fullmatch(masked)
+
+
+def test_in_a_tree_of_thousands_of_secrets_the_rest_is_masked_whole() -> None:
+    tree = {"a": ["see password=hunter2hunter2 there", "nothing to see"] * 5_000}
+    masked, hits = MASKER.mask_tree(tree)
+    assert len(hits) == 5_000
+    assert {hit.kind for hit in hits} == {"password", "too-many"}
+    assert masked["a"][0].startswith("see ")
+    assert MASK.fullmatch(masked["a"][-2])
+    assert masked["a"][-1] == "nothing to see"
+    assert "hunter2" not in json.dumps(masked)

@@ -54,7 +54,12 @@ def names_in(text: str, first: int = 0, last: int | None = None) -> Iterator[tup
     """``(start, end, kind)`` of every sensitive name in running text, in no particular order; with ``first`` and
     ``last`` of those whose end begins between them.
     """
-    last = len(text) if last is None else last
+    found = _looked_at(text, first, len(text) if last is None else last)
+    yield from ((start, end, kind) for start, end, kind in found if kind is not None)
+
+
+def _looked_at(text: str, first: int, last: int) -> Iterator[tuple[int, int, str | None]]:
+    """The same of every name that may be one; of what is none without a kind."""
     encoded = text[first : last + _LONGEST_END].encode("utf-8", "surrogatepass").lower()
     lowered = encoded.decode("utf-8", "surrogatepass")
     for stem in words_in(encoded, _NAME_ENDS):
@@ -63,11 +68,10 @@ def names_in(text: str, first: int = 0, last: int | None = None) -> Iterator[tup
                 break
             after = _AFTER.match(text, first + found.end())
             if after is None:
+                yield first, first, None
                 continue
             start = _start_of_name(text, first + found.start())
-            kind = sensitive_kind(text[start : after.end()])
-            if kind is not None:
-                yield start, after.end(), kind
+            yield start, after.end(), sensitive_kind(text[start : after.end()])
 
 
 def _start_of_name(text: str, end: int) -> int:
@@ -122,8 +126,8 @@ _SHORTEST_VALUE = 3
 _LONG_VALUE = 256
 _LONGEST_QUOTED = 256 * 1024
 _MOST_QUOTES = 200
-MOST_NAMES = 10_000
-"""In one text; one with more is masked whole. To look at what stands beside each takes some microseconds."""
+MOST_NAMES = 20_000
+"""That are looked at in one text; one with more is masked whole. To look at one takes five microseconds."""
 _LONGEST_IDENTIFIER = 20
 _MACHINE_MADE = frozenset(("token", "key", "secret"))
 
@@ -132,11 +136,11 @@ def named_values(text: str) -> Iterator[tuple[int, int, str]]:
     """``(start, end, kind)`` of the values that stand beside sensitive names in ``text``."""
     done: dict[str, int] = {}
     parts = parts_with_names(text)
-    names = list(islice((name for first, last in parts for name in names_in(text, first, last)), MOST_NAMES + 1))
-    if len(names) > MOST_NAMES:
+    found = list(islice((one for first, last in parts for one in _looked_at(text, first, last)), MOST_NAMES + 1))
+    if len(found) > MOST_NAMES:
         yield 0, len(text), "too-many"
         return
-    for start, end, kind in sorted(names):
+    for start, end, kind in sorted((start, end, kind) for start, end, kind in found if kind is not None):
         if end <= done.get("value", 0):
             continue  # a name inside of what is masked already
         for first, last in _values_after(text, start, end, kind):

@@ -39,7 +39,8 @@ _SHORTEST_KEY = 16
 _LARGE = 64 * 1024
 _DEEPEST = 200
 _MOST_ROUNDS = 4
-_MOST_SPANS = 5_000  # of one text; one with more is masked whole, since each takes thirty microseconds
+MOST_HITS = 2_000
+"""Each takes thirty microseconds: a text with more is masked whole, and so is what else there is to mask in a tree."""
 _TOO_MANY = "too-many"
 
 
@@ -153,14 +154,21 @@ class Masker:
         walk = _Walk(shapes)
         return self._tree(value, "", None, 0, walk), tuple(walk.hits)
 
+    def mask_whole(self, text: str, *, where: str = "", names: bool = True) -> tuple[str, tuple[Hit, ...]]:
+        """``text`` as one mask where it may hold something to mask: for what comes after ``MOST_HITS``."""
+        if self._is_harmless(text) or not self._may_hold(text, names=names):
+            return text, ()
+        mask, hit = self._mask(text, _TOO_MANY, where)
+        return mask, (hit,)
+
     def _mask_once(self, text: str, where: str, *, names: bool, shapes: bool) -> tuple[str, list[Hit]]:
         # A mask must not be taken for a name with a value; as many opening brackets are in no pattern.
         hushed = MASK.sub(lambda mask: _OPEN * len(mask[0]), text) if _OPEN in text else text
         parts: list[str] = []
         hits: list[Hit] = []
         done = 0
-        spans = list(islice(self._spans(hushed, names=names, shapes=shapes), _MOST_SPANS + 1))
-        if len(spans) > _MOST_SPANS:
+        spans = list(islice(self._spans(hushed, names=names, shapes=shapes), MOST_HITS + 1))
+        if len(spans) > MOST_HITS:
             spans = [(0, len(text), _TOO_MANY)]
         for start, end, kind in _merge(spans, hushed):
             mask, hit = self._mask(text[start:end], kind, where)
@@ -230,7 +238,10 @@ class Masker:
 
     def _string(self, text: str, where: str, kind: str | None, walk: _Walk) -> str:
         if kind is None:
-            masked, found = self.mask_text(text, where=where, shapes=walk.shapes)
+            if len(walk.hits) > MOST_HITS:
+                masked, found = self.mask_whole(text, where=where)
+            else:
+                masked, found = self.mask_text(text, where=where, shapes=walk.shapes)
             walk.hits.extend(found)
             return masked
         if is_excused(text, kind) or _is_masked(text):

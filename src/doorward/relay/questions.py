@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from doorward.content import uris
@@ -13,7 +13,7 @@ from doorward.judge.checks.paths import named_paths
 from doorward.judge.checks.resource_size import measured
 from doorward.judge.vocabulary import FileSize, Question, RealPath
 from doorward.policy.model import ServerPolicy
-from doorward.protocol.actions import interpret
+from doorward.protocol.actions import Action, interpret
 from doorward.wire.jsonrpc import Message, Request
 
 MAX_QUESTIONS = 256
@@ -28,23 +28,30 @@ def questions(message: Message, folders: tuple[str, ...], server: ServerPolicy) 
     sizes: dict[Question, None] = {}
     for action in interpret(message, "legacy"):
         if folders:
-            for _, text in named_paths(action):
-                _add(asked, map(RealPath, uris.readings(text, folders[0]).paths))
-            for path in measured(action, folders):
-                _add(sizes, (FileSize(path),))
+            _fill(asked, (RealPath(path) for _, text in named_paths(action) for path in _read(text, folders)))
+            _fill(sizes, map(FileSize, measured(action, folders)))
         with suppress(TooManyReadings):  # then the action is refused, wherever its paths lead
-            for demanded in constrained(action, server):
-                if demanded.constraint.kind == "path_below":
-                    paths = path_readings(demanded.constraint, text_of(demanded.leaf), folders).paths
-                    _add(asked, map(RealPath, paths))
+            _fill(asked, map(RealPath, _demanded(action, folders, server)))
     return (*asked, *sizes)
+
+
+def _read(text: str, folders: tuple[str, ...]) -> tuple[str, ...]:
+    return uris.readings(text, folders[0]).paths
+
+
+def _demanded(action: Action, folders: tuple[str, ...], server: ServerPolicy) -> Iterator[str]:
+    for demanded in constrained(action, server):
+        if demanded.constraint.kind == "path_below":
+            yield from path_readings(demanded.constraint, text_of(demanded.leaf), folders).paths
 
 
 def _demands_anything(server: ServerPolicy) -> bool:
     return bool(server.tools or server.prompts or server.templates)
 
 
-def _add(asked: dict[Question, None], questions: Iterable[Question]) -> None:
+def _fill(asked: dict[Question, None], questions: Iterable[Question]) -> None:
+    """Add as many as there is room for; how many more there would be is not found out."""
     for question in questions:
-        if len(asked) < MAX_QUESTIONS:
-            asked[question] = None
+        if len(asked) >= MAX_QUESTIONS:
+            return
+        asked[question] = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from doorward.content.redaction import Masker
+from doorward.content.redaction import MOST_HITS, Masker
 from doorward.judge.vocabulary import Context, Effect, Finding
 from doorward.wire.jsonrpc import Message, Response
 
@@ -62,7 +62,8 @@ def _mask(value: Any, masker: Masker, kinds: list[str], *, binary: bool) -> Any:
     if isinstance(value, str):
         if binary:
             return value
-        text, hits = masker.mask_text(value, names=False)
+        mask = masker.mask_text if len(kinds) <= MOST_HITS else masker.mask_whole
+        text, hits = mask(value, names=False)
         kinds.extend(hit.kind for hit in hits)
         return text
     if isinstance(value, list):
