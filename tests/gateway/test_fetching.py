@@ -419,6 +419,29 @@ def test_what_runs_a_program_is_looked_for_once(tmp_path: Path, line: str, runs:
             with_interpreter((str(program),), str(tmp_path))
 
 
+def test_pipx_is_fetched_for_by_uv_and_started_as_it_is_written_where_there_is_none(
+    world: World, registry: Registry
+) -> None:
+    place = world.top / "pipx"
+    planted(place, "pipx", 'echo "as it is written: $*" >&2; exit 3')
+    path = world.env["PATH"]
+    world.env["PATH"] = f"{place}:{path}"
+    registry.wheel(NAME, "1.0.0")
+    argv = ("pipx", "run", f"{NAME}==1.0.0", "one")
+    server = start(world, argv)
+    assert (server.text("version"), server.text("arguments")) == ("1.0.0", "one")
+    assert server.end() == 0
+    known = pin(world)
+    assert (known["argv"], known["package"]) == (list(argv), f"pypi:{NAME} 1.0.0")
+    assert known["package_integrity"].startswith("sha256:")
+
+    world.env["PATH"] = f"{place}:/usr/bin:/bin"
+    assert shutil.which("uv", path="/usr/bin:/bin") is None
+    written = world.wrap(("pipx", "run", f"{NAME}==2.0.0", "one"), after=("--name", "written"))
+    assert written.wait() == 3
+    assert f"as it is written: run {NAME}==2.0.0 one\n" in written.stderr
+
+
 def test_serve_fetches_before_it_listens(world: World, registry: Registry, launcher: str) -> None:
     publish(registry, launcher, "1.0.0")
     words = (*DOORWARD, "--state", str(world.state), "serve", "--listen", "127.0.0.1:0", "--name", "made", "--upstream")
@@ -536,6 +559,11 @@ def test_what_a_launcher_asks_is_understood() -> None:
     assert one("uvx --from a==1 --with b>=1,<2,c --python 3.12 -q run --python x") == Asked(
         "pypi", (Spec("a", "==1"), Spec("b", ">=1,<2"), Spec("c")), "run", ("--python", "x"), "3.12"
     )
+    assert one("pipx run -q a==1.2 /b -c") == Asked("pypi", (Spec("a", "==1.2"),), "a", ("/b", "-c"))
+    assert one("pipx run --spec a[x]==1 --python 3.12 run --spec x") == Asked(
+        "pypi", (Spec("a", "==1", "[x]"),), "run", ("--spec", "x"), "3.12"
+    )
+    assert asked(("pipx", "install", "x")) is None
     assert asked(("npm", "install", "x")) is None
     assert asked(("uv", "run", "server.py")) is None
     assert asked(("node", "npx")) is None
@@ -578,6 +606,14 @@ def test_what_a_launcher_asks_is_understood() -> None:
         "uvx --from a ../b",
         "uvx --python --index=x a",
         "uv tool run --env-file x a",
+        "uvx --python 3.11 -p 3.12 a",
+        "pipx run",
+        "pipx run --pip-args=--index-url=http://127.0.0.1/ a",
+        "pipx run --index-url http://127.0.0.1/ a",
+        "pipx run --spec a@https://127.0.0.1/a b",
+        "pipx run a@1.0",
+        "pipx run ./a.py",
+        "pipx run --path a",
     ],
 )
 def test_what_is_not_understood_exactly_is_refused(words: str) -> None:

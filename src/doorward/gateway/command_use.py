@@ -22,7 +22,7 @@ from doorward.policy.model import Policy, ServerPolicy
 if TYPE_CHECKING:
     from doorward.gateway.fetching.fetch import Fetched, Wish
 
-_FETCHING: Final = frozenset({"npx", "npm", "uvx", "uv"})
+_FETCHING: Final = frozenset({"npx", "npm", "uvx", "uv", "pipx"})
 """Commands for which it is worth loading what knows whether they fetch."""
 
 
@@ -100,7 +100,7 @@ def wish_to_accept(
     """
     from doorward.confine.fetching import Own
     from doorward.gateway.fetching.asked import asked
-    from doorward.gateway.fetching.fetch import Wish, present
+    from doorward.gateway.fetching.fetch import Wish, can_fetch, present
 
     what = asked(options.command)
     if what is None:
@@ -124,6 +124,8 @@ def wish_to_accept(
     )
     if not refresh and present(wish) is not None:
         return wish
+    if os.path.basename(identity.invoked) == "pipx" and not can_fetch(wish):
+        return None  # it does without uv, which is what fetches here: it is started as it is written
     by_it = (folder.path for folder in walls_of(options, identity, policy, places).folders if folder.write)
     by_others = (os.path.realpath(path) for said in policy.servers.values() for path in said.write)
     return msgspec.structs.replace(wish, written=(*by_it, *by_others))

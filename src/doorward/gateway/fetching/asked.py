@@ -1,13 +1,14 @@
 """What the command line of a launcher asks to be fetched and run. Pure; nothing is looked up.
 
-Understood are ``npx`` and ``npm exec``, ``uvx`` and ``uv tool run``, with the options that say which packages and which
-Python; of those that say nothing about it, the ones that only make a launcher more or less talkative. Everything else
-is refused with a hint, since an option that Doorward reads differently from the launcher would have it pin one thing
-and run another. So are addresses, files, folders and git repositories in the place of a package: a registry alone gives
-versions that have an integrity. Which registry that is, the operator's own settings say, never the command line.
+Understood are ``npx`` and ``npm exec``, ``uvx``, ``uv tool run`` and ``pipx run``, with the options that say which
+packages and which Python; of those that say nothing about it, the ones that only make a launcher more or less
+talkative. Everything else is refused with a hint, since an option that Doorward reads differently from the launcher
+would have it pin one thing and run another. So are addresses, files, folders and git repositories in the place of a
+package: a registry alone gives versions that have an integrity. Which registry that is, the operator's own settings
+say, never the command line.
 
-Other launchers (``pipx``, ``pnpm dlx``, ``yarn dlx``, ``bunx``), and these behind a wrapper such as ``env`` or a shell,
-are started as they are written, in their walls, and fetch there what they can.
+Other launchers (``pnpm dlx``, ``yarn dlx``, ``bunx``), and these behind a wrapper such as ``env`` or a shell, are
+started as they are written, in their walls, and fetch there what they can.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _NPM_SILENT: Final = frozenset({"-y", "--yes", "-q", "--quiet", "-s", "--silent"
 _NPM_PACKAGE: Final = ("-p", "--package")
 _UV_SILENT: Final = frozenset({"-q", "--quiet", "-v", "--verbose", "--no-progress", "--isolated"})
 _UV_VALUED: Final = ("--from", "--with", "--python", "-p")
+_PIPX_SILENT: Final = frozenset({"-q", "--quiet", "-v", "--verbose", "--no-cache"})
+_PIPX_VALUED: Final = ("--spec", "--python")
 
 # A version, a tag or a range (node-semver); nothing that could be an address, a file, an alias or an option.
 _NPM_SPEC: Final = re.compile(
@@ -86,6 +89,8 @@ def asked(argv: tuple[str, ...]) -> Asked | None:
             return _uv("uvx", words)
         case "uv", ("tool", "run", *words):
             return _uv("uv tool run", tuple(words))
+        case "pipx", ("run", *words):
+            return _pipx("pipx run", tuple(words))
     return None
 
 
@@ -134,33 +139,60 @@ def _npm_spec(launcher: str, word: str) -> Spec:
 
 
 def _uv(launcher: str, words: tuple[str, ...]) -> Asked:
-    said: dict[str, list[str]] = {}
+    said, rest = _options(launcher, words, _UV_VALUED, _UV_SILENT)
+    if not rest:
+        raise FetchError(f"{launcher} names no program to run", hint=f"{launcher} PACKAGE@VERSION ARGUMENT…")
+    pythons = (*said.get("--python", ()), *said.get("-p", ()))
+    if len(pythons) > 1:
+        _refuse(launcher, pythons[0])
+    return _pypi_asked(launcher, rest, said.get("--from", ())[-1:], said.get("--with", ()), pythons)
+
+
+def _pipx(launcher: str, words: tuple[str, ...]) -> Asked:
+    said, rest = _options(launcher, words, _PIPX_VALUED, _PIPX_SILENT)
+    if not rest:
+        raise FetchError(f"{launcher} names no program to run", hint=f"{launcher} PACKAGE==VERSION ARGUMENT…")
+    spec = said.get("--spec", ())[-1:]
+    if "@" in (*spec, rest[0])[0]:  # an address, to pip
+        _refuse(launcher, (*spec, rest[0])[0])
+    return _pypi_asked(launcher, rest, spec, (), said.get("--python", ())[-1:])
+
+
+def _options(
+    launcher: str, words: tuple[str, ...], valued: tuple[str, ...], silent: frozenset[str]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """The options with a value that stand before the program, and what begins with it."""
+    said: dict[str, tuple[str, ...]] = {}
     index = 0
     while index < len(words) and words[index].startswith("-"):
         option, equals, value = words[index].partition("=")
         index += 1
         if words[index - 1] == "--":
             break
-        if option in _UV_VALUED:
+        if option in valued:
             if not equals:
                 value, index = _value(launcher, option, words, index)
-            said.setdefault("--python" if option == "-p" else option, []).append(value)
-        elif words[index - 1] not in _UV_SILENT:
+            said[option] = (*said.get(option, ()), value)
+        elif words[index - 1] not in silent:
             _refuse(launcher, words[index - 1])
-    if index >= len(words):
-        raise FetchError(f"{launcher} names no program to run", hint=f"{launcher} PACKAGE@VERSION ARGUMENT…")
-    program, arguments = words[index], words[index + 1 :]
-    [package] = said.get("--from", [program])[-1:]
-    spec = _pypi_spec(launcher, package)
-    if "--from" not in said:
+    return said, words[index:]
+
+
+def _pypi_asked(
+    launcher: str, rest: tuple[str, ...], package: tuple[str, ...], beside: tuple[str, ...], pythons: tuple[str, ...]
+) -> Asked:
+    program, *arguments = rest
+    spec = _pypi_spec(launcher, (*package, program)[0])
+    if not package:
         program = spec.name
     if not _PLAIN_PROGRAM.fullmatch(program) or program.rstrip("0123456789.") == "python":
         _refuse(launcher, program)
-    more = [one.strip() for value in said.get("--with", []) for one in _split(value) if one.strip()]
-    [python] = said.get("--python", [""])[-1:]
+    more = [one.strip() for value in beside for one in _split(value) if one.strip()]
+    [python] = pythons[-1:] or ("",)
     if python.startswith("-"):
         _refuse(launcher, python)
-    return Asked(PYPI, (spec, *(_pypi_spec(launcher, one) for one in more)), program, arguments, python)
+    specs = (spec, *(_pypi_spec(launcher, one) for one in more))
+    return Asked(PYPI, specs, program, tuple(arguments), python)
 
 
 def _split(value: str) -> list[str]:

@@ -28,6 +28,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -97,6 +98,11 @@ class Wish(msgspec.Struct, frozen=True):
     mechanism: Mechanism = "auto"
     unsafe_no_sandbox: bool = False
     written: tuple[str, ...] = ()
+
+
+def can_fetch(wish: Wish) -> bool:
+    """Whether what it takes to fetch this is installed."""
+    return os.access(_manager(wish).manager(wish.launcher, own_environment().get("PATH", os.defpath)), os.X_OK)
 
 
 def present(wish: Wish) -> Fetched | None:
@@ -169,8 +175,12 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
     """Have the package manager fill ``tree``; where only its scripts differ, with the packages there were before."""
     from doorward.gateway.fetching.step import do
 
-    manager = npm if wish.asked.registry == NPM else pypi
-    program = manager.manager(wish.launcher)
+    environ = own_environment()
+    environ["PATH"], left_out = trusted_path(environ.get("PATH", os.defpath), wish.written)
+    for place in left_out:
+        say(f"{place} on PATH is not used to fetch {wish.asked.specs[0].name}: a server may write there")
+    manager = _manager(wish)
+    program = manager.manager(wish.launcher, environ["PATH"])
     if not os.access(program, os.X_OK):
         raise FetchError(f"there is no {os.path.basename(program)} beside {wish.launcher}")
     refuse_written(program, wish.written)
@@ -178,10 +188,6 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
     if before is not None and pinned:
         for name in manager.PINS:
             shutil.copyfile(os.path.join(before.tree, name), tree / name)
-    environ = own_environment()
-    environ["PATH"], left_out = trusted_path(environ.get("PATH", os.defpath), wish.written)
-    for place in left_out:
-        say(f"{place} on PATH is not used to fetch {wish.asked.specs[0].name}: a server may write there")
     settings = settings_of(wish.asked.registry, environ, str(home()))
     for step in manager.steps(_exactly(wish), program, str(tree), pinned=pinned, scripts=wish.scripts):
         kept = {name: (tree / name).read_bytes() for name in step.keeps}
@@ -203,6 +209,10 @@ async def _make_tree(wish: Wish, tree: Path, before: Fetched | None, say: Say) -
     found: Found = manager.found(wish.asked, str(tree))
     program = with_interpreter(found.program, f"{found.programs}:{environ['PATH']}")
     return msgspec.structs.replace(found, program=program)
+
+
+def _manager(wish: Wish) -> ModuleType:
+    return npm if wish.asked.registry == NPM else pypi
 
 
 def _exactly(wish: Wish) -> Asked:

@@ -27,7 +27,7 @@ class _Manifest(msgspec.Struct, frozen=True):
     bin: str | dict[str, str] | None = None
 
 
-def manager(launcher: str) -> str:
+def manager(launcher: str, _search: str) -> str:
     """The npm that belongs to the launcher at ``launcher``: the one beside it."""
     return beside(launcher, "npm")
 

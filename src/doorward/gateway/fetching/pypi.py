@@ -11,6 +11,7 @@ resolution by a moment could change what that wrote, and so under which versions
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from doorward.errors import FetchError
+from doorward.confine.installation import resolve_executable
+from doorward.errors import ConfinementError, FetchError
 from doorward.gateway.fetching.asked import Asked, Spec
 from doorward.gateway.fetching.tree import Found, Package, Step, beside
 from doorward.gateway.identity.programs import plain_distribution
@@ -31,9 +33,15 @@ _REQUIREMENT: Final = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<ver
 _HASH: Final = re.compile(r"\s+--hash=(?P<hash>[a-z0-9]+:[0-9a-f]+)\s*\\?")
 
 
-def manager(launcher: str) -> str:
-    """The uv that belongs to the launcher at ``launcher``: the one beside it."""
-    return beside(launcher, "uv")
+def manager(launcher: str, search: str) -> str:
+    """The uv that belongs to the launcher at ``launcher``: the one beside it. pipx has none of its own, and takes the
+    first on ``search`` where none lies there.
+    """
+    path = beside(launcher, "uv")
+    if os.path.basename(launcher) == "pipx" and not os.access(path, os.X_OK):
+        with contextlib.suppress(ConfinementError):
+            return resolve_executable("uv", search)
+    return path
 
 
 def steps(asked: Asked, uv: str, folder: str, *, pinned: bool, scripts: bool) -> Iterator[Step]:
