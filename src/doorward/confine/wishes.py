@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from doorward.confine.tracing import Seen
 
 _NEVER: Final = ("/proc", "/sys", "/dev")
+_OF_OTHER_HOSTS: Final = "/net"
+"""Where an automounter asks the host of that name: not for a path that a server made up."""
 _SHARED: Final = ("/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/var")  # noqa: S108 - named as too wide
 _MANY_FILES: Final = 3
 _CREDENTIALS: Final = {
@@ -188,7 +190,9 @@ def wish_behind(path: str, how: str, profile: SandboxProfile, own: Iterable[str]
     """
     path = os.path.normpath(f"/{path.lstrip('/')}")
     written = profile.writable()
-    if path.startswith(os.path.join(profile.temp, "doorward-")) or _is_below_any(path, (*written, *_MADE_FOR_IT)):
+    if path.startswith(os.path.join(profile.temp, "doorward-")) or _is_below_any(
+        path, (*written, *_MADE_FOR_IT, _OF_OTHER_HOSTS)
+    ):
         return None
     if any(_is_below_any(link, written) for link in links_on_the_way(path)):
         return None  # it would lead where the server likes

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 MOST_TOLD: Final = 8
 MOST_LOOKED_AT: Final = 256
 _MOST_HEARD: Final = 4096
-_LONGEST_MESSAGE: Final = 64 * 1024
+_LONGEST_MESSAGE: Final = 16 * 1024
+"""Failures are told in fewer words, and each message is searched for one."""
 _LAST_LOOK_S: Final = 1.0
 
 Hint = Callable[[str, str], str]
@@ -67,8 +68,10 @@ class Unshown:
             self._hear(line[:MAX_TEXT].decode("utf-8", "replace"))
 
     def hear_message(self, line: bytes) -> None:
-        """A message; read only where it says that something failed."""
-        if (b'"isError"' in line or b'"error"' in line) and len(line) <= _LONGEST_MESSAGE and may_name_missed(line):
+        """A message; read only where it says that something failed, in the spelling of every usual encoder."""
+        if len(line) > _LONGEST_MESSAGE:
+            return
+        if (b'"isError":true' in line or b'"isError": true' in line or b'"error"' in line) and may_name_missed(line):
             for text in _failures(line):
                 self._hear(text)
 
