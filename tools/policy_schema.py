@@ -22,7 +22,7 @@ from doorward.policy.amounts import CAPS
 from doorward.policy.model import EVERY_SERVER, HOLD_SECONDS, STREAMABLE, TRANSPORTS, ServeSettings
 from doorward.policy.profiles import PROFILES, STANDARD, values
 from doorward.policy.reader import HOLD_SECONDS_RANGE, RATE_RANGE
-from doorward.policy.reader_caps import least
+from doorward.policy.reader_caps import bounds
 from doorward.policy.reader_constraints import LENGTHS, MAX_EXPRESSION, MAX_LISTED
 from doorward.policy.reader_network import NETWORKS
 from doorward.policy.reader_serve import DRAIN_SECONDS_RANGE, IDLE_SECONDS_RANGE, MAX_SECONDS_RANGE
@@ -77,6 +77,10 @@ def schema() -> Schema:
     }
 
 
+def _between(least: int, most: int | None) -> Schema:
+    return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
+
+
 def _serve() -> Schema:
     usual = ServeSettings()
     return {
@@ -97,11 +101,7 @@ def _definitions() -> Schema:
         "read": _list({"type": "string", "pattern": _FOLDER}),
         "write": _list({"type": "string", "pattern": _FOLDER}),
         "env": _list({"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_]*$"}),
-        **{
-            f"{unsafe}{name}": {"type": "integer", "minimum": least(name)}
-            for name in CAPS
-            for unsafe in ("", "unsafe_")
-        },
+        **{f"{unsafe}{name}": _between(*bounds(name)) for name in CAPS for unsafe in ("", "unsafe_")},
         "network": {"type": "string", "enum": list(NETWORKS)},
         "hosts": {**_list({"type": "string", "pattern": _LISTED}), "minItems": 1},
         "connect": _list({"type": "string", "pattern": rf"^{_HOST}:[1-9][0-9]{{0,4}}$"}),

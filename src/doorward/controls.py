@@ -459,7 +459,7 @@ _TABLE: Final = (
     ),
     Control(
         "child-caps",
-        "a server, with all that it starts, uses no more memory and processes than it may, and only it ends over that",
+        "a server, with all that it starts, uses no more memory, processes and processors than it may, at its own cost",
         ("oversized-payload", "runaway-server"),
         "sandbox",
         "doorward.confine.caps",

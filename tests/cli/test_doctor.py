@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from doorward.cli.main import main
-from doorward.confine import cgroups, probe
+from doorward.confine import probe
 from doorward.confine.probe import WAYS, Holds
 from doorward.controls import CONTROLS
 
@@ -78,16 +78,17 @@ def test_a_way_that_is_shut_without_walls_too_proves_nothing(
     assert "also without walls: not proven to be ours" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("groups", [("memory", "pids"), ("pids",), ()])
+@pytest.mark.parametrize("groups", [("memory", "pids", "cpu"), ("memory", "pids"), ("pids",), ()])
 def test_what_a_control_group_holds_is_said_and_what_holds_instead(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], groups: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(probe, "probe", lambda _mechanism: Holds("namespaces", 7, PROMISED, ()))
-    monkeypatch.setattr(cgroups, "held", lambda: groups)
+    monkeypatch.setattr(probe, "held", lambda: groups)
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert ("memory is capped for a server's whole tree" in said) is ("memory" in groups)
     assert ("processes are capped for a server's whole tree" in said) is ("pids" in groups)
-    assert said.count("no control group can be had here") == 2 - len(groups)
+    assert ("processors are a share for a server's whole tree" in said) is ("cpu" in groups)
+    assert said.count("no control group can be had here") == 2 - len({*groups} - {"cpu"})
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["groups"] == list(groups)

@@ -81,7 +81,13 @@ def test_the_written_file_has_every_key(tmp_path: Path) -> None:
     assert raw["limits"].keys() == keys.LIMITS.keys()
     assert raw["rates"].keys() == keys.RATES.keys()
     assert raw["serve"].keys() == keys.SERVE.keys()
-    raised = {"unsafe_memory_bytes", "unsafe_file_bytes", "unsafe_processes", "unsafe_sizes"}
+    raised = {
+        "unsafe_memory_bytes",
+        "unsafe_file_bytes",
+        "unsafe_processes",
+        "unsafe_processor_percent",
+        "unsafe_sizes",
+    }
     assert {key for server in raw["servers"].values() for key in server} | raised == keys.SERVER.keys()
     # What stands for something else that is there is named in the words.
     instead = {"unsafe_sizes", "unsafe_limits", "unsafe_rates", "unsafe_standing_approvals", "unsafe_floor", "for"}

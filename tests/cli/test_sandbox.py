@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from doorward.cli.main import main
@@ -15,6 +16,7 @@ from doorward.cli.places import of_gateway
 from doorward.gateway.command_use import WrapOptions, walls_of
 from doorward.gateway.identity.command import identify
 from doorward.policy.load import load
+from doorward.policy.profiles import values
 
 
 @pytest.fixture
@@ -53,6 +55,18 @@ def test_what_is_shown_is_what_wrap_would_enforce(
         {"path": str(extra), "access": "read", "named_by": "--read"},
     ]
     assert (told["server"], told["profile"], told["network"]) == ("notes", "standard", "public")
+    assert told["caps"] == msgspec.structs.asdict(values("standard").caps)
+
+
+def test_what_it_may_use_up_is_shown_as_policy_lowers_it(
+    tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "config" / "policy.toml"
+    policy.parent.mkdir()
+    policy.write_text("[servers.notes]\nprocessor_percent = 20\n")
+    assert main(["sandbox", "show", "--config", str(policy), "--name", "notes", "--", *server]) == 0
+    assert "\nat most: memory 2 GiB and 512 processes" in (said := capsys.readouterr().out)
+    assert "20 % of the time of all processors" in said
 
 
 def test_nothing_is_started(tmp_path: Path, server: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

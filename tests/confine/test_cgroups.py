@@ -18,8 +18,9 @@ from tests.confine.conftest import BOUND_SECONDS, World, finish
 from tests.confine.test_supervision import GATEWAY, STORM, still_there, watched
 from tests.gateway.wrapping import wait_until
 
-from doorward.confine import cgroups, tree
+from doorward.confine import cgroups, probe, tree
 from doorward.confine.process import boot, start
+from doorward.confine.usage import throttled_seconds
 
 MIB = 1 << 20
 
@@ -59,6 +60,19 @@ else:
     print("all", count, flush=True)
 """
 
+# So many processes that each use up thirty milliseconds of a processor.
+SPINNERS = """
+import os, sys
+for _ in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        while sum(os.times()[:2]) < 0.03: pass
+        os._exit(0)
+for _ in range(int(sys.argv[1])):
+    os.wait()
+print("worked", flush=True)
+os.read(0, 1)
+"""
+
 
 @pytest.fixture
 def world(each_world: World) -> World:
@@ -72,7 +86,7 @@ def parents() -> list[str]:
     made = cgroups.make()
     for folder in set(made.values()):
         assert cgroups.remove(folder)
-    if set(made) != {"memory", "pids"}:
+    if set(made) != {"memory", "pids", "cpu"}:
         pytest.skip("this machine has no control group to give")
     return sorted({os.path.dirname(folder) for folder in made.values()})
 
@@ -110,6 +124,45 @@ def test_threads_count_as_processes(world: World) -> None:
         "print(count, flush=True)\nimport os\nos._exit(0)"
     )
     assert run(world, script, processes=64)[1] == f"{63 - own(world)}\n"
+
+
+@pytest.mark.parametrize("percent", [5, 0])
+def test_a_tree_that_spins_stands_still_once_it_has_had_its_share_of_the_processors(world: World, percent: int) -> None:
+    processors = len(os.sched_getaffinity(0))
+    argv = [sys.executable, "-I", "-S", "-c", SPINNERS, str(processors)]
+    child = start(argv, msgspec.structs.replace(world.profile(argv), processor_percent=percent))
+    with child, open(child.stdin, "w"), open(child.stdout) as out, open(child.stderr):
+        child.started(BOUND_SECONDS)
+        quota = Path(child.groups["cpu"], "cpu.cfs_quota_us")
+        if quota.exists():  # version 1; what version 2 is told is tested on trees of files
+            assert int(quota.read_text()) == (processors * 100_000 * percent // 100 or -1)
+        assert out.readline() == "worked\n"
+        assert (throttled_seconds(child.groups) > 0) == (percent > 0)
+
+
+def test_without_a_group_a_server_yields_to_others_and_does_not_go_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "import os\n"
+        "had = os.getpriority(os.PRIO_PROCESS, 0)\n"
+        "try: os.setpriority(os.PRIO_PROCESS, 0, 0)\n"
+        "except OSError: pass\n"
+        "print(had, os.getpriority(os.PRIO_PROCESS, 0))"
+    )
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    assert run(world, script, processor_percent=50)[1] == f"{mine} {max(mine, 0)}\n"
+    monkeypatch.setattr(cgroups, "make", lambda **_: {})
+    assert run(world, script, processor_percent=50)[1] == f"{mine + 5} {mine + 5}\n"
+    assert run(world, script, processor_percent=100)[1] == f"{mine} {max(mine, 0)}\n"
+
+
+def test_a_share_that_the_kernel_takes_and_does_not_hold_is_not_said_to_be_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert set(probe.held()) == {"memory", "pids", "cpu"}
+    monkeypatch.setattr(cgroups, "_processors", lambda _folder: 1000.0)
+    assert set(probe.held()) == {"memory", "pids"}
 
 
 def test_nobody_of_the_tree_leaves_its_group(world: World, parents: list[str]) -> None:

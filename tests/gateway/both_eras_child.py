@@ -12,7 +12,7 @@ from typing import Any
 META = "io.modelcontextprotocol/"
 ABLE = {"capabilities": {"tools": {}, "logging": {}}, "serverInfo": {"name": "both", "version": "1"}}
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "count": {"type": "integer"}}}
-NAMES = ("echo", "pair", "mute", "mutes", "cancels", "poke", "finish", "flood", "die", "hoard", "share", "bomb")
+NAMES = ("echo", "pair", "mute", "mutes", "cancels", "poke", "finish", "flood", "die", "hoard", "share", "bomb", "spin")
 CACHED = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 Message = dict[str, Any]
@@ -76,7 +76,7 @@ class Server:
             self.say(message, "held")
         elif name == "die":
             sys.exit(7)
-        elif name in ("poke", "finish", "flood", "share", "bomb"):
+        elif name in ("poke", "finish", "flood", "share", "bomb", "spin"):
             getattr(self, name)(message, arguments)
         else:
             told = {"mutes": str(self.mutes), "cancels": str(self.cancels)}
@@ -101,6 +101,17 @@ class Server:
         except BlockingIOError:
             pass
         self.say(message, str(started))
+
+    def spin(self, message: Message, arguments: Message) -> None:
+        """So many processes, each of which uses up thirty milliseconds of a processor; answered when they have."""
+        for _ in range(arguments["count"]):
+            if os.fork() == 0:
+                while sum(os.times()[:2]) < 0.03:
+                    pass
+                os._exit(0)
+        for _ in range(arguments["count"]):
+            os.wait()
+        self.say(message, "spun")
 
     def poke(self, message: Message, _: Message) -> None:
         for listener in reversed(self.listening):

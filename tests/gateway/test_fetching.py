@@ -531,7 +531,7 @@ def test_each_mechanism_lets_a_step_reach_the_registry_and_write_its_tree(
     launcher_path = shutil.which(launcher, path=world.env["PATH"])
     assert launcher_path is not None
     monkeypatch.setenv("PATH", world.env["PATH"])
-    caps = Caps(memory_bytes=1 << 30, file_bytes=1 << 30, descriptors=4096, processes=64)
+    caps = Caps(memory_bytes=1 << 30, file_bytes=1 << 30, descriptors=4096, processes=64, processor_percent=75)
     wish = Wish(what, launcher_path, own, caps, mechanism=mechanism)
     told: list[str] = []
     fetched = have(wish, lambda text, _hint="": told.append(text))

@@ -17,7 +17,7 @@ from tests.gateway.wrapping import wait_until
 SERVER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("both_eras_child.py")))
 FOREIGN = os.geteuid() != OTHER
 ROW = re.compile(r'([a-z_]+)\{server="child",link="([0-9a-f]{16})"\} ([0-9.]+)')
-ROWS = {"memory_bytes", "processor_seconds_total", "descriptors", "processes"}
+ROWS = {"memory_bytes", "processor_seconds_total", "throttled_seconds_total", "descriptors", "processes"}
 
 
 def rows(serve: Serve) -> dict[str, dict[str, float]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from tests.gateway.serving import Place, by_command
+from tests.gateway.test_serve_metrics import rows
 from tests.gateway.test_serve_modern import CHILD
 from tests.gateway.wrapping import wait_until
 
@@ -24,7 +26,7 @@ def parents() -> list[Path]:
     made = cgroups.make()
     for folder in set(made.values()):
         assert cgroups.remove(folder)
-    if set(made) != {"memory", "pids"}:
+    if set(made) != {"memory", "pids", "cpu"}:
         pytest.skip("this machine has no control group to give")
     return sorted({Path(folder).parent for folder in made.values()})
 
@@ -52,6 +54,19 @@ def test_memory_below_the_cap_is_the_servers_to_share(house: Place) -> None:
     serve = house.serve(by_command(SERVER, more=f"memory_bytes = {1 << 30}"))
     held = serve.modern(1, "tools/call", CHILD, name="share", arguments={"count": 512 << 20})
     assert text(held.message) == "held"
+
+
+def test_a_server_that_spins_stands_still_at_its_share_and_others_answer(house: Place) -> None:
+    serve = house.serve(by_command(SERVER, more="processor_percent = 5"))
+    one, other = serve.session(CHILD), serve.session(CHILD)
+    wait_until(lambda: len(rows(serve)) == 2, "both are measured")
+    still = {link: row["throttled_seconds_total"] for link, row in rows(serve).items()}
+    assert text(one.call(1, "spin", count=len(os.sched_getaffinity(0))).message) == "spun"
+    assert text(other.call(1, "echo", text="on").message) == "on"
+    wait_until(
+        lambda: any(row["throttled_seconds_total"] > still[link] for link, row in rows(serve).items()),
+        "it stood still, and that is told",
+    )
 
 
 def test_a_fork_bomb_stops_at_its_bound_other_servers_start_and_all_of_it_ends_with_the_gateway(

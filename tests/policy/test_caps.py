@@ -47,6 +47,17 @@ def test_processes_are_lowered_and_raised_as_bytes_are(tmp_path: Path) -> None:
     assert weakened(said) == ("server notes may use more (unsafe_processes): 5,000",)
 
 
+def test_the_share_of_the_processors_is_lowered_and_raised_as_the_others_are(tmp_path: Path) -> None:
+    said = policy(tmp_path, '[servers."*"]\nprocessor_percent = 20\n[servers.notes]\nunsafe_processor_percent = 100')
+    assert (said.caps_of("other").processor_percent, said.caps_of("notes").processor_percent) == (20, 100)
+    assert weakened(said) == ("server notes may use more (unsafe_processor_percent): 100 %",)
+
+
+@pytest.mark.parametrize("profile", ["standard", "strict"])
+def test_no_profile_gives_one_server_all_processors(profile: str) -> None:
+    assert 0 < values(profile).caps.processor_percent < 100
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
@@ -55,6 +66,9 @@ def test_processes_are_lowered_and_raised_as_bytes_are(tmp_path: Path) -> None:
         ("file_bytes = true", "is not a whole number"),
         ("processes = 2", "is not a whole number of at least 16$"),
         ("processes = 100000", "above the profile's"),
+        ("processor_percent = 90", "90 is above the profile's 75"),
+        ("processor_percent = 4", "is not a whole number from 5 to 100$"),
+        ("unsafe_processor_percent = 101", "is not a whole number from 5 to 100$"),
         ('unsafe_file_bytes = "1 GiB"', "is not a whole number"),
         (f"memory_bytes = {GIB}\nunsafe_memory_bytes = {GIB}", "stands beside"),
     ],

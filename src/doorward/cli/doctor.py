@@ -38,7 +38,7 @@ def register(verbs: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try every way out of every mechanism and say which is closed."""
-    from doorward.confine import cgroups, probe
+    from doorward.confine import probe
 
     tried: Tried = {}
     for mechanism in probe.MECHANISMS:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             tried[mechanism] = probe.probe(mechanism)
         except ConfinementError as problem:
             tried[mechanism] = problem
-    groups = cgroups.held()
+    groups = probe.held()
     chosen = next((found for found in tried.values() if not isinstance(found, ConfinementError)), None)
     if args.json:
         terminal.write_json(_document(tried, chosen) | {"groups": groups})
@@ -122,6 +122,7 @@ def _print_caps(groups: tuple[str, ...]) -> None:
     for resource, whole, instead in (
         ("memory", "memory is capped for a server's whole tree", f"memory: {each}"),
         ("pids", "processes are capped for a server's whole tree", f"{bound}: no control group can be had here"),
+        ("cpu", "processors are a share for a server's whole tree", "processors are not bounded: a server only yields"),
     ):
         if resource in groups:
             terminal.write(f"  capped  {whole}  (child-caps)", style=terminal.GREEN)

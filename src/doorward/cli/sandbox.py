@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from doorward.confine.profile import Folder, SandboxProfile
     from doorward.confine.wishes import Wish
+    from doorward.policy.amounts import Caps
 
 _DESCRIPTION = """\
 Show what `doorward wrap -- COMMAND…` would let the server touch: its folders, its installation, the system's files, its
@@ -217,7 +218,14 @@ def _document(name: str, profile: str, walls: SandboxProfile) -> dict[str, Any]:
         "network": walls.network,
         "hosts": list(walls.hosts) if walls.network == "public" else [],
         "connect": [spelt(target) for target in walls.connect],
+        "caps": msgspec.structs.asdict(_caps(walls)),
     }
+
+
+def _caps(walls: SandboxProfile) -> Caps:
+    from doorward.policy.amounts import Caps
+
+    return Caps(**{name: getattr(walls, name) for name in Caps.__struct_fields__})
 
 
 def _print(name: str, profile: str, walls: SandboxProfile) -> None:
@@ -244,6 +252,9 @@ def _print(name: str, profile: str, walls: SandboxProfile) -> None:
     terminal.write(f"network: {network}")
     for target in targets:
         terminal.write(f"  and {target}")
+    from doorward.policy.profiles import describe_caps
+
+    terminal.write(f"at most: {describe_caps(_caps(walls))}")
     terminal.write(
         "\neverything else of yours it can neither read nor write: `doorward doctor` tries whether that holds"
     )

@@ -330,6 +330,8 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int) -> NoReturn:
         stage = "caps"
         numbers = (int(plan[kind][0]) for kind in (b"memory", b"file", b"descriptors", b"tasks"))
         caps.restrict(*numbers, alone=mechanism == b"namespaces")
+        if plan[b"nice"] == [b"1"]:
+            caps.yield_to_others()
         if mechanism:
             stage = "landlock"
             privileges.give_up_new()

@@ -9,15 +9,16 @@ they hold whatever a server was told.
 Whoever has CAP_SYS_RESOURCE may raise its limits again, so it is taken from a server that root starts.
 
 These are caps of each process. The whole tree of a server is counted and capped together where it has a control group
-(``cgroups``): its memory, with the same number, and its *processes*. Where it has none, processes are bounded by
-``RLIMIT_NPROC``, which the kernel counts by user and user namespace. With namespaces of its own (``namespaces``) it
-counts the server alone. Else a server may bring the count of its user to so many more than there were when it started;
-on a busy machine it may be refused a process before. That is left out for root, whom it does not bind, and where
-Doorward itself runs in a process namespace (a container): the same user may run processes that we do not see.
+(``cgroups``): its memory, with the same number, its *processes*, and its share of the *processors*. Where it has none,
+processes are bounded by ``RLIMIT_NPROC``, which the kernel counts by user and user namespace. With one of its own
+(``namespaces``) the server counts alone. Else a server may bring the count of its user to so many more than there
+were when it started; on a busy machine it may be refused a process before. That is left out for root, whom it does not
+bind, and where Doorward itself runs in a process namespace (a container): the same user may run processes that we do
+not see. Of the processors it then has what nobody else wants: it yields to others (``nice`` 5).
 
-Does not protect: without a control group a server that starts many processes may use many times the memory; then what
-is shared does not count either. None of these is a limit on time: a server may live for weeks. A gateway with ambient
-capabilities passes them on.
+Does not protect: without a control group a server that starts many processes may use many times the memory, what is
+shared does not count either, and its share of the processors has no bound. Nothing here limits a sum of time: a server
+may live for weeks. A gateway with ambient capabilities passes them on.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ else:
     except ImportError:
         from doorward.confine import landlock
 
+_YIELDING = 5
+"""A third of what another gets that wants a processor at the same time."""
 _PR_CAPBSET_DROP, _CAP_SYS_RESOURCE = 24, 24
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # the inode of the one that sees every process (PROC_PID_INIT_INO)
 
@@ -60,6 +63,12 @@ def restrict(memory_bytes: int, file_bytes: int, descriptors: int, processes: in
         landlock.prctl(_PR_CAPBSET_DROP, _CAP_SYS_RESOURCE)
     except PermissionError:
         pass  # who may not take it away has none to pass on
+
+
+def yield_to_others() -> None:
+    """Let others run first, for good, where no group bounds the time of this process and of what it will ever start."""
+    resource.setrlimit(resource.RLIMIT_NICE, (0, 0))  # nobody goes back
+    os.nice(_YIELDING)
 
 
 def bound_of_user(more: int) -> int:

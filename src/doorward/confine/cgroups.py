@@ -4,7 +4,13 @@ The caps of ``caps`` are of each process, so a server that forks has them severa
 all that the server ever starts together, daemons too: *memory* with what is shared and what lies in files of memory
 (tmpfs), swap included, and *processes*, of which each thread is one. Over the memory the kernel takes back what it can
 (pages of files), then kills the largest process of the group, never one outside of it; over the processes, a fork or a
-new thread fails with EAGAIN. Both hold for root as well.
+new thread fails with EAGAIN. All of this holds for root as well.
+
+*Processors* are a share, not a sum: a server lives for weeks, and an honest one uses up any number of seconds. In each
+tenth of a second its tree may run for so many percent of what all processors could do that Doorward itself may use, and
+then stands still until the next (``cpu.max``, ``cpu.cfs_quota_us``). So nothing that a server does takes a machine
+whole. In its group it is also one among others, however many processes it has, when the kernel shares out what is
+wanted.
 
 The gateway makes the group before it is known what to start, and what becomes the server's first process goes into it
 while it waits: that takes the kernel ten milliseconds. The group is capped before anything of the server runs; from
@@ -14,14 +20,15 @@ and removed by the next one that starts a server (``_sweep``).
 
 Version 1 of control groups has a hierarchy for each resource: the group is made below our own in each. Version 2 has
 one for all, in which a group that holds processes cannot share out to groups below it: the group is made beside ours,
-below the first ancestor that shares out both resources, that we may write to, and from which we may move a process.
+below the first ancestor that shares out memory and processes, that we may write to, and from which we may move a
+process; processors are bounded where that one shares them out too.
 That is what systemd delegates to a user's own manager (``user@UID.service``) and to a unit with ``Delegate=yes``. A
 login by SSH is outside of that: ``systemd-run --user --scope`` goes in. The controllers are never switched on for a
 folder that is not ours.
 
 Does not protect: where no group can be had, as for most users outside of systemd and in most containers, the caps of
-each process are all (``caps``, which then also bounds processes where that can be). Time on the processors is counted
-and not bounded. A server without walls (``--unsafe-no-sandbox``) that runs as whoever owns the group can leave it.
+each process are all (``caps``, which then also bounds processes where that can be, and lets the server yield to others
+on the processors). A server without walls (``--unsafe-no-sandbox``) that runs as whoever owns the group can leave it.
 
 Imports nothing but ``os`` and ``time``, which is built in: the launcher loads it by path.
 """
@@ -37,11 +44,12 @@ _UNIFIED = ""  # what stands where version 1 names a controller
 _PREFIX, _FIELDS = "doorward", 7
 _PATIENCE_S, _PAUSE_S = 2.0, 0.005
 # Where the cap of a resource is written, and what no cap is.
-_V1 = {"memory": ("memory.limit_in_bytes", "-1"), "pids": ("pids.max", "max")}
-_V2 = {"memory": ("memory.max", "max"), "pids": ("pids.max", "max")}
+_V1 = {"memory": ("memory.limit_in_bytes", "-1"), "pids": ("pids.max", "max"), "cpu": ("cpu.cfs_quota_us", "-1")}
+_V2 = {"memory": ("memory.max", "max"), "pids": ("pids.max", "max"), "cpu": ("cpu.max", "max")}
+_PERIOD_US, _LEAST_QUOTA_US = 100_000, 1_000  # as kernels have them
 
 Groups = dict[str, str]
-"""By resource that is held, ``memory`` and ``pids``, the folder that holds it; in version 2 one folder for both."""
+"""By resource that is held, ``memory``, ``pids`` and ``cpu``, the folder that holds it; in version 2 one for all."""
 
 
 def make(*, supervisor: int = 0, root: str = "/") -> Groups:
@@ -71,9 +79,12 @@ def make(*, supervisor: int = 0, root: str = "/") -> Groups:
     return made
 
 
-def cap(groups: Groups, memory_bytes: int, processes: int) -> tuple[str, ...]:
-    """Cap what the groups count; 0 caps nothing. Which of them are held so; never raises for the others."""
-    most = {"memory": memory_bytes, "pids": processes}
+def cap(groups: Groups, memory_bytes: int, processes: int, processor_percent: int = 0) -> tuple[str, ...]:
+    """Cap what the groups count; 0 caps nothing. Which of them are held so; never raises for the others.
+
+    ``processor_percent`` is of the time of all processors that this process may use.
+    """
+    most = {"memory": memory_bytes, "pids": processes, "cpu": processor_percent}
     held = []
     for resource, folder in groups.items():
         try:
@@ -86,7 +97,7 @@ def cap(groups: Groups, memory_bytes: int, processes: int) -> tuple[str, ...]:
 
 
 def held(root: str = "/") -> tuple[str, ...]:
-    """What a group can hold on this machine, of ``memory`` and ``pids``: found out by making one, which goes again."""
+    """What a group can hold on this machine: found out by making one, which goes again."""
     made = make(root=root)
     for folder in {*made.values()}:
         remove(folder)
@@ -127,6 +138,8 @@ def _parents(root: str) -> dict[str, tuple[str, bool]]:
     except OSError:
         return {}
     shared = [resource for resource in _V2 if resource not in own]
+    # A process is in one group of version 2, so its processors are bounded there, or not.
+    wanted = [resource for resource in shared if resource != "cpu"] or shared
     found = {}
     for resource in _V2:
         controller = _UNIFIED if resource in shared else resource
@@ -134,7 +147,9 @@ def _parents(root: str) -> dict[str, tuple[str, bool]]:
         below = _below(top, own.get(controller, ""))
         if not place or below is None:
             continue
-        parent = _sharing(place, below, shared) if resource in shared else os.path.join(place, below)
+        parent = _sharing(place, below, wanted) if resource in shared else os.path.join(place, below)
+        if resource in shared and resource not in _shared_out(parent):
+            continue
         if parent and os.access(parent, os.W_OK | os.X_OK):
             found[resource] = os.path.normpath(parent), resource in shared
     return found
@@ -179,19 +194,29 @@ def _sharing(place: str, below: str, wanted: list[str]) -> str:
     while folder:
         folder = os.path.dirname(folder)
         parent = os.path.join(place, folder)
-        try:
-            shared = _read(os.path.join(parent, "cgroup.subtree_control")).split()
-        except OSError:
-            continue
-        if all(resource in shared for resource in wanted) and all(
+        if all(resource in _shared_out(parent) for resource in wanted) and all(
             os.access(path, os.W_OK) for path in (parent, os.path.join(parent, "cgroup.procs"))
         ):
             return parent
     return ""
 
 
+def _shared_out(folder: str) -> list[str]:
+    try:
+        return _read(os.path.join(folder, "cgroup.subtree_control")).split()
+    except OSError:
+        return []
+
+
 def _cap(folder: str, resource: str, most: int) -> None:
     unified = os.path.exists(os.path.join(folder, _V2[resource][0]))
+    if resource == "cpu":
+        quota = max(round(_processors(os.path.dirname(folder)) * _PERIOD_US * most / 100), _LEAST_QUOTA_US)
+        _write(
+            os.path.join(folder, (_V2 if unified else _V1)["cpu"][0]),
+            f"{quota} {_PERIOD_US}" if unified else str(quota),
+        )
+        return
     _write(os.path.join(folder, (_V2 if unified else _V1)[resource][0]), str(most))
     if resource != "memory":
         return
@@ -201,6 +226,29 @@ def _cap(folder: str, resource: str, most: int) -> None:
         _write(os.path.join(folder, swap), bound)
     except OSError:
         pass
+
+
+def _processors(folder: str) -> float:
+    """How many processors, whole ones, work for what is in a group: those that we may use, or as many as the narrowest
+    quota of the groups above lets run.
+    """
+    most = float(len(os.sched_getaffinity(0)))
+    while (quota := _quota(folder)) is not None:
+        most = min(most, quota)
+        folder = os.path.dirname(folder)
+    return most
+
+
+def _quota(folder: str) -> float | None:
+    """How many processors a group may use; None where that is no group, or one that bounds nothing ever (the top)."""
+    try:
+        quota, period = _read(os.path.join(folder, "cpu.max")).split()
+    except OSError:
+        try:
+            quota, period = (_read(os.path.join(folder, f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+        except OSError:
+            return None
+    return int(quota) / int(period) if quota.strip() not in ("max", "-1") else float("inf")
 
 
 def _sweep(parent: str) -> None:

@@ -17,6 +17,7 @@ _MECHANISMS = {
     "namespaces": ("namespaces",),
     "landlock": ("landlock",),
 }
+_ALL_PERCENT = 100
 
 
 def encode_plan(
@@ -60,6 +61,7 @@ def encode_plan(
         ("memory", [str(profile.memory_bytes)]),
         ("file", [str(profile.file_bytes)]),
         ("descriptors", [str(profile.descriptors)]),
+        ("nice", ["1" if 0 < profile.processor_percent < _ALL_PERCENT and "cpu" not in held else "0"]),
         ("tasks", ["0" if "pids" in held else str(profile.processes)]),
         ("bound", ["thread"] if bound else []),
         ("trace", ["calls"] if trace else []),

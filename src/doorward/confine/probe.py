@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from doorward.confine import landlock
+from doorward.confine import cgroups, landlock
 from doorward.confine.process import Child, start
 from doorward.confine.profile import Mechanism, SandboxProfile, derive
+from doorward.confine.usage import throttled_seconds
 from doorward.errors import ConfinementError
 
 if TYPE_CHECKING:
@@ -96,6 +97,19 @@ except OSError:
     pass
 print("done")
 """
+
+_SPINNERS = """
+import os, sys
+for _ in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        while sum(os.times()[:2]) < 0.03: pass
+        os._exit(0)
+for _ in range(int(sys.argv[1])):
+    os.wait()
+print("done", flush=True)
+os.read(0, 1)
+"""
+_SPINNERS_PERCENT = 10
 
 
 class Way(msgspec.Struct, frozen=True, gc=False):
@@ -175,6 +189,26 @@ def probe(mechanism: Mechanism = "auto", timeout_seconds: float = 10.0) -> Holds
         open=tuple(way.id for way in WAYS if way.id in taken),
         untried=tuple(id for id in shut if id not in bare),
     )
+
+
+def held(timeout_seconds: float = 10.0) -> tuple[str, ...]:
+    """What a control group caps here of a server's whole tree: ``memory``, ``pids``, ``cpu``. The last is tried: a few
+    processes want more than their share, and must have stood still. Raises ConfinementError where they do not start.
+    """
+    made = cgroups.held()
+    return made if "cpu" not in made or _stand_still(timeout_seconds) else tuple(one for one in made if one != "cpu")
+
+
+def _stand_still(timeout_seconds: float) -> bool:
+    processes = (os.cpu_count() or 1) * _SPINNERS_PERCENT // 100 + 2
+    argv = (sys.executable, "-I", "-S", "-c", _SPINNERS, str(processes))
+    with tempfile.TemporaryDirectory(prefix="doorward-probe-") as place:
+        profile = msgspec.structs.replace(_profile(argv, place), processor_percent=_SPINNERS_PERCENT)
+        child = start(argv, profile, unsafe_no_sandbox=True)
+        with child, open(child.stdin, "wb"), open(child.stdout, "rb", buffering=0) as said, open(child.stderr, "rb"):
+            child.started(timeout_seconds)
+            done = select.select([said], [], [], timeout_seconds)[0] and said.read(16)
+            return bool(done) and throttled_seconds(child.groups) > 0
 
 
 @contextmanager

@@ -288,7 +288,7 @@ def start(
         if not argv:
             raise ConfinementError("there is no command to start")
         temp = _make_folders(profile)
-        held = cgroups.cap(launcher.groups, profile.memory_bytes, profile.processes)
+        held = cgroups.cap(launcher.groups, profile.memory_bytes, profile.processes, profile.processor_percent)
         bound, walls = launcher.is_of_main_thread, not unsafe_no_sandbox
         text = plan.encode_plan(argv, profile, temp, held, walls=walls, bound=bound, umask=umask, trace=trace)
     except BaseException:

@@ -100,7 +100,7 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     it is confined: ``auto`` is namespaces where the machine allows them, else Landlock alone. Where it may connect to
     (``network``): ``network`` is public addresses or none, of the former only ``hosts`` if there are any (``*.``
     before a domain: all below it); ``connect`` are targets beside that. The numbers at the end are what it may use
-    up (``caps``); 0 leaves that as it is for Doorward.
+    up (``caps``, ``cgroups``); 0 leaves that as it is for Doorward.
     """
 
     program: str
@@ -126,6 +126,7 @@ class SandboxProfile(msgspec.Struct, frozen=True):
     file_bytes: int = 0
     descriptors: int = 0
     processes: int = 0
+    processor_percent: int = 0
 
     def readable(self) -> tuple[str, ...]:
         """All that may be read and not written."""

@@ -3,6 +3,8 @@
 *Memory* of a group is what its cap counts: pages of files that it reads too, until the kernel needs them back. Without
 a group it is what lies in memory of each process, where pages that several share count several times. *Processor time*
 is of the whole tree since it began, processes that have ended included; what nobody waited for is missing.
+*Throttled* is
+for how long the tree was ready to run and had used up its share of the processors, 0 where none is held.
 *Descriptors* are open ones, of those processes that let us look. Takes about a tenth of a millisecond for each process.
 """
 
@@ -28,6 +30,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     processor_seconds: float
     descriptors: int
     processes: int
+    throttled_seconds: float = 0.0
 
 
 def top(supervisor: int, mechanism: str) -> int:
@@ -44,6 +47,7 @@ def measure(top: int, groups: cgroups.Groups) -> Usage:
         processor_seconds=_processor_seconds(groups) or _ticks(stats, _stat(top)) / _TICKS,
         descriptors=sum(_descriptors(pid) for pid in below),
         processes=len(stats),
+        throttled_seconds=throttled_seconds(groups),
     )
 
 
@@ -65,6 +69,16 @@ def _processor_seconds(groups: cgroups.Groups) -> float:
         except (OSError, ValueError, KeyError):
             continue
     return 0.0
+
+
+def throttled_seconds(groups: cgroups.Groups) -> float:
+    """For how long the tree stood still, as ``Usage`` has it; of each processor on which it did."""
+    try:  # version 1 has nanoseconds, version 2 microseconds
+        lines = Path(groups["cpu"], "cpu.stat").read_text(encoding="ascii").splitlines()
+        counts = {name: int(count) for name, count in map(str.split, lines)}
+    except (OSError, ValueError, KeyError):
+        return 0.0
+    return counts.get("throttled_usec", 0) / 1e6 or counts.get("throttled_time", 0) / 1e9
 
 
 def _ticks(stats: list[list[str]], top: list[str]) -> int:

@@ -25,6 +25,7 @@ MEMORY_BYTES: Final = 512 << 20
 FILE_BYTES: Final = 64 << 20
 DESCRIPTORS: Final = 256
 PROCESSES: Final = 64
+PROCESSOR_PERCENT: Final = 50
 _START_SECONDS: Final = 10.0
 _UMASK: Final = 0o077
 
@@ -38,7 +39,8 @@ class Profile(NamedTuple):
     read. Beside them it has the system's libraries and programs, its own installation, and a temporary folder (TMPDIR)
     that is gone with it. It has no network, no other processes, no sockets of others, none of your descriptors, an
     empty home. ``memory_bytes`` is for each process (for all together where control groups can be had), ``file_bytes``
-    for each file that it writes; ``processes`` counts threads as well.
+    for each file that it writes; ``processes`` counts threads as well; ``processor_percent`` is its share of all
+    processors' time (where control groups can be had; else it yields to others).
 
     Does not protect what lies in the folders that you name: whoever may write a folder may fill it, and may leave files
     in it that others trust. Nor against a program that takes its time: ``timeout_seconds`` of ``run`` ends it. Nor the
@@ -52,6 +54,7 @@ class Profile(NamedTuple):
     file_bytes: int = FILE_BYTES
     descriptors: int = DESCRIPTORS
     processes: int = PROCESSES
+    processor_percent: int = PROCESSOR_PERCENT
 
 
 class Confined:
@@ -139,6 +142,7 @@ def start(argv: Sequence[str], profile: Profile, *, env: Mapping[str, str], cwd:
             file_bytes=profile.file_bytes,
             descriptors=profile.descriptors,
             processes=profile.processes,
+            processor_percent=profile.processor_percent,
         )
         return Confined(process.start(argv, walls, umask=_UMASK), place)
     except BaseException:

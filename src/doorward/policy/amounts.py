@@ -100,15 +100,17 @@ class RateLimits(msgspec.Struct, frozen=True, gc=False):
 
 class Caps(msgspec.Struct, frozen=True, gc=False):
     """How much of the machine one server that Doorward starts may use up: memory of all its processes together (of each
-    where it has no control group), the size of each file that it writes, open descriptors of each process, and
-    processes at one time, of which each thread is one.
+    where it has no control group), the size of each file that it writes, open descriptors of each process,
+    processes at one time, of which each thread is one, and the share that all of them together may have of the time of
+    the machine's processors.
     """
 
     memory_bytes: int
     file_bytes: int
     descriptors: int
     processes: int
+    processor_percent: int
 
 
-CAPS: Final = ("memory_bytes", "file_bytes", "processes")
+CAPS: Final = ("memory_bytes", "file_bytes", "processes", "processor_percent")
 """Those that a server's table may lower, and raise as ``unsafe_`` and the name."""

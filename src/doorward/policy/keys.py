@@ -109,6 +109,8 @@ SERVER: Final[Keys] = {
     "unsafe_file_bytes": "how large a file may be that it writes, raised",
     "processes": "how many processes it may have at one time, each thread counted; can only be lowered here",
     "unsafe_processes": "how many processes it may have at one time, raised",
+    "processor_percent": "its share of the time of all processors, in percent; can only be lowered here",
+    "unsafe_processor_percent": "its share of the time of all processors, in percent, raised",
     "sizes": "how large arguments and results may be, in bytes; can only be lowered here",
     "unsafe_sizes": "how large arguments and results may be, raised as far as a message goes",
     "grants": "capabilities that pass by name: experimental/NAME, extensions/NAME, or one of the top level",

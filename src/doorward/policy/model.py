@@ -114,10 +114,10 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     ``transport`` is how a URL is spoken to: ``streamable`` (Streamable HTTP) or ``sse`` (HTTP+SSE of 2024-11-05).
     ``unsafe_no_profile`` does without what Doorward itself demands of a well-known server. ``secrets``: credentials may
     go to it unasked.
-    ``memory_bytes``, ``file_bytes`` and ``processes`` take the place of the profile's caps; 0 says nothing. So do
-    ``sizes`` of the profile's, for its tools, prompts and resources. ``network`` is ``public`` or ``none``, of the
-    former only ``hosts`` if there are any (``*.`` before a domain: all below it); empty says nothing. ``connect`` are
-    HOST:PORT beside that.
+    ``memory_bytes``, ``file_bytes``, ``processes`` and ``processor_percent`` take the place of the profile's caps; 0
+    says nothing. So do ``sizes`` of the profile's, for its tools, prompts and resources. ``network`` is ``public`` or
+    ``none``, of the former only ``hosts`` if there are any (``*.`` before a domain: all below it); empty says nothing.
+    ``connect`` are HOST:PORT beside that.
     """
 
     name: str
@@ -141,6 +141,7 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     memory_bytes: int = 0
     file_bytes: int = 0
     processes: int = 0
+    processor_percent: int = 0
     network: str = ""
     hosts: tuple[str, ...] = ()
     connect: tuple[str, ...] = ()
@@ -250,6 +251,7 @@ class Policy(msgspec.Struct, frozen=True):
             memory_bytes=said.memory_bytes or usual.memory_bytes,
             file_bytes=said.file_bytes or usual.file_bytes,
             processes=said.processes or usual.processes,
+            processor_percent=said.processor_percent or usual.processor_percent,
         )
 
     def for_server(self, name: str, known: ServerPolicy | None = None) -> ServerPolicy:
@@ -288,6 +290,7 @@ class Policy(msgspec.Struct, frozen=True):
             memory_bytes=exact.memory_bytes or every.memory_bytes,
             file_bytes=exact.file_bytes or every.file_bytes,
             processes=exact.processes or every.processes,
+            processor_percent=exact.processor_percent or every.processor_percent,
             network=exact.network or every.network,
             hosts=exact.hosts or every.hosts,
             connect=_both(every.connect, exact.connect),

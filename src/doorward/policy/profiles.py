@@ -85,8 +85,14 @@ _TENTH_OF_RATES: Final = RateLimits(
 # that does not. 16 GiB is more than a server writes into one file unless something runs away; 65,536 descriptors are
 # what a server of thousands of connections is usually given. Node has a dozen threads, a browser that a server drives
 # some two hundred; a JVM or a numeric library has a few for each processor.
-_STANDARD_CAPS: Final = Caps(memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536, processes=512)
-_STRICT_CAPS: Final = Caps(memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096, processes=128)
+# Of the processors a quarter is left to everybody else, whatever a server does: to the gateway, which judges for others
+# meanwhile, and to whoever wants to end that server. Of two processors a program with one thread never meets the bound.
+_STANDARD_CAPS: Final = Caps(
+    memory_bytes=2048 * _MIB, file_bytes=16 * 1024 * _MIB, descriptors=65_536, processes=512, processor_percent=75
+)
+_STRICT_CAPS: Final = Caps(
+    memory_bytes=1024 * _MIB, file_bytes=1024 * _MIB, descriptors=4096, processes=128, processor_percent=50
+)
 
 _VALUES: Final = {
     STANDARD: ProfileValues(
@@ -227,12 +233,15 @@ def describe_caps(caps: Caps) -> str:
     """All caps of ``caps`` in one line."""
     return (
         f"memory {_size(caps.memory_bytes)} and {caps.processes} processes (threads count), of the whole tree in a "
-        f"control group, else of a process and by the user; {_size(caps.file_bytes)} a file, "
+        f"control group, else of a process and by the user; {caps.processor_percent} % of the time of all processors, "
+        f"in a control group, else it yields to others; {_size(caps.file_bytes)} a file, "
         f"{caps.descriptors:,} descriptors, no core dumps"
     )
 
 
 def _amount(name: str, count: int) -> str:
+    if name.endswith("_percent"):
+        return f"{count} %"
     return _size(count) if name.endswith("_bytes") else f"{count:,}"
 
 
@@ -368,7 +377,7 @@ ROWS: Final[tuple[Row, ...]] = (
     ),
     Row(
         "child-caps",
-        "child: memory, processes, files it writes, descriptors",
+        "child: memory, processes, processors, files it writes, descriptors",
         describe_caps(_STANDARD_CAPS),
         describe_caps(_STRICT_CAPS),
         ("child-caps",),

@@ -15,10 +15,15 @@ LEAST_BYTES: Final = 1 << 20
 LEAST_PROCESSES: Final = 16
 """A runtime has a dozen threads before it has done anything."""
 
+LEAST_PERCENT: Final = 5
+"""With less no runtime comes up in the time that a client waits."""
 
-def least(name: str) -> int:
-    """The lowest number that the cap ``name`` may be."""
-    return LEAST_BYTES if name.endswith("_bytes") else LEAST_PROCESSES
+
+def bounds(name: str) -> tuple[int, int | None]:
+    """The lowest and the highest number that the cap ``name`` may be; None where only the profile says."""
+    if name.endswith("_percent"):
+        return LEAST_PERCENT, 100
+    return LEAST_BYTES if name.endswith("_bytes") else LEAST_PROCESSES, None
 
 
 def caps(shapes: Shapes, key: Key, raw: Raw, base: Caps) -> dict[str, Any]:
@@ -37,9 +42,11 @@ def _cap(shapes: Shapes, key: Key, raw: Raw, name: str, usual: int) -> int:
         if given not in raw:
             continue
         size = raw[given]
-        if type(size) is not int or size < least(name):
+        least, most = bounds(name)
+        if type(size) is not int or size < least or (most is not None and size > most):
             unit = " bytes" if name.endswith("_bytes") else ""
-            shapes.add((*key, given), f"is not a whole number of at least {least(name)}{unit}")
+            wanted = f"of at least {least}{unit}" if most is None else f"from {least} to {most}"
+            shapes.add((*key, given), f"is not a whole number {wanted}")
         elif given == name and size > usual:
             shapes.add((*key, given), f"{size} is above the profile's {usual}", f"write {unsafe}")
         else:

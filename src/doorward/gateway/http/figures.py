@@ -24,6 +24,7 @@ FRESH_S: Final = 1.0
 _FAMILIES: Final = (
     ("doorward_server_memory_bytes", "gauge", "bytes", "memory that a server and all that it started use"),
     ("doorward_server_processor_seconds", "counter", "seconds", "processor time that they have used"),
+    ("doorward_server_throttled_seconds", "counter", "seconds", "time in which they had used up their share of them"),
     ("doorward_server_descriptors", "gauge", "", "descriptors that they have open"),
     ("doorward_server_processes", "gauge", "", "processes that they are"),
 )
@@ -65,10 +66,13 @@ class Figures:
     def _adopt(self, seen: dict[int, Usage]) -> None:
         for supervisor, usage in seen.items():
             # What has ended and was waited for by nobody is missing: a counter that falls would be taken for a new one.
-            before = self._seen[supervisor].processor_seconds if supervisor in self._seen else 0.0
+            before = self._seen.get(supervisor, usage)
             if supervisor in self._running:
-                spent = max(before, usage.processor_seconds)
-                self._seen[supervisor] = msgspec.structs.replace(usage, processor_seconds=spent)
+                self._seen[supervisor] = msgspec.structs.replace(
+                    usage,
+                    processor_seconds=max(before.processor_seconds, usage.processor_seconds),
+                    throttled_seconds=max(before.throttled_seconds, usage.throttled_seconds),
+                )
 
     def _rows(self, family: str, kind: str) -> list[str]:
         field, total = family.removeprefix("doorward_server_"), "_total" if kind == "counter" else ""
