@@ -103,13 +103,14 @@ class Server:
         self.say(message, str(started))
 
     def spin(self, message: Message, arguments: Message) -> None:
-        """So many processes, each of which uses up thirty milliseconds of a processor; answered when they have."""
-        for _ in range(arguments["count"]):
+        """So many processes for each processor, each of which uses up thirty milliseconds; answered when they have."""
+        children = arguments["count"] * len(os.sched_getaffinity(0))
+        for _ in range(children):
             if os.fork() == 0:
                 while sum(os.times()[:2]) < 0.03:
                     pass
                 os._exit(0)
-        for _ in range(arguments["count"]):
+        for _ in range(children):
             os.wait()
         self.say(message, "spun")
 

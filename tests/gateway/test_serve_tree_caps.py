@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -61,7 +60,7 @@ def test_a_server_that_spins_stands_still_at_its_share_and_others_answer(house: 
     one, other = serve.session(CHILD), serve.session(CHILD)
     wait_until(lambda: len(rows(serve)) == 2, "both are measured")
     still = {link: row["throttled_seconds_total"] for link, row in rows(serve).items()}
-    assert text(one.call(1, "spin", count=len(os.sched_getaffinity(0))).message) == "spun"
+    assert text(one.call(1, "spin", count=1).message) == "spun"
     assert text(other.call(1, "echo", text="on").message) == "on"
     wait_until(
         lambda: any(row["throttled_seconds_total"] > still[link] for link, row in rows(serve).items()),

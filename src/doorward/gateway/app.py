@@ -225,6 +225,7 @@ class _Session:
 
         from doorward.gateway.consent.channel import ConsentChannel
         from doorward.gateway.perform import Performer
+        from doorward.gateway.slowed import Slowed
         from doorward.gateway.stdio import StdioDoor
         from doorward.policy import known_servers
         from doorward.relay.relay import Relay
@@ -261,6 +262,7 @@ class _Session:
         )
         await consent.open()
         egress = self._way_out(child, archive, reporter, pipeline.masker)
+        Slowed(child, self._identity.name, self._walls.processor_percent, reporter.say)
         try:
             await asyncio.to_thread(archive.wait_open)
             performer = Performer(

@@ -31,6 +31,7 @@ from doorward.gateway.identity.command import CommandIdentity, identify_here
 from doorward.gateway.identity.settle import settle_url
 from doorward.gateway.identity.url import UrlIdentity, identify_url
 from doorward.gateway.link import D, Link
+from doorward.gateway.slowed import Slowed
 from doorward.gateway.unshown import Unshown, tell_left_out
 from doorward.gateway.upstream import address as addresses
 from doorward.gateway.upstream.child import ChildConnector
@@ -333,6 +334,7 @@ class CommandServer(Server):
         )
         link.begin(connector)
         house.figures.watch(child, self.name, link.id)
+        Slowed(child, self.name, walls.processor_percent, self._say_once)
         return link
 
     def _tell_gaps(self, child: Child, walls: SandboxProfile) -> None:
