@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.gateway.scripted_upstream import BOUND_S, Upstream, Visit
@@ -13,7 +16,8 @@ from tests.gateway.serving import Client, Serve, by_url, place, request
 from tests.gateway.wrapping import wait_until
 
 from doorward.audit.reader import last
-from doorward.gateway.http.line import AT_SERVER
+from doorward.gateway.http.carriage import Carriage
+from doorward.gateway.http.line import AT_SERVER, LONGEST_S, Line
 
 
 class Slow(Upstream):
@@ -116,3 +120,76 @@ def test_a_client_that_left_the_line_is_not_asked_for(serve: Serve, upstream: Sl
     upstream.listing[-1].set()
     assert (last.answer().status, [one.answer().status for one in first]) == (200, [200] * 2)
     assert len(upstream.listing) == AT_SERVER + 1
+
+
+class Clock:
+    """A loop on which time passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, work: Callable[..., None], *args: object) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(self.now + delay, work, args, cast("asyncio.AbstractEventLoop", self))
+        self.due.append((self.now + delay, lambda: None if handle.cancelled() else work(*args)))
+        return handle
+
+    def call_soon(self, work: Callable[..., None], *args: object) -> None:
+        self.due.append((self.now, partial(work, *args)))
+
+    def get_debug(self) -> bool:
+        return False
+
+    def _timer_handle_cancelled(self, _: asyncio.TimerHandle) -> None:
+        """For the handle."""
+
+    def pass_to(self, until: float) -> None:
+        while ready := [one for one in self.due if one[0] <= until]:
+            first = min(ready, key=lambda one: one[0])
+            self.due.remove(first)
+            self.now = max(self.now, first[0])
+            first[1]()
+        self.now = until
+
+
+class Waiting:
+    def __init__(self) -> None:
+        self.on_done: Callable[[], None] = lambda: None
+
+
+def test_what_is_sent_beyond_ones_part_is_there_one_at_a_time_and_half_of_the_time() -> None:
+    clock = Clock()
+    line = Line(cast("asyncio.AbstractEventLoop", clock))
+    asked = [Waiting() for _ in range(4)]
+    sent: list[int] = []
+
+    def enter(number: int, *, beyond: bool) -> bool:
+        return line.enter(("ada", "web", beyond), cast("Carriage", asked[number]), partial(sent.append, number))
+
+    assert enter(0, beyond=True)
+    assert not enter(1, beyond=True)
+    assert enter(2, beyond=False)  # whoever sends little does not wait behind them
+    clock.pass_to(0.2)
+    asked[0].on_done()
+    clock.pass_to(0.39)
+    assert sent == [0, 2]
+    clock.pass_to(0.4)
+    assert sent == [0, 2, 1]
+    asked[1].on_done()  # it took no time, so nobody rests
+    clock.pass_to(0.4)
+    assert enter(3, beyond=True)
+
+
+def test_who_waited_for_a_second_is_sent_on_whoever_is_there() -> None:
+    clock = Clock()
+    line = Line(cast("asyncio.AbstractEventLoop", clock))
+    sent: list[int] = []
+    for number in range(2):
+        line.enter(("ada", "web", True), cast("Carriage", Waiting()), partial(sent.append, number))
+    clock.pass_to(LONGEST_S - 0.01)
+    assert sent == [0]
+    clock.pass_to(LONGEST_S)
+    assert sent == [0, 1]

@@ -53,7 +53,7 @@ _Held = TypeVar("_Held")
 class Source:
     """What one session or connection may still send: its own buckets, and those that it shares."""
 
-    __slots__ = ("beginnings", "named", "new", "part", "principal", "shared", "whole")
+    __slots__ = ("beginnings", "named", "new", "owes", "part", "principal", "shared", "whole")
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Source:
         part: Bucket,
         shared: tuple[tuple[str, Bucket], ...],
         beginnings: Bucket | None = None,
+        owes: float = 0.0,
     ) -> None:
         self.principal = principal
         self.whole = whole
@@ -69,6 +70,7 @@ class Source:
         self.shared = shared
         self.beginnings = beginnings or part
         self.new = NEW if beginnings is not None else 0
+        self.owes = owes  # seconds that it may, before it counts as one that sends beyond its part
         self.named: dict[str, tuple[Bucket, ...]] = {}
 
 
@@ -126,7 +128,8 @@ class Meter:
         if session:
             return Source(principal, whole, Bucket(part), tuple(shared))
         beginnings = self._beginnings.of((principal, server), lambda: Bucket(part))
-        return Source(principal, whole, Bucket(part, empty_at=self._now()), tuple(shared), beginnings)
+        owes = (NEW + 1) / part.per_second
+        return Source(principal, whole, Bucket(part, empty_at=self._now()), tuple(shared), beginnings, owes)
 
     def take(self, source: Source, server: str, message: Message) -> Finding | None:
         """Count one message; or what is to be said of it, where it comes too early. Then it was not counted."""
@@ -155,8 +158,10 @@ class Meter:
         return None
 
     def beyond(self, source: Source) -> bool:
-        """Whether it sends more than its own part: of what it is granted, it takes from what others leave over."""
-        return source.part.wait(self._now()) > 0
+        """Whether it sends more than its own part: of what it is granted, it takes from what others leave over. Not the
+        first messages of a connection, whose part is still empty.
+        """
+        return source.part.wait(self._now()) > source.owes
 
     def _named(self, source: Source, server: str, kind: str) -> tuple[Bucket, ...]:
         if len(source.named) >= _MAX_NAMED:

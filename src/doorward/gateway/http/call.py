@@ -77,6 +77,10 @@ class Carrier(Protocol):
     def pace(self) -> None:
         """Its next requests, for a while, are looked at when it is their turn (``gateway.turns``)."""
 
+    @property
+    def paced(self) -> bool:
+        """Whether it sent much lately."""
+
     def taken(self) -> asyncio.Future[None]:
         """Done when the client took all that was written, or is gone."""
 
@@ -116,6 +120,11 @@ class HttpCall:
     def pace(self) -> None:
         """Whoever sends this sends much: what comes next on its connection waits for its turn."""
         self._carrier.pace()
+
+    @property
+    def paced(self) -> bool:
+        """Whether whoever sends this sent much lately."""
+        return self._carrier.paced
 
     def answer(
         self,

@@ -168,6 +168,10 @@ class Connection(asyncio.Protocol):
     def pace(self) -> None:
         self._pace.slow_down()
 
+    @property
+    def paced(self) -> bool:
+        return self._pace.slow
+
     def _rested(self) -> None:
         self._resting = False
         self._pace.go_on()

@@ -5,6 +5,9 @@ may have in flight is counted in ``load``; so that those do not stand before eve
 queue, they wait here. A server that is quick makes nobody wait. Nothing waits longer than a second: a server that
 leaves two of them unanswered is asked the others all the same.
 
+Whoever sends more than its part (``pace``) has a place of its own for that, one for all of a principal's, and after
+each of these requests the server rests from them for as long as it took: at most half of its time is spent on them.
+
 Not protected against: many principals, each with its two; a server that a single list keeps busy for long.
 """
 
@@ -22,17 +25,18 @@ AT_SERVER: Final = 2
 
 LONGEST_S: Final = 1.0
 
-Key = tuple[str, str]
-"""A principal and a server."""
+Key = tuple[str, str, bool]
+"""A principal, a server, and whether it is what was sent beyond one's part."""
 
 
 class _Waiting:
     """One request; ``go`` sends it on."""
 
-    __slots__ = ("go", "over", "timer", "went")
+    __slots__ = ("began", "go", "over", "timer", "went")
 
     def __init__(self, go: Callable[[], None]) -> None:
         self.go = go
+        self.began = 0.0
         self.went = self.over = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -57,7 +61,7 @@ class Line:
 
         carriage.on_done = done
         waiting = self._waiting.setdefault(key, deque())
-        if self._there[key] < AT_SERVER and not waiting:
+        if self._there[key] < _places(key) and not waiting:
             self._go(key, one)
             return True
         waiting.append(one)
@@ -68,6 +72,7 @@ class Line:
         if one.went or one.over:
             return
         one.went = True
+        one.began = self._loop.time()
         if one.timer is not None:
             one.timer.cancel()
         self._there[key] += 1
@@ -77,16 +82,28 @@ class Line:
         if one.over:
             return
         one.over = True
-        if one.went:
-            self._there[key] -= 1
-        elif one.timer is not None:
-            one.timer.cancel()
-        self._loop.call_soon(self._next, key)  # not at once: an answer may be given while the next one is sent
+        if not one.went:
+            if one.timer is not None:
+                one.timer.cancel()
+            self._loop.call_soon(self._next, key)
+        elif key[2]:
+            took = self._loop.time() - one.began
+            self._loop.call_later(min(took, LONGEST_S), self._leave, key)
+        else:
+            self._loop.call_soon(self._leave, key)  # not at once: an answer may be given while the next one is sent
+
+    def _leave(self, key: Key) -> None:
+        self._there[key] -= 1
+        self._next(key)
 
     def _next(self, key: Key) -> None:
         waiting = self._waiting.get(key, deque())
-        while waiting and (waiting[0].went or waiting[0].over or self._there[key] < AT_SERVER):
+        while waiting and (waiting[0].went or waiting[0].over or self._there[key] < _places(key)):
             self._go(key, waiting.popleft())
         if not waiting and self._there[key] <= 0:
             self._waiting.pop(key, None)
             del self._there[key]
+
+
+def _places(key: Key) -> int:
+    return 1 if key[2] else AT_SERVER

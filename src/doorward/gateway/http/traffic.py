@@ -82,7 +82,7 @@ class Traffic:
             go()
             return
         who, server = link.principal.id, about.place.server
-        if not self._line.enter((who, server), carriage, go):
+        if not self._line.enter((who, server, carriage.call.paced), carriage, go):
             why = f"requests that do no work wait for their turn at {server}"
             self._front.note(CAPPED, why, peer=peer_of(carriage.call), principal=who, method=message.method[:64])
 
