@@ -225,3 +225,15 @@ def test_a_servers_notifications_and_requests_are_counted_each_by_its_method_and
 )
 def test_subscriptions_are_counted_as_often_as_they_are_asked_for(message: Message, count: int) -> None:
     assert subscriptions_of(message) == count
+
+
+def test_the_first_messages_of_a_connection_are_not_beyond_its_part_and_more_at_once_are() -> None:
+    door = Door(rates(sessions=4, principal_burst=100, principal_per_second=100))
+    connection = door.source("a", session=False)
+    beyond = []
+    for _ in range(4):
+        assert door.passed(connection, 1) == 1
+        beyond.append(door.meter.beyond(connection))
+    assert beyond == [False, False, True, True]
+    door.clock.now += 1.0
+    assert not door.meter.beyond(connection)

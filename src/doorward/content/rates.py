@@ -62,28 +62,30 @@ class Bucket:
     """One bucket, for whoever keeps his buckets himself, and asks several of them before he takes from any.
 
     Raises ValueError for a rate that cannot be, as :func:`take`. With ``empty_at`` it holds nothing at that
-    time, and fills from then on.
+    time, and fills from then on. ``at`` is when one may be taken: for whoever looks at many and only wants to know
+    whether that is over.
     """
 
-    __slots__ = ("_interval", "_tolerance", "due")
+    __slots__ = ("_interval", "_most", "_room", "at")
 
     def __init__(self, rate: Rate, *, empty_at: float | None = None) -> None:
         take(0.0, 0.0, rate)
         self._interval = 1 / rate.per_second
-        self._tolerance = rate.burst / rate.per_second
-        self.due = 0.0 if empty_at is None else empty_at + self._tolerance
+        tolerance = rate.burst / rate.per_second
+        self._room = tolerance - self._interval + 1e-9  # a full bucket could be asked so long ago
+        self._most = 2 * tolerance - self._room
+        self.at = -self._room if empty_at is None else empty_at + tolerance - self._room
 
     def wait(self, now: float) -> float:
         """The seconds until one may be taken; at most 0 when it may be now. Nothing is taken."""
-        due = self.due
-        return (max(now, due)) + self._interval - now - self._tolerance - 1e-9
+        return self.at - now
 
     def charge(self, now: float) -> None:
         """Take one, also where there is none left: it owes that, but never more than a burst."""
-        due = self.due
-        due = (max(now, due)) + self._interval
-        most = now + 2 * self._tolerance
-        self.due = min(most, due)
+        at, full = self.at, now - self._room
+        at = (full if full > at else at) + self._interval  # noqa: FURB136 - half the time of `max`
+        most = now + self._most
+        self.at = most if most < at else at  # noqa: FURB136
 
 
 class Rates:

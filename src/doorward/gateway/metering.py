@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from doorward.content.rates import Bucket, Rate
 from doorward.judge.vocabulary import Effect, Finding, Peer
@@ -50,6 +50,13 @@ _OTHERS: Final = ""
 _Held = TypeVar("_Held")
 
 
+class Counted(NamedTuple):
+    """What messages of one kind count against: buckets of that kind alone, and all that must have something left."""
+
+    named: tuple[Bucket, ...]
+    asked: tuple[Bucket, ...]
+
+
 class Source:
     """What one session or connection may still send: its own buckets, and those that it shares."""
 
@@ -71,20 +78,25 @@ class Source:
         self.beginnings = beginnings or part
         self.new = NEW if beginnings is not None else 0
         self.owes = owes  # seconds that it may, before it counts as one that sends beyond its part
-        self.named: dict[str, tuple[Bucket, ...]] = {}
+        self.named: dict[str, Counted] = {}
 
 
 class _Kept(OrderedDict[Hashable, _Held], Generic[_Held]):
     """At most so many, those that were used last."""
 
-    def of(self, key: Hashable, make: Callable[[], _Held], most: int = _MAX_SOURCES) -> _Held:
+    def again(self, key: Hashable) -> _Held | None:
+        """What is there."""
         found = self.get(key)
+        if found is not None:
+            self.move_to_end(key)
+        return found
+
+    def of(self, key: Hashable, make: Callable[[], _Held], most: int = _MAX_SOURCES) -> _Held:
+        found = self.again(key)
         if found is None:
             found = self[key] = make()
             if len(self) > most:
                 self.popitem(last=False)
-        else:
-            self.move_to_end(key)
         return found
 
 
@@ -109,7 +121,8 @@ class Meter:
     def source(self, key: Hashable, *, principal: str, address: str, server: str, session: bool) -> Source:
         """The source that ``key`` names for ``principal`` at ``server``; ``session``: not a mere connection."""
         known = (key, principal, address, server)
-        return self._sources.of(known, lambda: self._make(principal, address, server, session=session))
+        found = self._sources.again(known)
+        return found or self._sources.of(known, lambda: self._make(principal, address, server, session=session))
 
     def _make(self, principal: str, address: str, server: str, *, session: bool) -> Source:
         rates = self._rates
@@ -134,9 +147,27 @@ class Meter:
     def take(self, source: Source, server: str, message: Message) -> Finding | None:
         """Count one message; or what is to be said of it, where it comes too early. Then it was not counted."""
         kind = kind_of(message)
-        named = source.named.get(kind) or self._named(source, server, kind)
+        counted = source.named.get(kind) or self._named(source, server, kind)
         now = self._now()
-        for bucket in named:
+        own: Bucket | Finding = source.part
+        for bucket in counted.asked:
+            if bucket.at > now:
+                own = self._used_up(source, counted, kind, now)
+                break
+        if isinstance(own, Finding):
+            return own
+        for bucket in counted.asked:
+            bucket.charge(now)
+        own.charge(now)
+        if own is not source.part:
+            source.new -= 1
+        return None
+
+    def _used_up(self, source: Source, counted: Counted, kind: str, now: float) -> Bucket | Finding:
+        """Which part of its own a message is taken out of, where something that it counts against is used up; or what
+        is to be said of it.
+        """
+        for bucket in counted.named:
             if (wait := bucket.wait(now)) > 0:
                 return _early(f"of {_word(kind)}", wait)
         if (wait := source.whole.wait(now)) > 0:
@@ -147,15 +178,7 @@ class Meter:
                 if not source.new or source.beginnings.wait(now) > 0:
                     return _early(f"of one {what}", min(wait, mine))
                 own = source.beginnings
-        for bucket in named:
-            bucket.charge(now)
-        source.whole.charge(now)
-        own.charge(now)
-        if own is not source.part:
-            source.new -= 1
-        for _, bucket in source.shared:
-            bucket.charge(now)
-        return None
+        return own
 
     def beyond(self, source: Source) -> bool:
         """Whether it sends more than its own part: of what it is granted, it takes from what others leave over. Not the
@@ -163,7 +186,7 @@ class Meter:
         """
         return source.part.wait(self._now()) > source.owes
 
-    def _named(self, source: Source, server: str, kind: str) -> tuple[Bucket, ...]:
+    def _named(self, source: Source, server: str, kind: str) -> Counted:
         if len(source.named) >= _MAX_NAMED:
             kind = _OTHERS
             if kind in source.named:
@@ -174,7 +197,8 @@ class Meter:
         said = self._policy.for_server(server).tool(tool).rate if tool else None
         if said is not None:
             found.append(self._tools.of((source.principal, server, tool), lambda: Bucket(said)))
-        source.named[kind] = tuple(found)
+        shared = [bucket for _, bucket in source.shared]
+        source.named[kind] = Counted(tuple(found), (*found, source.whole, *shared))
         return source.named[kind]
 
 
