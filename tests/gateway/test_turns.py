@@ -17,7 +17,7 @@ from tests.gateway.raw_upstream import Ear, Visit, call, on_both_loops, raw_upst
 
 from doorward.gateway.http.call import HttpCall
 from doorward.gateway.ports import Intake
-from doorward.gateway.turns import AT_ONCE, SHARE_S, Share, turns
+from doorward.gateway.turns import AT_ONCE, LATELY_S, SHARE_S, Share, turns
 from doorward.gateway.upstream.address import parse
 from doorward.gateway.upstream.http_client import HttpClient
 from doorward.gateway.upstream.streamable import StreamableConnector
@@ -53,7 +53,7 @@ class Turn:
 def each_takes_a_part_of_a_share() -> None:
     """From now on ``PIECES`` are a share, whatever they really take."""
     clock = itertools.count()
-    turns().now = lambda: next(clock) * SHARE_S / PIECES
+    turns().now = lambda: next(clock) * SHARE_S / PIECES * 1.001  # no rounding makes it one more
 
 
 @asynccontextmanager
@@ -93,13 +93,17 @@ async def test_who_comes_to_the_line_waits_for_one_piece_of_each_that_is_there_a
 
 
 @on_both_loops
-async def test_in_one_turn_a_source_has_its_share_and_in_the_next_one_again() -> None:
+async def test_a_source_has_its_share_in_each_turn_and_none_for_a_while_once_it_used_one_up() -> None:
     each_takes_a_part_of_a_share()
     share, other = Share(turns()), Share(turns())
     assert [share.take() for _ in range(PIECES + 2)] == [True] * PIECES + [False] * 2
-    assert other.take()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for _ in range(3):
+        assert [other.take() for _ in range(PIECES - 1)] == [True] * (PIECES - 1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not share.take()
+    later = turns().now() + LATELY_S
+    turns().now = lambda: later
     assert share.take()
 
 
@@ -187,6 +191,7 @@ async def test_of_those_who_send_more_than_their_part_few_are_heard_in_one_turn(
     app = http_peer.Notebook()
     app.takes = 0
     async with http_peer.house(app) as here, counted() as turn:
+        each_takes_a_part_of_a_share()
         floods = [await here.client() for _ in range(16)]
 
         def admit(call: HttpCall) -> None:
@@ -221,6 +226,7 @@ async def test_of_those_who_were_refused_few_are_heard_in_one_turn_and_who_was_n
             await flood.send(get)
             assert (await flood.answer())[0] == 429
         async with counted() as turn:
+            each_takes_a_part_of_a_share()
 
             def admit(call: HttpCall) -> None:
                 turn.note()

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from doorward.gateway.turns import SHARE_S, turns
+from doorward.gateway.turns import SHARE_S, Share, turns
 from doorward.relay.commands import Send
 from doorward.wire.lines import LineSplitter, Overlong
 
@@ -60,6 +60,7 @@ class Intake:
         self._splitter = LineSplitter(max_bytes)
         self._lines: deque[bytes | Overlong] = deque()  # came, and were not taken yet
         self._turns = turns()
+        self._share = Share(self._turns)
         self._loop = asyncio.get_running_loop()
         self._polls = can_poll(descriptor)
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -75,26 +76,44 @@ class Intake:
             if self._waiting is not None:
                 self._waiting.cancel()
 
+    def _begin(self) -> None:
+        """Take what came, as far as it may be taken at once. The rest of it when it is its turn; until then nothing
+        more is read.
+        """
+        while self._lines and self._share.take():
+            if self._take_one():
+                return
+        self._go_on()
+
     def _take(self) -> None:
-        """A share of what came. The rest of it when it is its turn; until then nothing more is read."""
+        """A share of what came, when it is its turn."""
         until = self._turns.now() + SHARE_S
         while self._lines:
-            waiting = self._on_line(self._lines.popleft())
-            if waiting is not None:
-                self._fall_behind()
-                self._waiting = self._loop.create_task(self._take_after(waiting))
+            if self._take_one():
                 return
             if self._turns.now() >= until:
                 break
+        self._go_on()
+
+    def _take_one(self) -> bool:
+        """Whether what comes next must wait for something first."""
+        waiting = self._on_line(self._lines.popleft())
+        if waiting is None:
+            return False
+        self._fall_behind()
+        self._waiting = self._loop.create_task(self._take_after(waiting))
+        return True
+
+    async def _take_after(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._take()
+
+    def _go_on(self) -> None:
         if self._lines:
             self._fall_behind()
             self._turns.join(self._take)
         elif self._behind is not None:
             self._catch_up(self._behind)
-
-    async def _take_after(self, waiting: Awaitable[None]) -> None:
-        await waiting
-        self._take()
 
     def _fall_behind(self) -> None:
         if self._behind is None:
@@ -129,7 +148,7 @@ class Intake:
             _resolve(self._ended)
             return
         self._lines += self._splitter.feed(data)
-        self._take()
+        self._begin()
 
     async def _threaded(self) -> None:
         arrived: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)
@@ -150,7 +169,7 @@ class Intake:
         threading.Thread(target=read, name="intake", daemon=True).start()
         while data := await arrived.get():
             self._lines += self._splitter.feed(data)
-            self._take()
+            self._begin()
             if self._behind is not None:
                 await self._behind
 

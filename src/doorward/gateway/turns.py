@@ -3,7 +3,8 @@
 One event loop does everything, and a single read of a socket may bring hundreds of messages. Were they all taken at
 once, everybody else would wait until the last of them is done. So a source (a server's stream, a client that was told
 to come later) may go on for ``SHARE_S`` in one turn of the loop; the rest waits in one line with that of all other
-sources, of which ``AT_ONCE`` are let go in each turn. Whoever brings little never stands in it.
+sources, of which ``AT_ONCE`` are let go in each turn. What it brings soon afterwards stands there from the beginning:
+were each to have a share first, a turn would be as long as they are many. Whoever brings little never stands in it.
 
 Nothing here waits for a time to come: with nobody else there, the next turn is at once, and nothing in the line is
 dropped.
@@ -25,8 +26,11 @@ SHARE_S: Final = 0.0003
 """Of one source in one turn of the loop: two or three messages that are judged, or twenty that are refused. In time and
 not in number, because one message may cost a hundred times as much as another; at least one is done."""
 
-AT_ONCE: Final = 2
+AT_ONCE: Final = 1
 """Sources of the line in one turn of the loop."""
+
+LATELY_S: Final = 0.05
+"""For so long after it used up a share, a source stands in line with all that it brings."""
 
 
 class Turns:
@@ -77,22 +81,28 @@ class Turns:
 
 
 class Share:
-    """What one source may still do in this turn."""
+    """What one source may do at once."""
 
-    __slots__ = ("_turn", "_turns", "_until")
+    __slots__ = ("_turn", "_turns", "_until", "_used_up")
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self._turn = -1
         self._until = 0.0
+        self._used_up = -LATELY_S
 
     def take(self) -> bool:
         """Whether one piece more may be done at once."""
-        turn, now = self._turns.number(), self._turns.now()
+        now = self._turns.now()
+        if now < self._used_up + LATELY_S:
+            return False
+        turn = self._turns.number()
         if turn != self._turn:
             self._turn, self._until = turn, now + SHARE_S
-            return True
-        return now < self._until
+        elif now >= self._until:
+            self._used_up = now
+            return False
+        return True
 
 
 def _begin(turn: asyncio.Future[None]) -> None:
