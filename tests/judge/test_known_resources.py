@@ -177,6 +177,16 @@ def test_each_of_what_a_modern_client_listens_to_is_judged() -> None:
         assert bool(turn.told("server")) is passed, uris
 
 
+def test_what_is_listened_to_or_completed_is_named_in_as_few_bytes_as_what_is_read() -> None:
+    talk = ready("modern")
+    long = "notes://" + "a" * 9_000
+    talk.shows(long, "notes://a", templates=["notes://{name}"])
+    wanted: Tree = {"notifications": {"resourceSubscriptions": ["notes://a", long]}}
+    completed: Tree = {"ref": {"type": "ref/resource", "uri": long}, "argument": {"name": "name", "value": "x"}}
+    for number, (method, params) in enumerate((("subscriptions/listen", wanted), ("completion/complete", completed))):
+        assert denied(talk.client(talk.request(number, method, params))) == {"part-limits"}
+
+
 @eras()
 @pytest.mark.parametrize(("value", "fine"), [("minut", True), ("", True), ("../out", False), ("/etc", False)])
 def test_what_completes_a_template_stays_in_its_place(era: Era, value: str, *, fine: bool) -> None:

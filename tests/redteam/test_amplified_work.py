@@ -9,9 +9,23 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from tests.relay.dialogue import LIMITS, MASKER, Dialogue, Era, Tree, eras, greet, lists, notification, ready
+from tests.relay.dialogue import (
+    LIMITS,
+    MASKER,
+    READ,
+    Dialogue,
+    Era,
+    Tree,
+    eras,
+    greet,
+    lists,
+    notification,
+    only_legacy,
+    ready,
+)
 
 from doorward.content.schemas import MAX_WORK, measure
+from doorward.protocol import definitions
 from doorward.wire.jsonrpc import decode
 
 MIB: Final = 1 << 20
@@ -167,6 +181,32 @@ def test_a_progress_token_is_as_short_as_an_id(era: Era) -> None:
     turn = talk.client(talk.call(1, meta={"progressToken": "t" * 10_000}))
     assert turn.told("server") == []
     assert "part-limits" in turn.controls
+
+
+@only_legacy
+def test_ids_of_tasks_do_not_fill_the_memory(era: Era) -> None:
+    talk = ready(era)
+    for number, length in enumerate((100, 100_000)):
+        talk.client(talk.call(number))
+        talk.server(talk.result(number, task={"taskId": f"{number}" * length, "status": "working"}))
+    assert list(talk.relay.state.settings.tasks) == ["0" * 100]
+
+
+@eras()
+def test_schemas_do_not_fill_the_memory_page_by_page(era: Era) -> None:
+    talk = greet(Dialogue(era))
+    asked = talk.client(talk.call("call")).only("server")
+    filler = "x" * (definitions.MAX_BYTES // 4)
+    for number in range(3):
+        tool = {**READ, "name": f"t{number}", "inputSchema": {"type": "object", "description": filler}}
+        asked = talk.server(talk.result(asked["id"], tools=[tool], nextCursor=f"{number}")).only("server")
+    turn = talk.server(talk.result(asked["id"], tools=[{**tool, "name": "one too many"}]))
+    assert turn.only("client")["error"]["code"] == -31001
+    assert sum(len(tool.schema) for tool in talk.relay.state.definitions.tools.values()) <= definitions.MAX_BYTES
+    asked = talk.client(talk.call("again")).only("server")
+    assert talk.server(talk.result(asked["id"], tools=[READ])).only("server")["id"] == "again", (
+        "a list that fits is kept"
+    )
 
 
 @eras()

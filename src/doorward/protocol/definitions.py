@@ -14,6 +14,8 @@ import msgspec
 MAX_TOOLS: Final = 10_000  # kept of one list; whatever has more cannot be judged
 MAX_PROMPTS: Final = 10_000
 MAX_SIZES: Final = 10_000  # of resources; of what is listed beyond them no size is known
+MAX_BYTES: Final = 32 << 20
+"""Of all schemas of one list together, and of all names of prompts and their arguments; a thousand times the usual."""
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
 _TAG: Final = "doorward:"
 
@@ -40,7 +42,8 @@ class Prompt(msgspec.Struct, frozen=True):
 
 class Definitions(msgspec.Struct, frozen=True):
     """The tools and prompts that a server has listed. ``complete`` once a whole list was seen, from its start
-    (``begun``) to its last page, and no more tools than are kept; of prompts likewise.
+    (``begun``) to its last page, and no more tools than are kept; of prompts likewise. ``beyond``: there were more, or
+    larger ones, in the list that was seen last.
 
     A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it. ``sizes`` holds
     what was announced of resources, by a digest of their URIs, which may be long and many.
@@ -54,6 +57,7 @@ class Definitions(msgspec.Struct, frozen=True):
     prompts_complete: bool = False
     prompts_begun: bool = False
     sizes: dict[bytes, int] = {}
+    beyond: bool = False
 
     def announced_size(self, uri: str) -> int:
         """How many bytes the server said that the resource ``uri`` holds, exactly as it wrote it; 0: it did not."""
@@ -82,10 +86,12 @@ def record(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool
         if name in tools:
             repeated.append(name)
         tools[name] = _tool(name, schema, item)
-    begun = (first or known.begun) and len(tools) <= MAX_TOOLS
-    if not begun:
-        return msgspec.structs.replace(known, complete=False, begun=False)
-    return msgspec.structs.replace(known, tools=tools, complete=last, begun=True, repeated=tuple(repeated))
+    beyond = len(tools) > MAX_TOOLS or sum(len(t.schema) + len(t.output) for t in tools.values()) > MAX_BYTES
+    if beyond or not (first or known.begun):
+        return msgspec.structs.replace(known, complete=False, begun=False, beyond=beyond)
+    return msgspec.structs.replace(
+        known, tools=tools, complete=last, begun=True, repeated=tuple(repeated), beyond=False
+    )
 
 
 def record_prompts(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool, last: bool) -> Definitions:
@@ -97,10 +103,10 @@ def record_prompts(known: Definitions, items: tuple[dict[str, Any], ...], *, fir
         name, arguments = item.get("name"), _prompt_arguments(item.get("arguments"))
         if isinstance(name, str) and arguments is not None:
             prompts[name] = Prompt(name, arguments, fingerprint(item))
-    begun = (first or known.prompts_begun) and len(prompts) <= MAX_PROMPTS
-    if not begun:
-        return msgspec.structs.replace(known, prompts_complete=False, prompts_begun=False)
-    return msgspec.structs.replace(known, prompts=prompts, prompts_complete=last, prompts_begun=True)
+    beyond = len(prompts) > MAX_PROMPTS or sum(map(_prompt_bytes, prompts.values())) > MAX_BYTES
+    if beyond or not (first or known.prompts_begun):
+        return msgspec.structs.replace(known, prompts_complete=False, prompts_begun=False, beyond=beyond)
+    return msgspec.structs.replace(known, prompts=prompts, prompts_complete=last, prompts_begun=True, beyond=False)
 
 
 def record_sizes(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool) -> Definitions:
@@ -135,6 +141,10 @@ def _prompt_arguments(listed: object) -> dict[str, bool] | None:
     if not all(isinstance(one.get("name"), str) for one in listed):
         return None
     return {one["name"]: one.get("required") is True for one in listed}
+
+
+def _prompt_bytes(prompt: Prompt) -> int:
+    return len(prompt.name) + sum(map(len, prompt.arguments))
 
 
 def _tool(name: str, schema: dict[str, Any], item: dict[str, Any]) -> Tool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import Final
-from urllib.parse import quote
 
 from doorward.content import templates
 
@@ -20,8 +19,8 @@ MAX_URIS: Final = 20_000
 """About 3 MB for one principal on one server."""
 MAX_TEMPLATES: Final = 200
 
-_SAFE: Final = "%/:?#[]@!$&'()*+,;=-._~"
-_ESCAPE: Final = re.compile(r"%[0-9a-fA-F]{2}")
+_NEVER_IN_ONE: Final = re.compile(rb"[^A-Za-z0-9%/:?#\[\]@!$&'()*+,;=._~-]+")
+_ESCAPES: Final = re.compile(r"(?:%[0-9a-fA-F]{2})+")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _WEB: Final = re.compile(r"(?:https?|wss?)://[^/?#]*")
 
@@ -73,7 +72,8 @@ def normal(uri: str) -> str:
     """``uri`` as clients send it on, whatever they were given."""
     scheme = _SCHEME.match(uri)
     head, rest = (scheme[0].lower(), uri[scheme.end() :]) if scheme else ("", uri)
-    written = head + _ESCAPE.sub(lambda one: one[0].upper(), quote(rest, safe=_SAFE, errors="surrogatepass"))
+    quoted = _NEVER_IN_ONE.sub(lambda run: b"%" + run[0].hex("%").encode(), rest.encode("utf-8", "surrogatepass"))
+    written = head + _ESCAPES.sub(lambda run: run[0].upper(), quoted.decode("ascii"))
     web = _WEB.match(written)
     if web is None:
         return written

@@ -126,6 +126,8 @@ def answered(
     if page is None:
         return _failed(state, f"the server does not list its {what}")
     errand.items += len(page.items)
+    if state.definitions.beyond and errand.method not in _LISTS_OF_RESOURCES:
+        return _failed(state, f"the server's list of {what} is larger than can be kept")
     if errand.pages >= MAX_PAGES or errand.items > definitions.MAX_TOOLS:
         return _failed(state, f"the server's list of {what} does not end")
     if page.cursor:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from doorward.audit.entry import Kind
+from doorward.content.limits import NAME_BYTES, exceeds
 from doorward.judge.vocabulary import Context, Decision, Open, Side, Ticket
 from doorward.policy.model import Policy, ServerPolicy
 from doorward.protocol import definitions, stateless, versions
@@ -131,7 +132,11 @@ class State:
             del self.cancelled[next(iter(self.cancelled))]
 
     def began(self, task: str, tool: str) -> None:
-        """A call of ``tool`` by this principal began a task."""
+        """A call of ``tool`` by this principal began a task. One of a longer id than a name may have is not kept, so
+        nobody may ask for it: a server could fill the memory with them.
+        """
+        if exceeds(task, NAME_BYTES):
+            return
         tasks = self.settings.tasks
         tasks[task] = tool
         if len(tasks) > _MAX_TASKS:

@@ -8,6 +8,7 @@ tool.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from doorward.content.limits import CURSOR_BYTES, NAME_BYTES, exceeds, first_oversized_string, utf8_bytes
@@ -36,11 +37,23 @@ def require_bounded_parts(message: Message, context: Context) -> Finding | None:
     token = stateless.meta_of(params).get("progressToken")
     if type(token) is str and exceeds(token, sizes.id_bytes):
         return _too_large("the progress token", utf8_bytes(token), sizes.id_bytes)
-    for name, limit in (("uri", sizes.uri_bytes), ("name", NAME_BYTES), ("cursor", CURSOR_BYTES)):
-        value = params.get(name)
-        if isinstance(value, str) and exceeds(value, limit):
-            return _too_large(name, utf8_bytes(value), limit)
+    limits = {"uri": sizes.uri_bytes, "name": NAME_BYTES, "cursor": CURSOR_BYTES}
+    for name, value in _named(params):
+        if isinstance(value, str) and exceeds(value, limits[name]):
+            return _too_large(name, utf8_bytes(value), limits[name])
     return _info(params, "clientInfo", context) or _arguments(params, context)
+
+
+def _named(params: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """The URIs, names and cursors of a request: its own, those that a completion refers to, those that are listened
+    on.
+    """
+    reference, wanted = params.get("ref"), params.get("notifications")
+    for holder in (params, reference if isinstance(reference, dict) else {}):
+        yield from ((name, holder.get(name)) for name in ("uri", "name", "cursor"))
+    uris = wanted.get("resourceSubscriptions") if isinstance(wanted, dict) else None
+    if isinstance(uris, list):
+        yield from (("uri", uri) for uri in uris)
 
 
 def _is_list(context: Context) -> bool:
