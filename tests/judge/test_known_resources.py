@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.relay.dialogue import Dialogue, Era, Turn, eras, failure, notification, only_legacy, ready
+from tests.relay.dialogue import Dialogue, Era, Tree, Turn, eras, failure, notification, only_legacy, ready
 
 from doorward.policy.load import load
 from doorward.policy.model import Policy, ServerPolicy, sealed

@@ -137,3 +137,21 @@ def test_other_lists_pass_as_they_are(era: Era) -> None:
     talk.client(talk.request("prompts", "prompts/list"))
     prompts = [{"name": "p", "arguments": []}, {"name": "q"}]
     assert talk.server(talk.result("prompts", prompts=prompts)).only("client")["result"]["prompts"] == prompts
+
+
+def test_what_takes_long_to_find_unusable_counts_against_the_budget_of_a_page() -> None:
+    wide = {f"p{n}": {"type": "string"} for n in range(300)}
+    turning = {
+        "a": {"properties": {**wide, "b": {"$ref": "#/$defs/b"}}},
+        "b": {"properties": {**wide, "c": {"$ref": "#/$defs/c"}}},
+        "c": {"properties": {"a": {"$ref": "#/$defs/a"}}},
+    }
+    wider = {"a": {"properties": {**{f"q{n}": {} for n in range(900)}, **turning["a"]["properties"]}}}
+    dear = [
+        {"name": f"t{n}", "inputSchema": {"title": str(n), "$defs": {**turning, **wider}, "$ref": "#/$defs/a"}}
+        for n in range(30)
+    ]
+    _, turn = listing("legacy", *dear)
+    shown = turn.only("client")["result"]["tools"]
+    assert 0 < len(shown) < 30, "some are found unusable, and then no more is spent on that page"
+    assert all("at each depth" in why for why in told(turn))

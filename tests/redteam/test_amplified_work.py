@@ -197,10 +197,11 @@ def test_schemas_do_not_fill_the_memory_page_by_page(era: Era) -> None:
     talk = greet(Dialogue(era))
     asked = talk.client(talk.call("call")).only("server")
     filler = "x" * (definitions.MAX_BYTES // 4)
+    large = {**READ, "inputSchema": {"type": "object", "description": filler}}
     for number in range(3):
-        tool = {**READ, "name": f"t{number}", "inputSchema": {"type": "object", "description": filler}}
-        asked = talk.server(talk.result(asked["id"], tools=[tool], nextCursor=f"{number}")).only("server")
-    turn = talk.server(talk.result(asked["id"], tools=[{**tool, "name": "one too many"}]))
+        tools = [{**large, "name": f"t{number}"}]
+        asked = talk.server(talk.result(asked["id"], tools=tools, nextCursor=f"{number}")).only("server")
+    turn = talk.server(talk.result(asked["id"], tools=[{**large, "name": "one too many"}]))
     assert turn.only("client")["error"]["code"] == -31001
     assert sum(len(tool.schema) for tool in talk.relay.state.definitions.tools.values()) <= definitions.MAX_BYTES
     asked = talk.client(talk.call("again")).only("server")

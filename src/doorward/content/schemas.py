@@ -45,7 +45,7 @@ MAX_SCHEMA_BYTES: Final = 256 << 10
 
 _MAX_OBJECTS: Final = 4_000
 _MAX_PARTS: Final = 20_000  # objects and all other values
-_PART: Final = 2  # microseconds to look at one and to compile it
+_PART: Final = 3  # microseconds to look at one and to compile it
 _MAX_COMPILING: Final = 25_000  # about microseconds, of all patterns of one schema
 _PATTERN: Final = 60  # to compile one, at least
 _BACKTRACKING: Final = 500
@@ -91,6 +91,14 @@ _LEADS: Final = frozenset(
 )
 
 Schema = dict[str, Any]
+
+
+class DearError(ValueError):
+    """A schema that cannot be used, and about how many microseconds it took to find that out."""
+
+    def __init__(self, why: str, cost_us: int) -> None:
+        super().__init__(why)
+        self.cost_us = cost_us
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -183,7 +191,7 @@ def measure(schema: Schema) -> Work:
     while counts and len(depths) < _DEEPEST:
         visits += len(counts)
         if visits > _MAX_VISITS:
-            raise ValueError("the schema has more parts at each depth than can be judged")
+            raise DearError("the schema has more parts at each depth than can be judged", visits * _VISIT)
         depths.append(graph.at(counts))
         if depths[-1].steps > MAX_WORK:
             break  # one value at this depth is too much

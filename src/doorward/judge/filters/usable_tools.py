@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from doorward.content.schemas import DearError
 from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Advertise
@@ -62,15 +63,23 @@ class KeepUsableTools:
             schemas.append((encode_value(item["outputSchema"]), OPEN))
         spent = 0
         for encoded, treated in schemas:
-            try:
-                if not self._validators.know(encoded, treated):
-                    spent += _LEAST + len(encoded) // _BYTES_PER_US
-                if spent > left:
-                    return "", 0
-                spent += self._validators.to_compile(encoded, treated)
-                if spent > left:
-                    return "", 0
-                self._validators.of(encoded, treated)
-            except ValueError as problem:
-                return str(problem), spent
+            problem, cost = self._compile(encoded, treated, left - spent)
+            spent += cost
+            if problem or spent > left:
+                return problem, spent
+        return "", spent
+
+    def _compile(self, schema: bytes, manner: str, left: int) -> tuple[str, int]:
+        """The same of one of its schemas. What was spent counts, whatever came of it."""
+        spent = 0
+        try:
+            if not self._validators.know(schema, manner):
+                spent += _LEAST + len(schema) // _BYTES_PER_US
+            if spent > left:
+                return "", 0
+            spent += self._validators.to_compile(schema, manner)
+            if spent <= left:
+                self._validators.of(schema, manner)
+        except ValueError as problem:
+            return str(problem), spent + (problem.cost_us if isinstance(problem, DearError) else 0)
         return "", spent
