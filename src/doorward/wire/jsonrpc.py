@@ -16,7 +16,9 @@ objects; batches exist in 2025-03-26 only).
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -28,9 +30,21 @@ INVALID_REQUEST: Final = -32600
 
 Id = str | int
 
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError("out of range")
+    return value
+
+
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+_decode_by_python: Final = msgspec.json.Decoder(float_hook=_finite).decode
 
+_DEAR_NUMBER: Final = re.compile(rb"[eE][+-]?0*[2-9][0-9]{2}")
+_DEAR_BYTES: Final = 6  # 1e300, and what parts it from the next
+_MANY_NUMBERS: Final = 2_000
 _PAIR_OR_LONE: Final = re.compile(
     rb"\\u([dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|\\u([dD][c-fC-F]..)"
 )
@@ -125,7 +139,7 @@ def encode_value(value: object) -> bytes:
 
 def decode_value(body: bytes) -> Any:
     """The tree of bytes that we encoded ourselves. Not for bytes from a peer: those go through :func:`decode`."""
-    return _decode(body)
+    return _decoder_for(body, len(body) // _DEAR_BYTES)(body)
 
 
 def encode(message: Message) -> bytes:
@@ -188,11 +202,12 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
         nodes = count_values(frame)
         if nodes > limits.max_nodes:
             raise _malformed("frame-nodes", f"about {nodes} values in one message, at most {limits.max_nodes}")
+    read = _decoder_for(frame, nodes)
     try:
-        tree = _decode(frame)
+        tree = read(frame)
         ours = _encode(tree)
     except (ValueError, OverflowError, RecursionError):
-        tree = _parse(frame)  # which says what is wrong
+        tree = _parse(frame, read)  # which says what is wrong
         ours = _encode_back(tree)
     keys = -1
     if nodes > limits.max_nodes or containers > limits.max_depth:
@@ -201,6 +216,16 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
         raise _malformed("duplicate-member", "an object names one member twice", tree=tree, code=INVALID_REQUEST)
     message = _message(tree)
     return Decoded(message, ours if tuple(tree) in _ORDERS else encode(message), nodes)
+
+
+def _decoder_for(frame: bytes, nodes: int) -> Callable[[bytes], Any]:
+    """The decoder takes nine microseconds for a number beyond 1e288 or below 1e-294, and half of one where Python reads
+    it; twenty nanoseconds for any other. So where there are thousands of the former, Python reads all.
+    """
+    if nodes <= _MANY_NUMBERS or frame.count(b"e") + frame.count(b"E") <= _MANY_NUMBERS:
+        return _decode
+    dear = _DEAR_NUMBER.findall(_outside_strings(frame))
+    return _decode_by_python if len(dear) > _MANY_NUMBERS else _decode
 
 
 def count_values(body: bytes) -> int:
@@ -238,9 +263,9 @@ def _colons(frame: bytes) -> int:
     return _outside_strings(frame).count(b":")
 
 
-def _parse(frame: bytes) -> Any:
+def _parse(frame: bytes, read: Callable[[bytes], Any]) -> Any:
     try:
-        return _decode(frame)
+        return read(frame)
     except RecursionError:
         raise _malformed("frame-depth", "nested too deeply to read") from None
     except UnicodeDecodeError as error:
