@@ -47,6 +47,12 @@ def test_too_many_are_not_looked_for() -> None:
     assert len(values("n://{a}{b}", "n://" + "x" * 40)["a"]) == 40
 
 
+def test_places_far_apart_are_fewer() -> None:
+    assert len(values("n://{a}-{b}", "n://" + "x" * 4_000 + "-y" * 8)["a"]) == 8
+    with pytest.raises(TooManyReadings):  # each would have all of it decoded again
+        values("n://{a}-{b}", "n://" + "%2c-" * 1_900)
+
+
 @given(st.text("ab-./%,\u00e9", min_size=1, max_size=12), st.text("ab-é", min_size=1, max_size=8))
 def test_what_was_put_in_is_among_what_is_read(first: str, second: str) -> None:
     uri = f"n://{quote(first, safe='')}-{quote(second, safe='')}"

@@ -220,6 +220,19 @@ def test_a_constraint_of_the_operator_holds(era: Era) -> None:
 
 
 @eras()
+def test_as_much_sql_is_parsed_for_one_message_as_one_text_may_have(era: Era) -> None:
+    queries = {"name": "read", "inputSchema": {"properties": {"sql": {"type": "array", "items": {"type": "string"}}}}}
+    policy = with_tool(STANDARD, "read", ToolPolicy(arguments={"sql": (Constraint("read_only_sql", "sqlite"),)}))
+    talk = ready(era, tools=[queries], policy=policy)
+    assert talk.client(talk.call(1, arguments={"sql": ["SELECT 1"] * 50})).told("server")
+    assert talk.client(talk.call(2, arguments={"sql": ["SELECT " + "1," * 8_000 + "1"]})).told("server")
+    for number, sql in enumerate((["SELECT 1"] * 5_000, ["SELECT " + "1," * 8_000 + "1"] * 60)):
+        turn = talk.client(talk.call(f"many {number}", arguments={"sql": sql}))
+        assert (turn.told("server"), denied_by(turn)) == ([], {"argument-constraints"})
+        assert "more SQL" in str(turn.record.entry.findings)
+
+
+@eras()
 @pytest.mark.parametrize(("until", "observes"), [("2026-11-23", True), ("2026-11-20", False), ("", False)])
 def test_while_the_operator_observes_what_may_soften_is_noted_and_passes(
     era: Era, until: str, *, observes: bool

@@ -71,7 +71,7 @@ _ONE: Final = ("not", "if", "then", "else")
 _SEVERAL: Final = ("allOf", "anyOf", "oneOf")
 _NAMED: Final = ("dependentSchemas", "dependencies")
 _DATA: Final = frozenset(("const", "enum", "default", "examples"))
-_LISTED: Final = ("required", "dependentRequired", "dependencies", "dependentSchemas", "type")
+_LISTED: Final = ("required", "dependentRequired", "dependencies", "dependentSchemas")
 """Whose entries are looked up, each by itself."""
 _ASSERTED: Final = ("format", "contentMediaType", "contentEncoding")  # in old drafts; in the others they only tell
 _LONG_FORMATS: Final = frozenset(
@@ -261,21 +261,23 @@ class _Graph:
 
     def _find(self, root: Schema) -> None:
         """Every object in the document, also where no keyword puts a schema: a reference may point there."""
-        stack: list[tuple[object, int]] = [(root, 0)]
+        naming = frozenset(("$anchor", "$dynamicAnchor", *self._ids))
+        stack: list[tuple[Any, int]] = [(root, 0)]
         while stack:
             item, around = stack.pop()
-            self.parts += 1
-            if len(self._nodes) > _MAX_OBJECTS or self.parts > _MAX_PARTS:
-                raise ValueError("the schema has more parts than can be judged")
-            if isinstance(item, dict):
+            values = item
+            if type(item) is dict:
                 self._nodes[id(item)] = item
                 self._around[id(item)] = around
-                for key in ("$anchor", "$dynamicAnchor", *self._ids):
-                    if isinstance(item.get(key), str):
-                        self._name(item, item[key], key)
-                stack.extend((one, id(item)) for one in item.values())
-            elif isinstance(item, list):
-                stack.extend((one, around) for one in item)
+                if not naming.isdisjoint(item):
+                    for key in naming:
+                        if isinstance(item.get(key), str):
+                            self._name(item, item[key], key)
+                values, around = item.values(), id(item)
+            self.parts += len(values)
+            if len(self._nodes) > _MAX_OBJECTS or self.parts > _MAX_PARTS:
+                raise ValueError("the schema has more parts than can be judged")
+            stack.extend((one, around) for one in values if type(one) is dict or type(one) is list)
 
     def _name(self, item: Schema, name: str, key: str) -> None:
         if key in self._ids and item is not self._root and not name.startswith("#"):

@@ -16,7 +16,8 @@ from urllib.parse import unquote
 from doorward.content.templates import Part, parts
 
 MAX_STEPS: Final = 2_000
-"""Places at which a value may end that are looked at; a usual template has one or two."""
+"""Places at which a value may end that are looked at; a usual template has one or two. A long value counts more."""
+_CHARACTERS_PER_STEP: Final = 64
 
 _LISTS: Final = {"": ",", "+": ",", "#": ",", ".": ".", "/": "/"}
 _PAIRS: Final = {";": ";", "?": "&", "&": "&"}
@@ -58,7 +59,7 @@ def _readings(rest: tuple[Part, ...], last: str, uri: str, steps: list[int]) -> 
         return
     uri = uri[len(here.literal) :]
     for end in _ends(uri, here.operator, further[0].literal if further else last, is_last=not further):
-        steps[0] -= 1
+        steps[0] -= 1 + end // _CHARACTERS_PER_STEP
         if steps[0] < 0:
             raise TooManyReadings(uri)
         given = tuple(_given(uri[:end], here))

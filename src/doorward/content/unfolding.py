@@ -17,6 +17,7 @@ Schema = dict[str, Any]
 
 KEYWORDS: Final = ("unevaluatedProperties", "unevaluatedItems")
 
+_KEYS: Final = frozenset(KEYWORDS)
 _OBJECT: Final = 4  # microseconds
 _VALUES_PER_US: Final = 2
 _ENOUGH: Final = 10**15
@@ -39,7 +40,7 @@ def unfolding_cost(
     what lies inside comes later). ``applied`` says which subschemas a schema applies at the same place, ``referred`` to
     which it refers, ``patterns`` what the patterns for its names take to compile.
     """
-    found = [key for key, node in nodes.items() if any(node.get(one, True) is not True for one in KEYWORDS)]
+    found = [key for key, node in nodes.items() if not _KEYS.isdisjoint(node) and _leaves_anything(node)]
     if not found:
         return 0
     own = {key: _own(node) + patterns(node) for key, node in nodes.items()}
@@ -70,6 +71,10 @@ def unfolding_cost(
         return own[key] + sum(sizes[id(one)] for one in referred(nodes[key])) if how == _APPLIED else 0
 
     return _sum(((key, _APPLIED) for key in found), leads, cost)
+
+
+def _leaves_anything(node: Schema) -> bool:
+    return any(node.get(one, True) is not True for one in KEYWORDS)
 
 
 def _own(node: Schema) -> int:

@@ -6,7 +6,8 @@ paths, as in ``judge.checks.paths``. They hold for ``prompts/get``, and for the 
 the one that is still being written an empty text breaks nothing, and ``enum`` asks that some value listed begins with
 it; every other demand holds as it is for a whole value, so what ``pattern`` or ``url_allow`` speaks of is completed
 late. Of a URI template they hold for what is completed, and for every value that the URI of a resource may give to its
-variables (``content.template_values``): a URI that can be read in too many ways is refused.
+variables (``content.template_values``): a URI that can be read in too many ways is refused. So is more SQL in one
+message than one text may have, since each is parsed.
 
 Does not protect against an argument that nobody demanded anything of, nor against what a server does with a value that
 fits.
@@ -20,12 +21,14 @@ from typing import Final, NamedTuple
 from doorward.content.arguments import Constraint, begins, outside, path_readings, select, text_of, violates
 from doorward.content.credentials import sensitive_kind
 from doorward.content.pointers import split
+from doorward.content.sql import MAX_SQL_BYTES
 from doorward.content.template_values import TooManyReadings, values
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.policy.model import ServerPolicy
 from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt, ReadResource
 
 CONTROL: Final = "argument-constraints"
+_LEAST_QUERY: Final = 200  # characters in the time in which the shortest is parsed
 
 
 class Demanded(NamedTuple):
@@ -45,6 +48,9 @@ def require_constraints(action: Action, context: Context) -> Finding | None:
     except TooManyReadings as found:
         reason = "a URI that gives values to a template in too many ways to judge them"
         return Finding(CONTROL, Effect.DENY, reason, str(found)[:MAX_EVIDENCE])
+    queries = [text_of(one.leaf) for one in demanded if one.constraint.kind == "read_only_sql"]
+    if len(queries) > 1 and sum(_LEAST_QUERY + len(query) for query in queries) > MAX_SQL_BYTES:
+        return Finding(CONTROL, Effect.DENY, "more SQL than is judged in one message", f"{len(queries)} texts")
     for pointer, constraint, leaf, begun in demanded:
         if begun and leaf == "":
             continue
