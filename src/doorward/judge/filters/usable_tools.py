@@ -76,7 +76,7 @@ class KeepUsableTools:
             if not self._validators.know(schema, manner):
                 spent += _LEAST + len(schema) // _BYTES_PER_US
             if spent > left:
-                return "", 0
+                return "", spent  # and nothing of this page is looked at any more
             spent += self._validators.to_compile(schema, manner)
             if spent <= left:
                 self._validators.of(schema, manner)
