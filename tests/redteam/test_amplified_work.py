@@ -21,11 +21,13 @@ from tests.relay.dialogue import (
     lists,
     notification,
     only_legacy,
+    only_modern,
     ready,
 )
 
 from doorward.content.schemas import MAX_WORK, measure
 from doorward.protocol import definitions
+from doorward.relay.records import MOST_FINDINGS
 from doorward.wire.jsonrpc import decode
 
 MIB: Final = 1 << 20
@@ -208,6 +210,25 @@ def test_schemas_do_not_fill_the_memory_page_by_page(era: Era) -> None:
     assert talk.server(talk.result(asked["id"], tools=[READ])).only("server")["id"] == "again", (
         "a list that fits is kept"
     )
+
+
+@only_modern
+@pytest.mark.parametrize("ask", [{"method": "elicitation/create", "params": {"message": "m"}}, {"method": "none"}])
+def test_a_result_that_asks_thousands_of_things_is_neither_shown_nor_archived_thousands_of_times(
+    era: Era, ask: Tree
+) -> None:
+    talk = ready(era, attached=True)
+    for number, many in enumerate((3, 4_000)):
+        talk.client(talk.call(number))
+        asked = {f"k{n}": ask for n in range(many)}
+        turn = talk.server(talk.result(number, resultType="input_required", inputRequests=asked))
+        assert len(turn.tickets) == (1 if many == 3 and "params" in ask else 0)
+        assert len(turn.record.entry.findings) <= MOST_FINDINGS + 1
+        assert len(msgspec.json.encode(turn.record.entry)) < 20_000
+        if many > 3:
+            assert turn.only("client")["error"]["code"] in (-31001, -31002)
+            assert any(f.effect == "DENY" for f in turn.record.entry.findings)
+            assert "more" in turn.record.entry.findings[-1].reason
 
 
 @eras()

@@ -147,6 +147,7 @@ _SIGNALS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         (r"!\[[^\]\n]{0,200}\]\(\s{0,4}https?://|<img\b[^>]{0,200}\bsrc\s{0,4}="),
     ),
 )
+_SEARCHED = 64 * 1024  # characters; what is made for it takes three microseconds for each
 _HIDDEN = "contains characters that no screen shows"
 _ANSI = "contains terminal control sequences"
 # An emoji may carry one presentation selector, and joiners between its parts: that hides nothing.
@@ -158,13 +159,16 @@ def signals(text: str) -> tuple[str, ...]:
 
     Judged on the text as a model may read it: hidden characters dropped, tag characters as the letters they spell,
     compatibility forms folded, case ignored. For display only. It knows English and a few tricks; an attacker who
-    knows this list writes around it, so that an empty answer means nothing.
+    knows this list writes around it, so that an empty answer means nothing. Of a long text the beginning and the end
+    are searched: nobody reads more before agreeing.
     """
     found: list[str] = []
     if has_hidden(text) and has_hidden(_EMOJI_GLUE.sub("", text)):
         found.append(_HIDDEN)
     if "\x1b" in text or "\x9b" in text:
         found.append(_ANSI)
+    if len(text) > 2 * _SEARCHED:
+        text = f"{text[:_SEARCHED]}\n{text[-_SEARCHED:]}"
     read = _as_read(text)
     found.extend(
         sentence

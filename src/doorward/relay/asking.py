@@ -32,7 +32,7 @@ def ticket_id(facts: Facts) -> str:
 
 def ask(state: State, message: Message, context: Context, decision: Decision) -> list[Command]:
     """Hold the message and ask, or refuse at once where nobody can be asked."""
-    why_not = _cannot_ask(state, message, context)
+    why_not = _cannot_ask(state, message, context, decision)
     if why_not is not None:
         told = replies.no_person(records.reference(context.facts))
         unasked = Finding(CONTROL, Effect.DENY, why_not, peer=told)
@@ -58,11 +58,14 @@ def ask(state: State, message: Message, context: Context, decision: Decision) ->
     return [*state.pay(), record, AskConsent(ticket)]
 
 
-def _cannot_ask(state: State, message: Message, context: Context) -> str | None:
+def _cannot_ask(state: State, message: Message, context: Context, decision: Decision) -> str | None:
     if isinstance(message, Notification):
         return "a notification cannot wait for a person"
     if not context.facts.consent:
         return "a person must be asked, and no `doorward consent` is open"
+    questions = sum(finding.effect is Effect.ASK for finding in decision.findings)
+    if questions > MAX_HELD:
+        return f"a person must be asked {questions} questions by one message"
     if len(state.held) >= MAX_HELD:
         return f"a person must be asked and {len(state.held)} questions are open already"
     return None

@@ -24,6 +24,9 @@ _LONGEST_NAME: Final = 1024
 _LONGEST_REPEATED: Final = 128
 _LONGEST_SUBJECT: Final = 8 * 1024  # a URI; what is kept of it is cut after it was masked
 _KEPT_EVIDENCE: Final = 600
+MOST_FINDINGS: Final = 64
+"""Of one message. The list of what filters removed has twenty; a message has one of each control, and one of a few for
+each thing that it asks."""
 _PEERS_WORDS: Final = ("method", "subject", "request", "trace")  # a URI may hold a password, an id anything
 _SHORTEST_SECRET: Final = 6  # no known secret, credential or named value is shorter (content.redaction)
 
@@ -184,9 +187,16 @@ def _trace(params: dict[str, Any] | None) -> str:
 
 
 def findings(found: tuple[Finding, ...], masker: Masker | None) -> tuple[FindingRecord, ...]:
-    """Findings as they are archived, their evidence masked."""
+    """Findings as they are archived, their evidence masked. Of many the worst, and how many more there were: whoever
+    is refused does not decide how the archive grows.
+    """
     if not found:
         return ()
+    more = len(found) - MOST_FINDINGS
+    if more > 0:
+        *found_first, last = sorted(found, key=lambda one: -one.effect)[: MOST_FINDINGS + 1]
+        counted = f"{last.reason}, and {more - 1} more" if more > 1 else last.reason
+        found = (*found_first, Finding(last.control, last.effect, counted, last.evidence))
     return tuple(
         FindingRecord(f.control, f.effect.name, _masked(f.reason, masker), _masked(f.evidence, masker)) for f in found
     )
