@@ -176,3 +176,13 @@ def test_an_initialize_result_has_no_scope() -> None:
     talk.client(initialize())
     turn = talk.server(initialized(capabilities={"tools": {}, "teleport": {}}))
     assert "cacheScope" not in turn.only("client")["result"]
+
+
+@eras()
+@both_sides
+@pytest.mark.parametrize("form", [["com.example/x", TASKS], "com.example/x", True])
+def test_extensions_of_another_form_do_not_pass_by_it(era: Era, sender: str, form: object) -> None:
+    heard, cut = passed(
+        era, granting("extensions/com.example/x", "teleport"), sender, {"extensions": form, "roots": {}, "tools": {}}
+    )
+    assert (heard.get("extensions"), cut.startswith("extensions")) == (None, True)

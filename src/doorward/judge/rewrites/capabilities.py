@@ -72,6 +72,8 @@ def _narrow(declared: Any, named: frozenset[str], context: Context) -> tuple[Any
         if name == "extensions" and isinstance(value, dict):
             kept[name] = {n: v for n, v in value.items() if extension_passes(n, context)}
             dropped += [f"extensions/{n}" for n in value if n not in kept[name]]
+        elif name == "extensions":
+            dropped.append(name)  # of no form in which they could be told apart
         elif name == "experimental" and (granted := _granted_features(value, context)):
             kept[name] = granted
             dropped += [f"experimental/{n}" for n in value if n not in granted]
