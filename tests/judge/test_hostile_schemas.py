@@ -15,7 +15,8 @@ import pytest
 from tests.judge.hostile_schemas import Hostile, drawn
 from tests.relay.dialogue import MASKER, READ, Dialogue, Turn, greet
 
-from doorward.content.schemas import MAX_BACKTRACKED, measure
+from doorward.content.patterns import MAX_BACKTRACKED
+from doorward.content.schemas import measure
 from doorward.judge.filters.usable_tools import KeepUsableTools
 from doorward.judge.validators import CLOSED, Validators
 from doorward.protocol.actions import Advertise

@@ -25,7 +25,8 @@ from tests.relay.dialogue import (
     ready,
 )
 
-from doorward.content.schemas import MAX_WORK, measure
+from doorward.content.schemas import measure
+from doorward.content.work import MAX_WORK
 from doorward.protocol import definitions
 from doorward.relay.records import MOST_FINDINGS
 from doorward.wire.jsonrpc import decode

@@ -16,29 +16,14 @@ drafts' ``definitions``, ``dependencies`` and ``additionalItems``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-import msgspec
-
-from doorward.content.numbers import DEAREST, NUMERIC, Numbers, compared_cost, numbers_of, unique_cost
-from doorward.content.pointers import inside, levels
+from doorward.content.numbers import NUMERIC, Numbers, compared_cost, numbers_of
+from doorward.content.patterns import BACKTRACKING, MAX_BACKTRACKS, backtracks, compiling_cost
 from doorward.content.unfolding import KEYWORDS, unfolding_cost
-
-MAX_WORK: Final = 2_000_000
-"""Evaluations of one subschema at one place: about forty milliseconds."""
-MAX_EXPLAINED: Final = 50_000
-"""What may be evaluated once more to say where a value does not fit."""
-MAX_COPIED: Final = 1_000_000
-"""What may be copied for that: each branch that failed is remembered then, with the value that did not fit it."""
-MAX_BACKTRACKS: Final = 2_000
-"""Steps of one search; the addresses and dates of the usual schema libraries need less than a hundred."""
-MAX_BACKTRACKED: Final = 2_000
-"""Characters that a pattern which backtracks is tried on: one of its steps may read all of them."""
-MAX_PATTERN_BYTES: Final = 1 << 20
-"""What one compiled pattern may take."""
+from doorward.content.work import MAX_WORK, Work
 
 MAX_SCHEMA_BYTES: Final = 256 << 10
 """What one schema may take as JSON; the longest of the usual servers have a tenth of it."""
@@ -47,30 +32,16 @@ _MAX_OBJECTS: Final = 4_000
 _MAX_PARTS: Final = 20_000  # objects and all other values
 _PART: Final = 3  # microseconds to look at one and to compile it
 _MAX_COMPILING: Final = 25_000  # about microseconds, of all patterns of one schema
-_PATTERN: Final = 60  # to compile one, at least
-_BACKTRACKING: Final = 500
-_REPEATED: Final = 10  # characters that are repeated in one more microsecond
-_LONGEST_COMPILING: Final = 1_500  # then the compiled pattern takes more than it may
-_REPEAT: Final = re.compile(r"\{([0-9]{1,6})(?:,([0-9]{0,6}))?\}")
 _DEEPEST: Final = 64  # no message is deeper
 _ENOUGH: Final = 10**15  # counts are not added up further
 _MAX_VISITS: Final = 30_000  # of subschemas, over all depths: thirty milliseconds
 _VISIT: Final = 1  # microsecond
 _MAX_UNFOLDING: Final = 25_000  # microseconds
-_BACKTRACKS: Final = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9kK]|[*+?}]\+")
-_BYTES_PER_STEP: Final = 10  # a pattern reads ten bytes in the time of one evaluation
-_NUMBER_BYTES: Final = 5  # 1e99, and what parts it from the next
-_PER_UNIQUE: Final = 25  # evaluations in the time in which one value is compared, as where items must be unique
-_UNIQUE_BYTES_PER_STEP: Final = 32  # of text that is compared there
-_PER_COPY: Final = 10  # evaluations in the time in which one value is copied
-_COPIED_BYTES_PER_STEP: Final = 3
 _PER_PARSED: Final = 50  # searches in the time in which a text is read as JSON
-_PER_BACKTRACKED: Final = 35  # evaluations in the time of all steps of one search, for each character that a step reads
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ONE: Final = ("not", "if", "then", "else")
 _SEVERAL: Final = ("allOf", "anyOf", "oneOf")
 _NAMED: Final = ("dependentSchemas", "dependencies")
-_DATA: Final = frozenset(("const", "enum", "default", "examples"))
 _LISTED: Final = ("required", "dependentRequired", "dependencies", "dependentSchemas")
 """Whose entries are looked up, each by itself."""
 _ASSERTED: Final = ("format", "contentMediaType", "contentEncoding")  # in old drafts; in the others they only tell
@@ -99,83 +70,6 @@ class DearError(ValueError):
     def __init__(self, why: str, cost_us: int) -> None:
         super().__init__(why)
         self.cost_us = cost_us
-
-
-class Work(msgspec.Struct, frozen=True):
-    """What one schema may cost: for each depth of a value, how often subschemas are evaluated on one value there
-    (patterns weighed in), and how many patterns are searched for in it; ``hard`` are, for each depth, the searches
-    among them that backtrack; about how many microseconds its patterns, and what is copied for unevaluated values, take
-    to compile, and how many all of it took to be measured; how many patterns that backtrack there are for values, and
-    whether there is one for names; what it makes of numbers, for each depth, whether it names any, how often items must
-    be unique, and how many branches there are of which one must fit.
-    """
-
-    steps: tuple[int, ...]
-    searches: tuple[int, ...]
-    hard: tuple[int, ...] = ()
-    compiling: int = 0
-    measuring: int = 0
-    backtracking: int = 0
-    names_backtracked: bool = False
-    numbers: tuple[Numbers, ...] = ()
-    names_numbers: bool = False
-    unique: tuple[int, ...] = ()
-    branches: tuple[int, ...] = ()
-
-    def exceeds(self, value: object, size_bytes: int, limit: int = MAX_WORK) -> bool:
-        """Whether judging ``value``, which is ``size_bytes`` long as JSON, may take more than ``limit`` evaluations."""
-        if self.names_backtracked and _has_long_name(value):
-            return True
-        unique = sum(self.unique)
-        if unique and max(self.steps) * unique_cost(value) > limit:
-            return True
-        # A value takes a byte at least, so nearly all calls are small enough whatever stands where.
-        per_value = DEAREST // _NUMBER_BYTES if self.names_numbers else 1
-        per_byte = max(self.steps) * per_value + sum(self.hard) * _PER_BACKTRACKED + unique * (_PER_UNIQUE + 1)
-        if per_byte * size_bytes + sum(self.searches) * (size_bytes // _BYTES_PER_STEP) <= limit:
-            return False
-        if unique and _all_below(self.unique, value, _PER_UNIQUE, size_bytes // _UNIQUE_BYTES_PER_STEP) > limit:
-            return True
-        total, level = 0, [value]
-        for steps, searches, hard, numbers in zip(self.steps, self.searches, self.hard, self.numbers, strict=True):
-            total += steps * len(level) + searches * (size_bytes // _BYTES_PER_STEP)
-            total += hard * _PER_BACKTRACKED * _searched(level) if hard else 0
-            total += steps * numbers.cost(level) if numbers.named else 0
-            if total > limit:
-                return True
-            level = inside(level)
-            if not level:
-                break
-        return False
-
-    def explains(self, value: object, size_bytes: int) -> bool:
-        """Whether it may be found out where ``value`` does not fit: what is evaluated and copied for it is bounded."""
-        if self.exceeds(value, size_bytes, MAX_EXPLAINED):
-            return False
-        if sum(self.branches) * size_bytes * (_PER_COPY + 1) <= MAX_COPIED:
-            return True
-        return _all_below(self.branches, value, _PER_COPY, size_bytes // _COPIED_BYTES_PER_STEP) <= MAX_COPIED
-
-
-def _all_below(counts: tuple[int, ...], value: object, each: int, text: int) -> int:
-    """The cost of reading, so often at each depth, all that stands there and below: ``each`` value, and the ``text``
-    of all.
-    """
-    sizes = [len(level) for level in levels(value)]
-    return sum(count * (each * sum(sizes[depth:]) + text) for depth, count in enumerate(counts[: len(sizes)]))
-
-
-def _searched(level: list[object]) -> int:
-    """The characters in ``level`` that a pattern which backtracks may be tried on."""
-    texts = [len(one) for one in level if isinstance(one, str)]
-    texts += [len(name) for one in level if isinstance(one, dict) for name in one]
-    return sum(length for length in texts if length <= MAX_BACKTRACKED)
-
-
-def _has_long_name(value: object) -> bool:
-    return any(
-        len(name) > MAX_BACKTRACKED for level in levels(value) for one in level if isinstance(one, dict) for name in one
-    )
 
 
 def measure(schema: Schema) -> Work:
@@ -299,16 +193,16 @@ class _Graph:
                 continue
             own, named = node.get("pattern"), node.get("patternProperties")
             patterns = [pattern for pattern in (own,) if isinstance(pattern, str)]
-            self.backtracking += sum(map(_backtracks, patterns))
+            self.backtracking += sum(map(backtracks, patterns))
             names = [name for name in named if isinstance(name, str)] if isinstance(named, dict) else []
-            self.names_backtracked = self.names_backtracked or any(map(_backtracks, names))
+            self.names_backtracked = self.names_backtracked or any(map(backtracks, names))
             patterns += names
-            hard = sum(map(_backtracks, patterns))
+            hard = sum(map(backtracks, patterns))
             self.patterns[key], self.hard[key] = len(patterns), hard
             self.weight[key] = 1 + _looked_up(node) + 10 * len(patterns) + MAX_BACKTRACKS * hard
             if self._asserts:
                 self.patterns[key] += _read_through(node)
-            self.compiling += _BACKTRACKING * hard + sum(map(_compiling, patterns))
+            self.compiling += BACKTRACKING * hard + sum(map(compiling_cost, patterns))
             if self.compiling > _MAX_COMPILING:
                 raise ValueError("the schema has more patterns than can be judged")
 
@@ -424,40 +318,6 @@ class _Graph:
         return {target: always.get(target, 0) + most.get(target, 0) for target in always.keys() | most.keys()}
 
 
-def bounded(schema: Schema, work: Work) -> Schema:
-    """``schema`` with each pattern that backtracks tried on ``MAX_BACKTRACKED`` characters at most: longer text does
-    not fit.
-
-    Raises ValueError where such a pattern stands in what is no schema, but may be referred to as one.
-    """
-    if not work.backtracking:
-        return schema
-    found: list[None] = []
-    made: Schema = _bounded(schema, found)
-    if len(found) != work.backtracking:
-        raise ValueError("a pattern stands where no schema does")
-    return made
-
-
-def _bounded(value: Any, found: list[None]) -> Any:
-    if isinstance(value, list):
-        return [_bounded(item, found) for item in value]
-    if not isinstance(value, dict):
-        return value
-    made = {name: item if name in _DATA else _bounded(item, found) for name, item in value.items()}
-    pattern = made.get("pattern")
-    if isinstance(pattern, str) and _backtracks(pattern):
-        found.append(None)
-        del made["pattern"]
-        others = made.get("allOf")
-        first = [
-            {"maxLength": MAX_BACKTRACKED},
-            {"pattern": pattern},
-        ]  # in this order, and the first that fails ends it
-        made["allOf"] = first + (others if isinstance(others, list) else [])
-    return made
-
-
 def _looked_up(node: Schema) -> int:
     """How much is looked up or compared for one value, whatever it is, beyond the evaluation itself."""
     total = 0
@@ -483,19 +343,7 @@ def _read_through(node: Schema) -> int:
 
 def _name_patterns(node: Schema) -> int:
     named = node.get("patternProperties")
-    return sum(map(_compiling, named)) if isinstance(named, dict) else 0
-
-
-def _backtracks(pattern: str) -> bool:
-    return _BACKTRACKS.search(pattern) is not None
-
-
-def _compiling(pattern: str) -> int:
-    """How long ``pattern`` takes to compile, roughly and rather too much: what is repeated is compiled as often."""
-    repeated = len(pattern)
-    for least, most in _REPEAT.findall(pattern):
-        repeated = min(repeated * max(1, int(least), int(most or 0)), _LONGEST_COMPILING * _REPEATED)
-    return _PATTERN + min(repeated // _REPEATED, _LONGEST_COMPILING)
+    return sum(map(compiling_cost, named)) if isinstance(named, dict) else 0
 
 
 def _nowhere(reference: str) -> list[Schema]:

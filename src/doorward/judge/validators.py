@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from doorward.content.schemas import (
-    MAX_BACKTRACKS,
-    MAX_PATTERN_BYTES,
-    MAX_SCHEMA_BYTES,
-    MODERN_DRAFTS,
-    Work,
-    bounded,
-    measure,
-)
+from doorward.content.patterns import MAX_BACKTRACKS, MAX_PATTERN_BYTES, bounded
+from doorward.content.schemas import MAX_SCHEMA_BYTES, MODERN_DRAFTS, measure
+from doorward.content.work import Work
 from doorward.wire.jsonrpc import decode_value
 
 _MAX_KEPT_BYTES: Final = 64 << 20  # as estimated: three thousand ordinary schemas; one can make us keep no more
@@ -114,7 +108,7 @@ def _measured(schema: bytes, manner: str) -> tuple[dict[str, Any], Work]:
         raise ValueError("the schema is no object")  # noqa: TRY004 - as above
     tightened = _tightened(decoded, manner)
     work = measure(tightened)
-    return bounded(tightened, work), work
+    return bounded(tightened, work.backtracking), work
 
 
 def _tightened(schema: dict[str, Any], manner: str) -> dict[str, Any]:
