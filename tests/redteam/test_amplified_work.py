@@ -25,9 +25,10 @@ from tests.relay.dialogue import (
     ready,
 )
 
+from doorward.content.redaction import Masker
 from doorward.content.schemas import measure
 from doorward.content.work import MAX_WORK
-from doorward.protocol import definitions
+from doorward.protocol import definitions, headers
 from doorward.relay.records import MOST_FINDINGS
 from doorward.wire.jsonrpc import decode
 
@@ -290,3 +291,37 @@ asyncio.run(main())
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.split() == ["StorageError", "None"], done.stderr
+
+
+def test_a_schema_is_looked_at_once_for_what_its_tool_wants_in_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    declared = headers.declared_headers
+
+    def counting(schema: object) -> Any:
+        looked.append(schema)
+        return declared(schema)
+
+    monkeypatch.setattr(headers, "declared_headers", counting)
+    wants = {"type": "object", "properties": {"place": {"type": "string", "x-mcp-header": "Place-Looked-At-Once"}}}
+    talk = ready("legacy", tools=[{"name": "t", "inputSchema": wants}])
+    looked.clear()
+    for number in range(10):
+        assert talk.client(talk.call(number, "t", {"place": "x"})).told("server")
+    assert len(looked) <= 1
+
+
+def test_of_thousands_of_credentials_in_a_call_the_first_hundreds_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[bool] = []
+    mask_text = Masker.mask_text
+
+    def counting(self: Masker, text: str, **how: Any) -> Any:
+        looked.append(how.get("names", True))
+        return mask_text(self, text, **how)
+
+    monkeypatch.setattr(Masker, "mask_text", counting)
+    talk = ready("legacy", tools=[{"name": "t", "inputSchema": {"type": "object"}}])
+    turn = talk.client(talk.call(1, "t", {"a": ["https://ada:swordfish@h.test/"] * 5_000}))
+    assert "held-secrets" in turn.controls
+    assert looked.count(False) < 1_000

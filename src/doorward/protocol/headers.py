@@ -12,6 +12,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from doorward.content.credentials import sensitive_kind
@@ -103,7 +104,21 @@ def unusable_annotations(schema: object) -> str:
     Annotations that are not valid ("clients MUST drop" such a tool), and one on what is named like a secret: headers
     are what the machines on the way log. A secret under a harmless name is not seen.
     """
-    declared = declared_headers(schema)
+    return _unusable(declared_headers(schema))
+
+
+def unusable_in(schema: bytes) -> str:
+    """The same of our encoding of an inputSchema, looked at once."""
+    return _unusable(_declared_in(schema)) if names_arguments(schema) else ""
+
+
+@lru_cache(maxsize=64)
+def _declared_in(schema: bytes) -> tuple[tuple[Path, str, str], ...] | str:
+    """Schemas are large and few, and each call of their tools asks."""
+    return declared_headers(decode_value(schema))
+
+
+def _unusable(declared: tuple[tuple[Path, str, str], ...] | str) -> str:
     if isinstance(declared, str):
         return declared
     for path, name, _ in declared:
@@ -148,12 +163,12 @@ def required_headers(method: str, params: dict[str, Any] | None, schema: bytes |
     if isinstance(name, str):
         headers[NAME] = encode_value(name)
     if method == "tools/call" and schema is not None and names_arguments(schema):
-        headers |= _parameters(decode_value(schema), (params or {}).get("arguments"))
+        headers |= _parameters(schema, (params or {}).get("arguments"))
     return headers
 
 
-def _parameters(schema: object, arguments: object) -> dict[str, str]:
-    declared = declared_headers(schema)
+def _parameters(schema: bytes, arguments: object) -> dict[str, str]:
+    declared = _declared_in(schema)
     if isinstance(declared, str):
         return {}
     headers = {}
@@ -223,7 +238,7 @@ def _parameter_mismatch(known: dict[str, str], message: Message, schema: bytes |
         return None
     if schema is None or not names_arguments(schema):
         return None
-    declared = declared_headers(decode_value(schema))
+    declared = _declared_in(schema)
     if isinstance(declared, str):
         return None
     arguments = (message.params or {}).get("arguments")

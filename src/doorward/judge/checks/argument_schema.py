@@ -15,8 +15,7 @@ from typing import Final
 from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators, misfit
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol.actions import Action, CallTool
-from doorward.protocol.headers import names_arguments, unusable_annotations
-from doorward.wire.jsonrpc import decode_value
+from doorward.protocol.headers import unusable_in
 
 CONTROL: Final = "definition-arguments"
 
@@ -35,7 +34,8 @@ class ValidateArguments:
             return Finding(CONTROL, Effect.DENY, "the server lists no tool of this name", action.name)
         manner = SHUT if context.policy.values.undeclared_always_refused else CLOSED
         try:
-            _require_usable_headers(tool.schema)
+            if problem := unusable_in(tool.schema):
+                raise ValueError(problem)
             validator, work = self._validators.of(tool.schema, manner)
             if tool.output:
                 self._validators.of(tool.output, OPEN)  # what it returns must be judged as well
@@ -58,8 +58,3 @@ class ValidateArguments:
                 {"pointer": pointer, "rule": rule},
             ),
         )
-
-
-def _require_usable_headers(schema: bytes) -> None:
-    if names_arguments(schema) and (problem := unusable_annotations(decode_value(schema))):
-        raise ValueError(problem)

@@ -14,6 +14,7 @@ words), one in an encoding of its own, nor one in a URI that is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from doorward.content.arguments import select
@@ -25,6 +26,7 @@ from doorward.wire.jsonrpc import Request
 
 CONTROL: Final = "held-secrets"
 _MAX_NAMED: Final = 8
+_MAX_LOOKED_FOR: Final = 256  # one is enough to ask; whoever is asked hears of which kinds these are
 
 
 def hold_secrets(action: Action, context: Context) -> Finding | None:
@@ -35,7 +37,7 @@ def hold_secrets(action: Action, context: Context) -> Finding | None:
         return None
     if not context.may_hold_credential(context.body):
         return None
-    found = dict.fromkeys(_secrets(action, context, masker))
+    found = dict.fromkeys(islice(_secrets(action, context, masker), _MAX_LOOKED_FOR))
     if not found:
         return None
     kinds = ", ".join(sorted({kind for _, kind in found}))
