@@ -18,6 +18,7 @@ from doorward.content.uris import (
     canonical,
     is_below,
     is_path_like,
+    may_open_a_file,
     readings,
     scheme_of,
     walk_path_arguments,
@@ -364,3 +365,40 @@ def test_a_long_text_is_judged_in_a_moment(unit: str) -> None:
     readings(text[:4000], "/ws")
     canonical(text[:4000])
     assert time.thread_time() - start < 0.25
+
+
+@pytest.mark.parametrize("name", ["url", "href", "path", "source_file"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fi\tle:///etc/passwd", "file\n:///etc/passwd", "\x01file:///etc/passwd", "\ufefffile:///etc/passwd",
+        "local:///etc/passwd", "netdoc:///etc/passwd", "php://filter/resource=/etc/passwd", "glob:///etc/*",
+        "simplecache::/etc/passwd", "filecache::file:///etc/passwd", "zip://a.csv::/etc/x.zip", "a::b::local:///etc/x",
+    ],
+)  # fmt: skip
+def test_what_some_reader_opens_as_a_file_is_no_address(name: str, text: str) -> None:
+    assert [found for _, found in walk_path_arguments({name: text})] == [text]
+    assert readings(text, "/w").problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://x.example/a", "s3://bucket/key", "data:text/plain,x", "http://[::1]/a", "http://[fe80::1]:80/x",
+        "http://local:8080/x", "http://php:9000/x", "https://web.example/save/https://x.example/", "urn:a:b",
+    ],
+)  # fmt: skip
+def test_an_address_stays_one(text: str) -> None:
+    assert list(walk_path_arguments({"url": text})) == []
+    assert not may_open_a_file(text)
+
+
+def test_a_scheme_of_a_server_may_have_such_a_name() -> None:
+    assert list(walk_path_arguments({"uri": "local://notes/1"})) == []
+    assert not may_open_a_file("local://notes/1")
+    assert readings("Foo::Bar", "/w").paths == ("/w/Foo::Bar",)
+
+
+def test_a_mark_of_byte_order_before_a_path_is_trimmed_by_some() -> None:
+    assert "/etc/passwd" in readings("\ufeff/etc/passwd", "/w").paths
+    assert is_path_like("pathname")

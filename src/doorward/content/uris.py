@@ -36,7 +36,7 @@ PATH_NAMES = frozenset(
 """Property names whose strings are paths, by themselves or as the last word of a compound (``srcFile``)."""
 
 _SAYS_FILE = frozenset("path paths file files dir dirs directory directories folder folders".split())
-_WORDS = PATH_NAMES | {"cwd", "workdir", "src", "dst", "dest"}
+_WORDS = PATH_NAMES | {"cwd", "workdir", "src", "dst", "dest", "pathname", "pathnames"}
 _URL_WORDS = frozenset(("url", "urls", "href"))
 _URI_WORDS = frozenset(("uri", "uris")) | _URL_WORDS
 # Words after a path word that keep its meaning: fileName, pathList, dir1. And words that turn it: fileToRead.
@@ -88,8 +88,17 @@ def _kind_of(name: str) -> str:
 
 
 def _takes_uris(name: str) -> bool:
+    return _last_word(name) in _URI_WORDS
+
+
+def _is_of_a_server(name: str) -> bool:
+    """Whether a URI under ``name`` may be that of a resource, whose scheme is its server's own."""
+    return _last_word(name) in ("uri", "uris")
+
+
+def _last_word(name: str) -> str:
     words = _SEGMENT.findall(name[-_LONGEST_NAME:])
-    return bool(words) and words[-1].lower() in _URI_WORDS
+    return words[-1].lower() if words else ""
 
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -143,7 +152,7 @@ def _is_path(name: str, text: str) -> bool:
     if not kind:
         return False
     scheme = scheme_of(text)
-    is_file = scheme == "file" or _disguised_file(text)
+    is_file = scheme == "file" or _disguised_file(text) or (not _is_of_a_server(name) and _is_local(text))
     if kind == "url":
         return is_file
     return is_file or not scheme or not _takes_uris(name)
@@ -156,14 +165,31 @@ _AROUND = " \t\r\n\"'`<>"
 _SCHEME = re.compile(r"[\s\"'`<]*+([A-Za-z][A-Za-z0-9+.\-]{1,63}):")
 _FILE_URI = re.compile(r"file:(?://([^/\\?#]*))?(.*)", re.IGNORECASE | re.DOTALL)
 _DISGUISED = re.compile(
-    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}[+_\-]file:|(?:[a-z][a-z0-9+.\-]{0,63}:){1,4}/{0,3}file:)", re.IGNORECASE
+    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}[+_\-]file:|(?:[a-z][a-z0-9+.\-]{0,63}::?){1,4}/{0,3}file:)", re.IGNORECASE
 )
+# Other names of the local disk: of fsspec (and so of pandas), of Java, of PHP; and fsspec's way of putting one behind
+# another, where what comes last may be a path alone. As schemes of resources they may be a server's own.
+_LOCAL = re.compile(
+    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}::?){0,4}/{0,3}(?:local|netdoc|php|phar|glob|compress\.(?:zlib|bzip2))://|"
+    r"[\s\"'`<]*+[a-z][a-z0-9+.\-]{0,63}:(?://[^\s]{0,256}:)?:[/~]",
+    re.IGNORECASE,
+)
+# What readers of URLs (WHATWG, and Python's) leave out of one: tabs and line breaks anywhere, controls before it.
+_LEFT_OUT = re.compile(r"[\t\r\n]+")
+_LED_BY = "".join(map(chr, range(0x21))) + "\ufeff"
+_FAR_ENOUGH = 512
 
 
 def scheme_of(uri: str) -> str:
     """The scheme of ``uri`` in lower case, or nothing. One letter before a colon is a drive, not a scheme."""
-    found = _SCHEME.match(uri)
+    found = _SCHEME.match(_as_read(uri))
     return found[1].lower() if found else ""
+
+
+def _as_read(uri: str) -> str:
+    """The beginning of ``uri`` as readers of URLs see it."""
+    head = uri[:_FAR_ENOUGH]
+    return head if head.isprintable() else _LEFT_OUT.sub("", uri.lstrip(_LED_BY)[:_FAR_ENOUGH])
 
 
 def may_open_a_file(uri: str) -> bool:
@@ -173,7 +199,12 @@ def may_open_a_file(uri: str) -> bool:
 
 def _disguised_file(text: str) -> bool:
     """``git+file:``, ``jar:file:``, ``url:file:``, ``local_file:``: schemes that some library opens as files."""
-    return _DISGUISED.match(text) is not None
+    return _DISGUISED.match(_as_read(text)) is not None
+
+
+def _is_local(text: str) -> bool:
+    """``local:``, ``netdoc:``, ``simplecache::/``: what some library opens as files, under another name."""
+    return _LOCAL.match(_as_read(text)) is not None
 
 
 def is_below(real: str, folder: str) -> bool:
@@ -335,7 +366,7 @@ def _decode(run: re.Match[str]) -> str:
 
 def _path_of(text: str) -> str:
     """The path of a ``file:`` URI, or the text itself. Host, query and fragment are refused where they could matter."""
-    if _disguised_file(text):
+    if _disguised_file(text) or _is_local(text):
         raise _RefusedError("a file URI in disguise")
     if scheme_of(text) != "file":
         return text
@@ -367,9 +398,12 @@ def _judge_text(text: str) -> None:
         raise _RefusedError("holds a variable that the server may expand")
 
 
+_BLANKS_AROUND = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")  # JavaScript trims a byte order mark as well
+
+
 def _variants(level: str) -> tuple[str, ...]:
     """``level`` as it is, and as a server sees it that trims, turns backslashes or normalises Unicode."""
-    seen = {level: None, level.strip(): None}
+    seen = {level: None, _BLANKS_AROUND.sub("", level): None}
     for text in tuple(seen):
         seen[text.replace("\\", "/")] = None
     if not level.isascii():
