@@ -182,7 +182,7 @@ _FAR_ENOUGH = 512
 
 def scheme_of(uri: str) -> str:
     """The scheme of ``uri`` in lower case, or nothing. One letter before a colon is a drive, not a scheme."""
-    found = _SCHEME.match(_as_read(uri))
+    found = _SCHEME.match(_as_read(uri)) if ":" in uri else None
     return found[1].lower() if found else ""
 
 
@@ -199,12 +199,12 @@ def may_open_a_file(uri: str) -> bool:
 
 def _disguised_file(text: str) -> bool:
     """``git+file:``, ``jar:file:``, ``url:file:``, ``local_file:``: schemes that some library opens as files."""
-    return _DISGUISED.match(_as_read(text)) is not None
+    return ":" in text and _DISGUISED.match(_as_read(text)) is not None
 
 
 def _is_local(text: str) -> bool:
     """``local:``, ``netdoc:``, ``simplecache::/``: what some library opens as files, under another name."""
-    return _LOCAL.match(_as_read(text)) is not None
+    return ":" in text and _LOCAL.match(_as_read(text)) is not None
 
 
 def is_below(real: str, folder: str) -> bool:
@@ -403,7 +403,8 @@ _BLANKS_AROUND = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")  # JavaScript trims a 
 
 def _variants(level: str) -> tuple[str, ...]:
     """``level`` as it is, and as a server sees it that trims, turns backslashes or normalises Unicode."""
-    seen = {level: None, _BLANKS_AROUND.sub("", level): None}
+    trimmed = level.strip() if level.isascii() else _BLANKS_AROUND.sub("", level)
+    seen = {level: None, trimmed: None}
     for text in tuple(seen):
         seen[text.replace("\\", "/")] = None
     if not level.isascii():
