@@ -12,15 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from doorward.content.schemes import may_open_a_file, scheme_of
 from doorward.content.uris import (
     MAX_READINGS,
     PATH_NAMES,
     canonical,
     is_below,
     is_path_like,
-    may_open_a_file,
     readings,
-    scheme_of,
     walk_path_arguments,
 )
 
@@ -371,6 +370,7 @@ def test_a_long_text_is_judged_in_a_moment(unit: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "fi" + "\t" * 2_000 + "le:///etc/passwd",
         "fi\tle:///etc/passwd", "file\n:///etc/passwd", "\x01file:///etc/passwd", "\ufefffile:///etc/passwd",
         "local:///etc/passwd", "netdoc:///etc/passwd", "php://filter/resource=/etc/passwd", "glob:///etc/*",
         "simplecache::/etc/passwd", "filecache::file:///etc/passwd", "zip://a.csv::/etc/x.zip", "a::b::local:///etc/x",

@@ -26,6 +26,7 @@ import msgspec
 
 from doorward.content.folding import folded
 from doorward.content.pointers import children
+from doorward.content.schemes import is_disguised_file, is_local, scheme_of
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ def _is_path(name: str, text: str) -> bool:
     if not kind:
         return False
     scheme = scheme_of(text)
-    is_file = scheme == "file" or _disguised_file(text) or (not _is_of_a_server(name) and _is_local(text))
+    is_file = scheme == "file" or is_disguised_file(text) or (not _is_of_a_server(name) and is_local(text))
     if kind == "url":
         return is_file
     return is_file or not scheme or not _takes_uris(name)
@@ -162,49 +163,7 @@ def _is_path(name: str, text: str) -> bool:
 
 # What a careless reader takes off around an address: blanks, quotes, and the angle brackets of RFC 3986 appendix C.
 _AROUND = " \t\r\n\"'`<>"
-_SCHEME = re.compile(r"[\s\"'`<]*+([A-Za-z][A-Za-z0-9+.\-]{1,63}):")
 _FILE_URI = re.compile(r"file:(?://([^/\\?#]*))?(.*)", re.IGNORECASE | re.DOTALL)
-_DISGUISED = re.compile(
-    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}[+_\-]file:|(?:[a-z][a-z0-9+.\-]{0,63}::?){1,4}/{0,3}file:)", re.IGNORECASE
-)
-# Other names of the local disk: of fsspec (and so of pandas), of Java, of PHP; and fsspec's way of putting one behind
-# another, where what comes last may be a path alone. As schemes of resources they may be a server's own.
-_LOCAL = re.compile(
-    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}::?){0,4}/{0,3}(?:local|netdoc|php|phar|glob|compress\.(?:zlib|bzip2))://|"
-    r"[\s\"'`<]*+[a-z][a-z0-9+.\-]{0,63}:(?://[^\s]{0,256}:)?:[/~]",
-    re.IGNORECASE,
-)
-# What readers of URLs (WHATWG, and Python's) leave out of one: tabs and line breaks anywhere, controls before it.
-_LEFT_OUT = re.compile(r"[\t\r\n]+")
-_LED_BY = "".join(map(chr, range(0x21))) + "\ufeff"
-_FAR_ENOUGH = 512
-
-
-def scheme_of(uri: str) -> str:
-    """The scheme of ``uri`` in lower case, or nothing. One letter before a colon is a drive, not a scheme."""
-    found = _SCHEME.match(_as_read(uri)) if ":" in uri else None
-    return found[1].lower() if found else ""
-
-
-def _as_read(uri: str) -> str:
-    """The beginning of ``uri`` as readers of URLs see it."""
-    head = uri[:_FAR_ENOUGH]
-    return head if head.isprintable() else _LEFT_OUT.sub("", uri.lstrip(_LED_BY)[:_FAR_ENOUGH])
-
-
-def may_open_a_file(uri: str) -> bool:
-    """Whether whoever opens ``uri`` may open a file: a ``file:`` URI, one in disguise, or no URI at all."""
-    return scheme_of(uri) in ("file", "") or _disguised_file(uri)
-
-
-def _disguised_file(text: str) -> bool:
-    """``git+file:``, ``jar:file:``, ``url:file:``, ``local_file:``: schemes that some library opens as files."""
-    return ":" in text and _DISGUISED.match(_as_read(text)) is not None
-
-
-def _is_local(text: str) -> bool:
-    """``local:``, ``netdoc:``, ``simplecache::/``: what some library opens as files, under another name."""
-    return ":" in text and _LOCAL.match(_as_read(text)) is not None
 
 
 def is_below(real: str, folder: str) -> bool:
@@ -366,7 +325,7 @@ def _decode(run: re.Match[str]) -> str:
 
 def _path_of(text: str) -> str:
     """The path of a ``file:`` URI, or the text itself. Host, query and fragment are refused where they could matter."""
-    if _disguised_file(text) or _is_local(text):
+    if is_disguised_file(text) or is_local(text):
         raise _RefusedError("a file URI in disguise")
     if scheme_of(text) != "file":
         return text

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from doorward.content import uris
+from doorward.content import schemes, uris
 from doorward.content.arguments import Constraint, select, text_of, violates
 from doorward.policy.pace import HEAD_ROOM, Pace
 from doorward.policy.reached import Beginnings, Folder
@@ -162,15 +162,15 @@ class Lessons:
                 self._call(kind, name, given)
         elif method in ("resources/read", "resources/subscribe"):
             uri = str(params.get("uri"))
-            scheme = uris.scheme_of(uri) or "no scheme"
-            if by_policy and not uris.may_open_a_file(uri):
+            scheme = schemes.scheme_of(uri) or "no scheme"
+            if by_policy and not schemes.may_open_a_file(uri):
                 self._beginnings.add("" if _MASKED.search(uri) else uri)
             if len(self._resources) < MAX_DISTINCT or scheme in self._resources:
                 self._resources[scheme] = self._resources.get(scheme, 0) + 1
 
     def refused_resource(self, uri: str) -> None:
         """One was refused because the server had not shown it."""
-        if not uris.may_open_a_file(uri):
+        if not schemes.may_open_a_file(uri):
             self._refused.add("" if _MASKED.search(uri) else uri)
 
     def unreadable(self, method: str, subject: str) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from doorward.content import uris
+from doorward.content import schemes, uris
 from doorward.content.climbing import climbs
 from doorward.protocol.shown import allowed, beginning_problem
 
@@ -62,7 +62,7 @@ class Folder:
     def add(self, texts: Iterable[str]) -> None:
         """Paths and ``file:`` URIs were named."""
         for text in texts:
-            absolute = text.startswith("/") or uris.scheme_of(text) == "file"
+            absolute = text.startswith("/") or schemes.scheme_of(text) == "file"
             found = uris.readings(text, _SOMEWHERE)
             if found.problem or self._common is None:
                 self._common = None

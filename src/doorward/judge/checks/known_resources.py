@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.content import uris
+from doorward.content import schemes
 from doorward.content.climbing import climbs
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Action, Complete, ReadResource
@@ -34,7 +34,7 @@ def require_known_resources(action: Action, context: Context) -> Finding | None:
         reason = f"a URI that {why}" if why else "a resource that the server did not name, by no template of it"
         return Finding(CONTROL, Effect.DENY, reason, uri[:MAX_EVIDENCE])
     for uri in action.uris:
-        if not _is_shown(uri, context) and not uris.may_open_a_file(uri):
+        if not _is_shown(uri, context) and not schemes.may_open_a_file(uri):
             return Finding(CONTROL, Effect.NOTE, "a resource that only the policy lets pass", uri[:MAX_EVIDENCE])
     return None
 
@@ -50,8 +50,8 @@ def _unknown(action: ReadResource, context: Context) -> tuple[str, ...]:
 
 
 def _is_known(uri: str, context: Context) -> bool:
-    is_file = uris.may_open_a_file(uri)
-    if is_file and (context.folders or (context.server.below and uris.scheme_of(uri))):
+    is_file = schemes.may_open_a_file(uri)
+    if is_file and (context.folders or (context.server.below and schemes.scheme_of(uri))):
         return True  # or not: `judge.checks.paths` says so
     return _is_shown(uri, context) or (not climbs(uri, as_uri=True) and allowed(uri, context.server.uris))
 
@@ -65,7 +65,7 @@ def _is_shown(uri: str, context: Context) -> bool:
 
 def _completed(action: Complete) -> Finding | None:
     """Of a template the values so far, each by itself."""
-    if not uris.scheme_of(action.reference) or uris.may_open_a_file(action.reference):
+    if not schemes.scheme_of(action.reference) or schemes.may_open_a_file(action.reference):
         return None
     for name, value in ((action.argument, action.value), *action.others.items()):
         if not isinstance(value, str):

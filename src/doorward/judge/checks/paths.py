@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from doorward.content import uris
+from doorward.content import schemes, uris
 from doorward.content.climbing import climbs
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt, ReadResource
@@ -37,12 +37,12 @@ def named_paths(action: Action) -> Iterator[tuple[str, str]]:
     """(where it stands, the text) of every path in ``action``."""
     if isinstance(action, ReadResource):
         for uri in action.uris:
-            if uris.may_open_a_file(uri):
+            if schemes.may_open_a_file(uri):
                 yield "uri", uri
-    elif isinstance(action, Complete) and uris.scheme_of(action.reference) == "file":
+    elif isinstance(action, Complete) and schemes.scheme_of(action.reference) == "file":
         yield action.argument, action.value  # whatever it is called, it becomes part of the path
         yield from ((name, text) for name, text in action.others.items() if isinstance(text, str))
-    elif isinstance(action, Complete) and not uris.scheme_of(action.reference):
+    elif isinstance(action, Complete) and not schemes.scheme_of(action.reference):
         yield from uris.walk_path_arguments({**action.others, action.argument: action.value})
     elif isinstance(action, CallTool | GetPrompt):
         yield from uris.walk_path_arguments(action.arguments)
@@ -79,7 +79,7 @@ def _by_text(where: str, text: str, below: tuple[str, ...]) -> Finding | None:
 
 
 def _without_folders(where: str, text: str) -> Finding | None:
-    if not uris.scheme_of(text) or not uris.may_open_a_file(text):
+    if not schemes.scheme_of(text) or not schemes.may_open_a_file(text):
         why = climbs(text)
         return _deny(f"a path that {why}", where, text) if why else None
     form = uris.canonical(text)

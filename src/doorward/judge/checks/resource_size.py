@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from doorward.content import uris
+from doorward.content import schemes, uris
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding, Peer
 from doorward.protocol.actions import Action, ReadResource
 
@@ -46,7 +46,7 @@ def measured(action: Action, folders: tuple[str, ...]) -> Iterator[str]:
     if not folders or not isinstance(action, ReadResource) or action.verb == "unsubscribe":
         return
     for uri in action.uris:
-        if uris.may_open_a_file(uri):
+        if schemes.may_open_a_file(uri):
             yield from uris.readings(uri, folders[0]).paths
 
 
