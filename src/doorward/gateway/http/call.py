@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from doorward.gateway.http import answer
 from doorward.gateway.http.answer import Headers
 from doorward.gateway.http.head import Address, Head
+
+if TYPE_CHECKING:
+    from doorward.gateway.http.pace import Pace
 
 _TWICE: Final = "the call was answered before"
 _RESTS: Final = frozenset({401, 429})
@@ -74,12 +77,9 @@ class Carrier(Protocol):
     def rest(self) -> None:
         """Read nothing more for a moment: whoever sends too much need not be heard at once."""
 
-    def pace(self) -> None:
-        """Its next requests, for a while, are looked at when it is their turn (``gateway.turns``)."""
-
     @property
-    def paced(self) -> bool:
-        """Whether it sent much lately."""
+    def pace(self) -> Pace:
+        """Whether it sent much lately, and when its next request is looked at then."""
 
     def taken(self) -> asyncio.Future[None]:
         """Done when the client took all that was written, or is gone."""
@@ -119,12 +119,12 @@ class HttpCall:
 
     def pace(self) -> None:
         """Whoever sends this sends much: what comes next on its connection waits for its turn."""
-        self._carrier.pace()
+        self._carrier.pace.slow_down()
 
     @property
     def paced(self) -> bool:
         """Whether whoever sends this sent much lately."""
-        return self._carrier.paced
+        return self._carrier.pace.slow
 
     def answer(
         self,

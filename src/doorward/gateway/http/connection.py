@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._seen = 0  # of these, bytes that are no whole head
         self._advancing = False
         self._resting = False
-        self._pace = Pace(listener, self._its_turn)
+        self.pace = Pace(listener, self._its_turn)
         self._reading = True
         self._unread = 0  # bytes of a body that are still to come, or CHUNKED
         self._most = 0
@@ -102,10 +102,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
             return
         self._held = self._held + data if self._held else data
-        if self._pace.slow and not self._resting:
-            self._pace.go_on()
-        else:
-            self._advance()
+        (self.pace.go_on if self.pace.slow and not self._resting else self._advance)()
 
     def eof_received(self) -> None:
         """The client sends nothing more, so it waits for nothing more. What was answered is still delivered."""
@@ -160,21 +157,14 @@ class Connection(asyncio.Protocol):
             self._advance_later()
 
     def rest(self) -> None:
-        self.pace()
+        self.pace.slow_down()
         if not self._resting:
             self._resting = True
             self._listener.rest(self._rested)
 
-    def pace(self) -> None:
-        self._pace.slow_down()
-
-    @property
-    def paced(self) -> bool:
-        return self._pace.slow
-
     def _rested(self) -> None:
         self._resting = False
-        self._pace.go_on()
+        self.pace.go_on()
 
     # -- what the listener asks for -----------------------------------------------------------------------------------
 
@@ -220,7 +210,7 @@ class Connection(asyncio.Protocol):
             return
         self._advancing = True
         try:
-            while self._held and not (self._resting or self._pace.in_line) and self._state not in (_CALL, _ENDING):
+            while self._held and not (self._resting or self.pace.in_line) and self._state not in (_CALL, _ENDING):
                 if not self._step():
                     break
         finally:
@@ -239,8 +229,8 @@ class Connection(asyncio.Protocol):
 
     def _advance_later(self) -> None:
         """Not at once: whoever answers a call is not called for the next one in the middle of that."""
-        if self._pace.slow:
-            self._pace.go_on()
+        if self.pace.slow:
+            self.pace.go_on()
         elif not self._advancing:
             self._listener.loop.call_soon(self._advance)
 
