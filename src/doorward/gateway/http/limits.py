@@ -14,7 +14,7 @@ PIECE_BYTES: Final = 64 * 1024
 """One read of a socket. A body of at most this much is read to its end and dropped where the answer did not need it, so
 that a refused request does not cost a new connection."""
 
-REST_S: Final = 0.008
+REST_S: Final = 0.007
 """Nothing is read for so long of a connection that was answered 401 or 429. Whoever asks without end and takes each
 refusal at once would have all of our time. Whoever waits as long as the refusal says does not notice."""
 
