@@ -433,3 +433,23 @@ def test_what_the_lesser_mechanism_leaves_open_or_closes_is_said(world: World) -
     assert "TCP to port 5432, of any host" in shortfalls.gaps("landlock", 7, ports)[0]
     for nothing in ("namespaces", ""):
         assert shortfalls.gaps(nothing, 0, standard) == ()
+
+
+REAL_TIME = """
+import os, sys
+from doorward.confine import process
+from tests.confine.conftest import World
+from pathlib import Path
+os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+print(World(Path(sys.argv[1])).run(("/bin/sh", "-c", "cut -d ' ' -f 41 /proc/self/stat"))[1].strip(), os.SCHED_OTHER)
+"""
+
+
+def test_a_server_of_a_gateway_in_real_time_runs_as_any_other(tmp_path: Path) -> None:
+    argv = (sys.executable, "-c", REAL_TIME, str(tmp_path))
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2])
+    if "PermissionError" in done.stderr:
+        pytest.skip("only root may run in real time")
+    assert done.returncode == 0, done.stderr
+    server, ordinary = done.stdout.split()
+    assert server == ordinary
