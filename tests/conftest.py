@@ -104,7 +104,10 @@ class SkipLedger:
                 terminalreporter.line(f"{nodeid}: {self.listed[nodeid]}")
 
 
-SHARES = {"gateway/test_fetching.py": 3, "e2e/test_published_servers.py": 4, "lab/test_walls_alone.py": 3}
+SHARES = {
+    "gateway/test_fetching.py": 3, "e2e/test_published_servers.py": 6, "lab/test_walls_alone.py": 3,
+    "lab/test_attack.py": 2, "lab/test_attack_client.py": 2, "lab/test_generated.py": 2, "lab/test_own_folders.py": 2,
+}  # fmt: skip
 """Of these, which take minutes, a run of everything plays each so-manieth test; asked for by name, or with
 ``DOORWARD_WHOLE=1`` as in `make soak`, all of them.
 """

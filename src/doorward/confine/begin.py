@@ -58,7 +58,6 @@ def main() -> None:
     landlock.prctl(landlock.PR_SET_CHILD_SUBREAPER, 1)
     # A process that may not be dumped cannot be traced nor its memory read by others of the same user.
     landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
-    _leave_real_time()
     groups = _read_records()
     if groups is None:
         os._exit(1)  # the gateway died while it wrote
@@ -360,14 +359,6 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int) -> NoReturn:
 def _failure(stage: str, error: Exception) -> bytes:
     """As the gateway understands it (``shortfalls.explain``)."""
     return f"{stage} {getattr(error, 'errno', None) or 0}".encode()
-
-
-def _leave_real_time() -> None:
-    """Who runs the gateway in real time means the gateway: a server in real time would take the machine from everybody,
-    and no control group that bounds processors has room for it.
-    """
-    if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _leave_groups_of_root() -> None:

@@ -38,7 +38,7 @@ from __future__ import annotations
 import os
 import time
 
-_SIGKILL, _SIGCONT = 9, 18
+_SIGKILL, _SIGCONT, _EINVAL = 9, 18, 22
 _OCTAL_SPACE = "\\040"
 _UNIFIED = ""  # what stands where version 1 names a controller
 _PREFIX, _FIELDS = "doorward", 7
@@ -105,8 +105,22 @@ def held(root: str = "/") -> tuple[str, ...]:
 
 
 def enter(folder: str | bytes, pid: int) -> None:
-    """Put a process into a group; what it starts from then on is in it too. Raises OSError as the kernel gave it."""
-    _write(os.path.join(os.fsdecode(folder), "cgroup.procs"), str(pid))
+    """Put a process into a group; what it starts from then on is in it too. Raises OSError as the kernel gave it.
+
+    Groups that bound processors have no room for a process in real time (sched(7)), as what a gateway in real time
+    starts is at first. In version 2, where one group holds everything, it becomes an ordinary process; in version 1 it
+    stays what it is, and out of that one group: whoever runs the gateway so has wished it.
+    """
+    folder = os.fsdecode(folder)
+    procs = os.path.join(folder, "cgroup.procs")
+    try:
+        _write(procs, str(pid))
+    except OSError as error:
+        if error.errno != _EINVAL or os.sched_getscheduler(pid) not in (os.SCHED_FIFO, os.SCHED_RR):
+            raise
+        if os.path.exists(os.path.join(folder, _V2["cpu"][0])):
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+            _write(procs, str(pid))
 
 
 def remove(folder: str | bytes) -> bool:
