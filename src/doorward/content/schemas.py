@@ -28,7 +28,7 @@ from doorward.content.work import MAX_WORK, Work
 MAX_SCHEMA_BYTES: Final = 256 << 10
 """What one schema may take as JSON; the longest of the usual servers have a tenth of it."""
 
-_MAX_OBJECTS: Final = 4_000
+_MAX_OBJECTS: Final = 2_500
 _MAX_PARTS: Final = 20_000  # objects and all other values
 _PART: Final = 3  # microseconds to look at one and to compile it
 _MAX_COMPILING: Final = 25_000  # about microseconds, of all patterns of one schema
