@@ -44,8 +44,13 @@ class Person:
         elif isinstance(event, attendance.Asked):
             self._asked.put(event)
 
-    def __enter__(self) -> Self:
+    def come(self) -> None:
+        """Look out for gateways, before there is one: one that asks at its start does not wait for people to come."""
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        if not self._thread.is_alive():
+            self.come()
         assert self._connected.wait(BOUND_S), "no gateway"
         return self
 

@@ -90,8 +90,10 @@ def test_without_a_network_targets_are_all_there_is(world: World) -> None:
 def test_whoever_agrees_to_a_server_sees_where_it_may_connect_to(world: World) -> None:
     policy = world.top / "policy.toml"
     policy.write_text('profile = "strict"\n[servers.notes]\nhosts = ["api.example.com"]\nconnect = ["[::1]:5432"]\n')
+    person = Person(Path(world.env["XDG_RUNTIME_DIR"]), world.state)
+    person.come()
     wrapped = world.wrap(crafted("plain", world.folder), before=("-c", str(policy)), after=("--name", "notes"))
-    with Person(Path(world.env["XDG_RUNTIME_DIR"]), world.state) as person:
+    with person:
         shown = json.loads(person.ticket().ticket.shown)
     assert shown["network"] == [
         "public addresses of api.example.com, through doorward's proxy",
