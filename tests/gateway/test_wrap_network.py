@@ -90,7 +90,9 @@ def test_without_a_network_targets_are_all_there_is(world: World) -> None:
 def test_whoever_agrees_to_a_server_sees_where_it_may_connect_to(world: World) -> None:
     policy = world.top / "policy.toml"
     policy.write_text('profile = "strict"\n[servers.notes]\nhosts = ["api.example.com"]\nconnect = ["[::1]:5432"]\n')
-    person = Person(Path(world.env["XDG_RUNTIME_DIR"]), world.state)
+    runtime = Path(world.env["XDG_RUNTIME_DIR"])
+    (runtime / "doorward").mkdir(0o700)  # as `doorward consent` makes it: who comes first is announced where wrap looks
+    person = Person(runtime, world.state)
     person.come()
     wrapped = world.wrap(crafted("plain", world.folder), before=("-c", str(policy)), after=("--name", "notes"))
     with person:
