@@ -60,19 +60,6 @@ else:
     print("all", count, flush=True)
 """
 
-# So many processes that each use up thirty milliseconds of a processor.
-SPINNERS = """
-import os, sys
-for _ in range(int(sys.argv[1])):
-    if os.fork() == 0:
-        while sum(os.times()[:2]) < 0.03: pass
-        os._exit(0)
-for _ in range(int(sys.argv[1])):
-    os.wait()
-print("worked", flush=True)
-os.read(0, 1)
-"""
-
 
 @pytest.fixture
 def world(each_world: World) -> World:
@@ -129,7 +116,7 @@ def test_threads_count_as_processes(world: World) -> None:
 @pytest.mark.parametrize("percent", [5, 0])
 def test_a_tree_that_spins_stands_still_once_it_has_had_its_share_of_the_processors(world: World, percent: int) -> None:
     processors = len(os.sched_getaffinity(0))
-    argv = [sys.executable, "-I", "-S", "-c", SPINNERS, str(processors)]
+    argv = [sys.executable, "-I", "-S", "-c", probe.SPINNERS, str(processors)]
     child = start(argv, msgspec.structs.replace(world.profile(argv), processor_percent=percent))
     with child, open(child.stdin, "w"), open(child.stdout) as out, open(child.stderr):
         child.started(BOUND_SECONDS)

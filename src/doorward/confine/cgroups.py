@@ -225,13 +225,9 @@ def _shared_out(folder: str) -> list[str]:
 def _cap(folder: str, resource: str, most: int) -> None:
     unified = os.path.exists(os.path.join(folder, _V2[resource][0]))
     if resource == "cpu":
-        quota = max(round(_processors(os.path.dirname(folder)) * _PERIOD_US * most / 100), _LEAST_QUOTA_US)
-        _write(
-            os.path.join(folder, (_V2 if unified else _V1)["cpu"][0]),
-            f"{quota} {_PERIOD_US}" if unified else str(quota),
-        )
-        return
-    _write(os.path.join(folder, (_V2 if unified else _V1)[resource][0]), str(most))
+        most = max(round(_processors(os.path.dirname(folder)) * _PERIOD_US * most / 100), _LEAST_QUOTA_US)
+    period = f" {_PERIOD_US}" if resource == "cpu" and unified else ""
+    _write(os.path.join(folder, (_V2 if unified else _V1)[resource][0]), f"{most}{period}")
     if resource != "memory":
         return
     # Else what is over the cap would go to swap. Kernels that count no swap lack the file.

@@ -98,7 +98,7 @@ except OSError:
 print("done")
 """
 
-_SPINNERS = """
+SPINNERS = """
 import os, sys
 for _ in range(int(sys.argv[1])):
     if os.fork() == 0:
@@ -106,9 +106,10 @@ for _ in range(int(sys.argv[1])):
         os._exit(0)
 for _ in range(int(sys.argv[1])):
     os.wait()
-print("done", flush=True)
+print("worked", flush=True)
 os.read(0, 1)
 """
+"""So many processes that each use up thirty milliseconds of a processor."""
 _SPINNERS_PERCENT = 10
 
 
@@ -201,7 +202,7 @@ def held(timeout_seconds: float = 10.0) -> tuple[str, ...]:
 
 def _stand_still(timeout_seconds: float) -> bool:
     processes = (os.cpu_count() or 1) * _SPINNERS_PERCENT // 100 + 2
-    argv = (sys.executable, "-I", "-S", "-c", _SPINNERS, str(processes))
+    argv = (sys.executable, "-I", "-S", "-c", SPINNERS, str(processes))
     with tempfile.TemporaryDirectory(prefix="doorward-probe-") as place:
         profile = msgspec.structs.replace(_profile(argv, place), processor_percent=_SPINNERS_PERCENT)
         child = start(argv, profile, unsafe_no_sandbox=True)

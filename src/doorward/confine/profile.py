@@ -196,7 +196,7 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     passed |= {name: os.path.join(cache, folder) for name, folder in _OWN_FOLDERS.items()}
     passed |= _without_hidden_git_settings(passed, home, folders.paths())
     temp = environ.get("TMPDIR", "")
-    user, group = accounts.owner(folder.path for folder in folders.in_order() if folder.write)
+    user, group = accounts.owner(written)
     return SandboxProfile(
         program=installation.program,
         read=outermost((*system, *found)),

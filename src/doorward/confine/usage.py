@@ -2,9 +2,8 @@
 
 *Memory* of a group is what its cap counts: pages of files that it reads too, until the kernel needs them back. Without
 a group it is what lies in memory of each process, where pages that several share count several times. *Processor time*
-is of the whole tree since it began, processes that have ended included; what nobody waited for is missing.
-*Throttled* is
-for how long the tree was ready to run and had used up its share of the processors, 0 where none is held.
+is of the whole tree since it began, processes that have ended included; what nobody waited for is missing. *Throttled*
+is for how long the tree was ready to run and had used up its share of the processors, 0 where none is held.
 *Descriptors* are open ones, of those processes that let us look. Takes about a tenth of a millisecond for each process.
 """
 

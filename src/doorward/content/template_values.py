@@ -1,8 +1,8 @@
 """The values that a URI gives to the variables of a template (RFC 6570): every way to read it, since servers differ.
 
 ``notes://{a}-{b}`` read backwards from ``notes://x-y-z`` has two answers, and a comma in a value is a text to one
-server and a list to another. So all are given, each value without its escapes; whoever
-demands something of a value demands it of each. A URI that can be read in more ways than are looked for has too many.
+server and a list to another. So all are given, each value without its escapes; whoever demands something of a value
+demands it of each. A URI that can be read in more ways than are looked for has too many.
 
 It does not know in what other way a server reads its own template.
 """

@@ -12,7 +12,7 @@ import msgspec
 
 from doorward.content.numbers import DEAREST, Numbers, unique_cost
 from doorward.content.patterns import MAX_BACKTRACKED
-from doorward.content.pointers import inside, levels
+from doorward.content.pointers import levels
 
 MAX_WORK: Final = 2_000_000
 """Evaluations of one subschema at one place: about forty milliseconds."""
@@ -65,16 +65,14 @@ class Work(msgspec.Struct, frozen=True):
             return False
         if unique and _all_below(self.unique, value, _PER_UNIQUE, size_bytes // _UNIQUE_BYTES_PER_STEP) > limit:
             return True
-        total, level = 0, [value]
-        for steps, searches, hard, numbers in zip(self.steps, self.searches, self.hard, self.numbers, strict=True):
+        total = 0
+        depths = zip(self.steps, self.searches, self.hard, self.numbers, levels(value), strict=False)
+        for steps, searches, hard, numbers, level in depths:
             total += steps * len(level) + searches * (size_bytes // _BYTES_PER_STEP)
             total += hard * _PER_BACKTRACKED * _searched(level) if hard else 0
             total += steps * numbers.cost(level) if numbers.named else 0
             if total > limit:
                 return True
-            level = inside(level)
-            if not level:
-                break
         return False
 
     def explains(self, value: object, size_bytes: int) -> bool:

@@ -304,9 +304,8 @@ class _Session:
     def _way_out(self, child: process.Child, archive: Archive, reporter: Reporter, masker: Masker) -> Egress | None:
         if not child.listeners:
             return None
-        from doorward.gateway.egress.onward import onward_of
         from doorward.gateway.egress.refusals import Refusals
-        from doorward.gateway.egress.server import Egress
+        from doorward.gateway.egress.server import way_out
 
         refusals = Refusals(
             self._server,
@@ -318,8 +317,7 @@ class _Session:
             say=reporter.say,
             hint="--network {}",
         )
-        onward = onward_of(os.environ, reporter.say) if self._walls.network == "public" else None
-        egress = Egress(refusals.refuse, hosts=self._walls.hosts, connect=self._walls.connect, onward=onward)
+        egress = way_out(self._walls, refusals.refuse, reporter.say)
         egress.open(child.listeners)
         return egress
 

@@ -21,9 +21,8 @@ from doorward.gateway.app import principal as process_principal
 from doorward.gateway.arrivals import limits_of
 from doorward.gateway.clock import Clock, written
 from doorward.gateway.command_use import Places, WrapOptions, changed, executed, walls_of, wish_of
-from doorward.gateway.egress.onward import onward_of
 from doorward.gateway.egress.refusals import Refusals
-from doorward.gateway.egress.server import Egress
+from doorward.gateway.egress.server import Egress, way_out
 from doorward.gateway.fetching.fetch import fetch, present
 from doorward.gateway.http.downstream import Downstream, HttpLink
 from doorward.gateway.identity import first_use_of_commands, judgment
@@ -375,8 +374,7 @@ class CommandServer(Server):
             say=house.reporter.say,
             hint='connect = ["{}"] in its table',
         )
-        onward = onward_of(os.environ, self._say_once) if walls.network == "public" else None
-        egress = Egress(refusals.refuse, hosts=walls.hosts, connect=walls.connect, onward=onward, shared=house.outward)
+        egress = way_out(walls, refusals.refuse, self._say_once, shared=house.outward)
         egress.open(child.listeners)
         return egress
 

@@ -66,8 +66,7 @@ def watch(
 
 
 async def _until_ended(child: process.Child, walls: SandboxProfile, lessons: Lessons) -> None:
-    from doorward.gateway.egress.onward import onward_of
-    from doorward.gateway.egress.server import Egress
+    from doorward.gateway.egress.server import way_out
 
     def refuse(target: Target, _why: str) -> str:
         lessons.refused(spelt(target))
@@ -76,8 +75,7 @@ async def _until_ended(child: process.Child, walls: SandboxProfile, lessons: Les
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     tracers: list[Tracer] = []
-    onward = onward_of(os.environ, lambda *_: None) if walls.network == "public" else None
-    egress = Egress(refuse, hosts=walls.hosts, connect=walls.connect, onward=onward)
+    egress = way_out(walls, refuse, lambda *_: None)
 
     def take() -> None:
         for seen in tracers[0].take():

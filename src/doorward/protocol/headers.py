@@ -98,17 +98,13 @@ def declared_headers(schema: object) -> tuple[tuple[Path, str, str], ...] | str:
     return tuple(found.values())
 
 
-def unusable_annotations(schema: object) -> str:
-    """Why a tool must not be used for the sake of what its inputSchema wants in headers; empty where it may.
+def unusable_in(schema: bytes) -> str:
+    """Why a tool must not be used for the sake of what its inputSchema, in our encoding, wants in headers; empty where
+    it may.
 
     Annotations that are not valid ("clients MUST drop" such a tool), and one on what is named like a secret: headers
     are what the machines on the way log. A secret under a harmless name is not seen.
     """
-    return _unusable(declared_headers(schema))
-
-
-def unusable_in(schema: bytes) -> str:
-    """The same of our encoding of an inputSchema, looked at once."""
     return _unusable(_declared_in(schema)) if names_arguments(schema) else ""
 
 

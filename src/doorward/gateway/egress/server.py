@@ -31,7 +31,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -41,9 +41,13 @@ from doorward.content.destinations import is_listed
 from doorward.errors import ConfinementError
 from doorward.gateway.egress.carriage import Stream, one_request, tunnel
 from doorward.gateway.egress.lookups import Judge, Lookups, Resolve, why_closed
-from doorward.gateway.egress.onward import Onward, ask
+from doorward.gateway.egress.onward import Onward, ask, onward_of
 from doorward.gateway.egress.request import Body, RefusedError, Request, read_request
 from doorward.policy.addresses import split_target
+
+if TYPE_CHECKING:
+    from doorward.confine.profile import SandboxProfile
+    from doorward.gateway.reporter import Say
 
 _ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _PAUSE_S: Final = 0.5
@@ -72,6 +76,12 @@ def shared_room() -> asyncio.Semaphore:
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return asyncio.Semaphore(min(_MOST_SHARED, max(1, soft // 8)) if soft != resource.RLIM_INFINITY else _MOST_SHARED)
+
+
+def way_out(walls: SandboxProfile, refuse: Refuse, say: Say, *, shared: asyncio.Semaphore | None = None) -> Egress:
+    """The way out that its walls leave a server, through the operator's own proxy where one is set."""
+    onward = onward_of(os.environ, say) if walls.network == "public" else None
+    return Egress(refuse, hosts=walls.hosts, connect=walls.connect, onward=onward, shared=shared)
 
 
 class Egress:

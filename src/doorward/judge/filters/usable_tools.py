@@ -17,7 +17,7 @@ from doorward.content.schemas import DearError
 from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Advertise
-from doorward.protocol.headers import names_arguments, unusable_annotations
+from doorward.protocol.headers import unusable_in
 from doorward.wire.jsonrpc import encode_value
 
 CONTROL: Final = "usable-definitions"
@@ -56,7 +56,7 @@ class KeepUsableTools:
         if not isinstance(item.get("inputSchema"), dict):
             return "its inputSchema is no object", 0
         schema = encode_value(item["inputSchema"])
-        if names_arguments(schema) and (problem := unusable_annotations(item["inputSchema"])):
+        if problem := unusable_in(schema):
             return problem, 0
         schemas = [(schema, manner)]
         if item.get("outputSchema") is not None:
