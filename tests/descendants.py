@@ -17,6 +17,15 @@ def outside(pid: int, among: Iterable[int]) -> int:
     raise AssertionError(f"no process is {pid} in its namespace")
 
 
+def called_with(word: str) -> list[int]:
+    """The processes that have ``word`` among their arguments, whoever started them."""
+    found = list[int]()
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended while we looked
+            found += [int(entry.parent.name)] if word.encode() in entry.read_bytes().split(b"\0") else []
+    return found
+
+
 def below(pid: int) -> set[int]:
     """All processes that descend from ``pid``, as the kernel has them."""
     parents: dict[int, int] = {}

@@ -28,7 +28,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     return Reference(unpacked, tmp_path_factory.mktemp("reference"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plays(suite: Suite, reference: Reference, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plays]:
     """What came of the requirements of an era, directly or with Doorward before either form of the server."""
     with ExitStack() as processes:

@@ -8,11 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests import descendants
 
 from doorward import guard
 from doorward.errors import ConfinementError, RefusedError
@@ -97,15 +99,24 @@ def test_time_output_memory_and_files_are_bounded(tmp_path: Path) -> None:
 
 
 def test_what_it_started_and_its_temporary_folder_are_gone_with_it(tmp_path: Path) -> None:
+    long = str(time.time_ns())
     script = (
         "import os, subprocess\n"
-        "subprocess.Popen(['sleep', '1000'], start_new_session=True, stdin=-3, stdout=-3, stderr=-3)\n"
+        f"subprocess.Popen(['sleep', '{long}'], start_new_session=True, stdin=-3, stdout=-3, stderr=-3)\n"
         "print(os.environ['TMPDIR'])"
     )
+    before = descendants.below(os.getpid())
     done = guard.run(sys.executable, ["-c", script], env={"TMPDIR": str(tmp_path)}, confine=Profile()).check()
     assert not os.path.exists(done.stdout.decode().strip())
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert descendants.below(os.getpid()) <= before, "not even one that nobody has waited for"
+    assert not descendants.called_with(long)
+    reads = [sys.executable, "-c", "print(flush=True); input()", long]
+    with subprocess.Popen(reads, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bare:
+        assert bare.stdin is not None
+        assert bare.stdout is not None
+        bare.stdout.readline()
+        assert descendants.called_with(long) == [bare.pid], "it would have been found"
+        bare.stdin.write(b"\n")
 
 
 @pytest.mark.parametrize(
