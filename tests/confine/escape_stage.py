@@ -318,6 +318,11 @@ def read(path: Path) -> str | None:
         return None
 
 
+def mounts_below(top: Path) -> list[str]:
+    """What is mounted below a folder; others mount elsewhere while we look."""
+    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {top}/" in line]
+
+
 def mode(path: Path) -> int:
     try:
         return path.lstat().st_mode
@@ -427,7 +432,7 @@ def run(told: dict[str, Any], stage: Stage) -> dict[str, Any]:
         process._LAUNCHER = ("-I", "-S", str(script))  # noqa: SLF001 - as on a kernel without Landlock
     status, is_forged = 0, False
     counted: list[str] = []
-    mounts = read(Path("/proc/self/mountinfo"))
+    mounts = mounts_below(stage.top)
     talk: Talk
     if told["bare"] == "as a client":
         with subprocess.Popen(argv, stdin=-1, stdout=-1, cwd=stage.folder, close_fds=False) as canary:
@@ -466,7 +471,7 @@ def run(told: dict[str, Any], stage: Stage) -> dict[str, Any]:
         proven["changed"].append("forge a report of its supervisor")
     if status == 128 + signal.SIGKILL:
         proven["died"].append("kill what keeps it")
-    if mounts != read(Path("/proc/self/mountinfo")):
+    if mounts != mounts_below(stage.top):
         proven["changed"].append("mounts of the machine")
     if read_of_next_start(told, later, stage):
         proven["told"].append("a link planted for the next start")

@@ -152,6 +152,13 @@ def test_a_share_that_the_kernel_takes_and_does_not_hold_is_not_said_to_be_held(
     assert set(probe.held()) == {"memory", "pids"}
 
 
+@pytest.mark.parametrize("processors", [1, 2, 3, 4, 8, 16, 64, 256, 1024])
+def test_what_wants_more_than_its_share_does_so_on_a_machine_of_any_size(processors: int) -> None:
+    wanted_ms = 30 * probe.spinners(processors)
+    a_period_has_ms = processors * probe.SPINNERS_PERCENT  # of a hundred milliseconds of each
+    assert wanted_ms / 2 > a_period_has_ms
+
+
 def test_nobody_of_the_tree_leaves_its_group(world: World, parents: list[str]) -> None:
     doors = [os.path.join(folder, "cgroup.procs") for folder in parents]
     script = (

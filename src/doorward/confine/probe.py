@@ -110,7 +110,8 @@ print("worked", flush=True)
 os.read(0, 1)
 """
 """So many processes that each use up thirty milliseconds of a processor."""
-_SPINNERS_PERCENT = 10
+SPINNERS_PERCENT = 4
+"""The share that they want more than: so little that they have it on a busy machine too."""
 
 
 class Way(msgspec.Struct, frozen=True, gc=False):
@@ -200,11 +201,17 @@ def held(timeout_seconds: float = 10.0) -> tuple[str, ...]:
     return made if "cpu" not in made or _stand_still(timeout_seconds) else tuple(one for one in made if one != "cpu")
 
 
+def spinners(processors: int) -> int:
+    """How many processes want more than their share of so many processors, in one tenth of a second or spread over
+    two.
+    """
+    return processors // 2 + 1
+
+
 def _stand_still(timeout_seconds: float) -> bool:
-    processes = (os.cpu_count() or 1) * _SPINNERS_PERCENT // 100 + 2
-    argv = (sys.executable, "-I", "-S", "-c", SPINNERS, str(processes))
+    argv = (sys.executable, "-I", "-S", "-c", SPINNERS, str(spinners(os.cpu_count() or 1)))
     with tempfile.TemporaryDirectory(prefix="doorward-probe-") as place:
-        profile = msgspec.structs.replace(_profile(argv, place), processor_percent=_SPINNERS_PERCENT)
+        profile = msgspec.structs.replace(_profile(argv, place), processor_percent=SPINNERS_PERCENT)
         child = start(argv, profile, unsafe_no_sandbox=True)
         with child, open(child.stdin, "wb"), open(child.stdout, "rb", buffering=0) as said, open(child.stderr, "rb"):
             child.started(timeout_seconds)
