@@ -81,6 +81,11 @@ soak: setup ## Look for what `make test` does not: new examples, every cell of t
 	$(BIN)/python -m pytest -m soak -rP tests/gateway $(ARGS)
 	sh tools/pythons.sh $(CACHE) $(SPREAD) -m 'not soak' tests
 
+.PHONY: kernel
+kernel: setup ## Try the walls under Debian's kernel, whose control groups are of version 2, in an emulated machine
+	@sh tools/kernel.sh $(CACHE) $(BIN)/python -m pytest -q --timeout 900 \
+		tests/confine/test_cgroups.py tests/confine/test_escapes.py tests/gateway/test_serve_tree_caps.py $(ARGS)
+
 .PHONY: bench
 bench: bench-stdio bench-http bench-capacity bench-flood ## Measure what Doorward costs, as users install it: the wheel, alone
 
