@@ -10,7 +10,6 @@ to: a reverse proxy on this machine, through which attackers come as another pri
 
     promised    the honest client's p99 is at most twice what it is without a flood, or 20 ms; none of its calls is
                 refused and none fails; and a flood demands at least five times what it is granted
-    decision    what one decision on rates costs, over all its buckets; promised is 1 us for a bucket
 
 A stall of the machine's own is a stall of the honest client's too: on a machine that others use, see `cpu`, the part of
 the gateway's core that the gateway itself used, and repeat.
@@ -26,7 +25,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import timeit
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -37,7 +35,6 @@ from targets import Plan, doorward_program, start_upstream
 
 SECONDS, QUICK = 30.0, 3.0
 FLOOR_MS, TIMES, DEMAND = 20.0, 2.0, 5.0
-DECISION_US = 1.0
 POLICY = '[serve]\ntrusted_proxies = ["127.0.0.0/8"]\n'
 LIMIT_S = 60.0
 NICE = -15
@@ -186,33 +183,6 @@ def missed(quiet: Result, cell: Cell, found: Result) -> list[str]:
     return why
 
 
-def decision_us() -> tuple[float, float]:
-    """What one bucket's decision costs, and that over all buckets of a source."""
-    from doorward.content.rates import Bucket, Rate
-    from doorward.gateway.metering import Meter
-    from doorward.policy.load import load
-    from doorward.wire.jsonrpc import Request
-
-    bucket, now = Bucket(Rate(1e9, 1e9)), time.monotonic()
-
-    def one() -> bool:
-        if bucket.wait(now) > 0:
-            return False
-        bucket.charge(now)
-        return True
-
-    clock = iter(range(1, 1 << 40))
-    meter = Meter(load(None), lambda: float(next(clock)))
-    message = Request(1, "tools/call", {"name": "echo"})
-
-    def whole() -> object:
-        source = meter.source("s", principal="ada", address="127.0.0.1", server="a", session=True)
-        return meter.take(source, "a", message)
-
-    rounds = 100_000
-    return tuple(min(timeit.repeat(each, number=rounds, repeat=5)) / rounds * 1e6 for each in (one, whole))  # type: ignore[return-value]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the time")
@@ -236,11 +206,8 @@ def main() -> int:
             failures += bool(why)
             show(found, why)
             results.append({**found._asdict(), "missed": why})
-    one, whole = decision_us()
-    failures += one > DECISION_US
-    print(f"{'a decision, one bucket':<36} {one:6.2f} us, at most {DECISION_US:g}; over all buckets {whole:.2f}")
     if options.json:
-        options.json.write_text(json.dumps({"quiet": quiet._asdict(), "cells": results, "decision_us": [one, whole]}))
+        options.json.write_text(json.dumps({"quiet": quiet._asdict(), "cells": results}))
     return 1 if failures else 0
 
 

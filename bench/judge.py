@@ -8,6 +8,7 @@ asserts that what should pass passes and what should not does not.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import msgspec
 
 from doorward.content.arguments import Constraint
 from doorward.content.constraints import read_only_sql
+from doorward.gateway.metering import Meter
 from doorward.judge.checks.argument_constraints import require_constraints
 from doorward.judge.checks.argument_schema import ValidateArguments
 from doorward.judge.checks.hold_secrets import hold_secrets
@@ -24,11 +26,12 @@ from doorward.judge.checks.paths import confine_paths
 from doorward.judge.checks.prompt_arguments import require_listed_arguments
 from doorward.judge.validators import Validators
 from doorward.judge.vocabulary import Context, Effect, RealPath
+from doorward.policy.load import load
 from doorward.policy.model import ServerPolicy, ToolPolicy
 from doorward.protocol import definitions
 from doorward.protocol.actions import CallTool, GetPrompt
 from doorward.relay import context as contexts
-from doorward.wire.jsonrpc import encode_value
+from doorward.wire.jsonrpc import Request, encode_value
 from relay import NOW_US, TEXTS, Link, cut, words
 
 FOLDER: Final = "/srv/project"
@@ -103,6 +106,18 @@ def context_for(action: CallTool | GetPrompt, server: ServerPolicy) -> Context:
     return msgspec.structs.replace(context, definitions=known, folders=(FOLDER,), server=server, body=body)
 
 
+def rate_decision() -> Callable[[], object]:
+    """A call is counted by address, principal, session, server and tool, a second after the one before."""
+    meter = Meter(load(None), itertools.count(1.0).__next__)
+    message = Request(1, "tools/call", {"name": "issue"})
+
+    def decide() -> object:
+        source = meter.source("session", principal="ada", address="127.0.0.1", server="bench", session=True)
+        return meter.take(source, "bench", message)
+
+    return decide
+
+
 def figures(runs: int) -> list[Promised]:
     plain = ServerPolicy("bench")
     demands = {
@@ -120,6 +135,7 @@ def figures(runs: int) -> list[Promised]:
         return hold_secrets(CALL, call)
 
     passing: list[tuple[str, Callable[[], object], float]] = [
+        ("a rate decision, over all buckets", rate_decision(), 1),
         ("schema of ten properties", lambda: validate(CALL, call), 15),
         ("path among the arguments, below a folder", lambda: confine_paths(READ, read), 10),
         ("six demands on three arguments", lambda: require_constraints(CALL, held), 0),
@@ -163,7 +179,7 @@ def main() -> int:
         promise = f"≤ {one.most:g} {one.unit}" if one.most else ""
         over = bool(one.most) and one.measured > one.most
         missed = missed or over
-        print(f"{one.title:<44}{one.measured:>9.1f} {one.unit}{promise:>12}{'  missed' if over else ''}")
+        print(f"{one.title:<44}{one.measured:>9.2f} {one.unit}{promise:>12}{'  missed' if over else ''}")
     return 1 if missed else 0
 
 

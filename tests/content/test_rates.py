@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.content.rates import Bucket, Rate, Rates, take
+from doorward.content.rates import Bucket, Rate, Rates, charge, take
 
 RATES = st.builds(Rate, st.sampled_from([0.5, 1.0, 4.0, 64.0]), st.integers(1, 20).map(float))
 # Eighths of a second and powers of two for rates: exact in binary, so that both sides can be compared exactly.
@@ -74,7 +74,7 @@ def test_a_bucket_that_is_asked_first_lets_through_the_same(rate: Rate, pauses: 
         wait = bucket.wait(now)
         assert (wait <= 0) == taken.allowed
         if taken.allowed:
-            bucket.charge(now)
+            charge((bucket,), now)
         else:
             assert wait == pytest.approx(taken.retry_after)
 
@@ -82,7 +82,7 @@ def test_a_bucket_that_is_asked_first_lets_through_the_same(rate: Rate, pauses: 
 def test_a_bucket_that_is_charged_beyond_its_end_owes_at_most_a_burst() -> None:
     bucket = Bucket(Rate(2.0, 3.0))
     for _ in range(100):
-        bucket.charge(0.0)
+        charge((bucket,), 0.0)
     assert bucket.wait(0.0) == pytest.approx(0.5 + 1.5)
 
 

@@ -13,7 +13,7 @@ Source: ITU-T I.371, the virtual scheduling form of the algorithm.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Final, NamedTuple
 
 MAX_KEYS: Final = 65_536
@@ -66,26 +66,30 @@ class Bucket:
     whether that is over.
     """
 
-    __slots__ = ("_interval", "_most", "_room", "at")
+    __slots__ = ("at", "interval", "most", "room")
 
     def __init__(self, rate: Rate, *, empty_at: float | None = None) -> None:
         take(0.0, 0.0, rate)
-        self._interval = 1 / rate.per_second
+        self.interval = 1 / rate.per_second
         tolerance = rate.burst / rate.per_second
-        self._room = tolerance - self._interval + 1e-9  # a full bucket could be asked so long ago
-        self._most = 2 * tolerance - self._room
-        self.at = -self._room if empty_at is None else empty_at + tolerance - self._room
+        self.room = tolerance - self.interval + 1e-9  # a full bucket could be asked so long ago
+        self.most = 2 * tolerance - self.room
+        self.at = -self.room if empty_at is None else empty_at + tolerance - self.room
 
     def wait(self, now: float) -> float:
         """The seconds until one may be taken; at most 0 when it may be now. Nothing is taken."""
         return self.at - now
 
-    def charge(self, now: float) -> None:
-        """Take one, also where there is none left: it owes that, but never more than a burst."""
-        at, full = self.at, now - self._room
-        at = (full if full > at else at) + self._interval  # noqa: FURB136 - half the time of `max`
-        most = now + self._most
-        self.at = most if most < at else at  # noqa: FURB136
+
+def charge(buckets: Iterable[Bucket], now: float) -> None:
+    """Take one from each, also where there is none left: it owes that, but never more than a burst."""
+    for bucket in buckets:
+        at = bucket.at
+        if at > now:
+            bucket.at = min(at + bucket.interval, now + bucket.most)
+        else:
+            full = now - bucket.room
+            bucket.at = (full if full > at else at) + bucket.interval  # noqa: FURB136 - half the time of `max`
 
 
 class Rates:

@@ -18,11 +18,12 @@ were used longest ago are forgotten, and begin anew.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
-from doorward.content.rates import Bucket, Rate
+import msgspec
+
+from doorward.content.rates import Bucket, Rate, charge
 from doorward.judge.vocabulary import Effect, Finding, Peer
 from doorward.policy.model import Policy
 from doorward.wire.jsonrpc import Message, Notification, Request, Response
@@ -44,17 +45,23 @@ NEW: Final = 2
 its own has soon used up what it may take there, and the part fills for who comes then."""
 
 _MAX_NAMED: Final = 64  # methods and tools of one source; those beyond share one bucket
+_MAX_NAME: Final = 256  # characters of a tool's name; those that are longer share it too
 _MAX_SOURCES: Final = 2048
-_OTHERS: Final = ""
+_OTHERS: Final = ("", "")
 
 _Held = TypeVar("_Held")
+_Kind = tuple[str, str]
+"""What a message is counted as: its method, and for a call its tool; answers are all one kind."""
 
 
-class Counted(NamedTuple):
-    """What messages of one kind count against: buckets of that kind alone, and all that must have something left."""
+class Counted(msgspec.Struct, frozen=True):
+    """What messages of one kind count against: buckets of that kind alone, all that must have something left, and all
+    that are charged.
+    """
 
     named: tuple[Bucket, ...]
     asked: tuple[Bucket, ...]
+    charged: tuple[Bucket, ...]
 
 
 class Source:
@@ -78,25 +85,22 @@ class Source:
         self.beginnings = beginnings or part
         self.new = NEW if beginnings is not None else 0
         self.owes = owes  # seconds that it may, before it counts as one that sends beyond its part
-        self.named: dict[str, Counted] = {}
+        self.named: dict[_Kind, Counted] = {}
 
 
-class _Kept(OrderedDict[Hashable, _Held], Generic[_Held]):
-    """At most so many, those that were used last."""
+class _Kept(Generic[_Held]):
+    """Those that were used last: at least so many, and at most twice as many."""
 
-    def again(self, key: Hashable) -> _Held | None:
-        """What is there."""
-        found = self.get(key)
-        if found is not None:
-            self.move_to_end(key)
-        return found
+    def __init__(self, least: int = _MAX_SOURCES) -> None:
+        self._least = least
+        self.lately: dict[Hashable, _Held] = {}
+        self._before: dict[Hashable, _Held] = {}
 
-    def of(self, key: Hashable, make: Callable[[], _Held], most: int = _MAX_SOURCES) -> _Held:
-        found = self.again(key)
-        if found is None:
-            found = self[key] = make()
-            if len(self) > most:
-                self.popitem(last=False)
+    def of(self, key: Hashable, make: Callable[[], _Held]) -> _Held:
+        found = self.lately.get(key) or self._before.pop(key, None) or make()
+        if len(self.lately) >= self._least and key not in self.lately:
+            self._before, self.lately = self.lately, {}
+        self.lately[key] = found
         return found
 
 
@@ -121,7 +125,7 @@ class Meter:
     def source(self, key: Hashable, *, principal: str, address: str, server: str, session: bool) -> Source:
         """The source that ``key`` names for ``principal`` at ``server``; ``session``: not a mere connection."""
         known = (key, principal, address, server)
-        found = self._sources.again(known)
+        found = self._sources.lately.get(known)
         return found or self._sources.of(known, lambda: self._make(principal, address, server, session=session))
 
     def _make(self, principal: str, address: str, server: str, *, session: bool) -> Source:
@@ -146,27 +150,17 @@ class Meter:
 
     def take(self, source: Source, server: str, message: Message) -> Finding | None:
         """Count one message; or what is to be said of it, where it comes too early. Then it was not counted."""
-        kind = kind_of(message)
+        kind = _kind_of(message)
         counted = source.named.get(kind) or self._named(source, server, kind)
         now = self._now()
-        own: Bucket | Finding = source.part
         for bucket in counted.asked:
             if bucket.at > now:
-                own = self._used_up(source, counted, kind, now)
-                break
-        if isinstance(own, Finding):
-            return own
-        for bucket in counted.asked:
-            bucket.charge(now)
-        own.charge(now)
-        if own is not source.part:
-            source.new -= 1
+                return self._take_own(source, counted, kind, now)
+        charge(counted.charged, now)
         return None
 
-    def _used_up(self, source: Source, counted: Counted, kind: str, now: float) -> Bucket | Finding:
-        """Which part of its own a message is taken out of, where something that it counts against is used up; or what
-        is to be said of it.
-        """
+    def _take_own(self, source: Source, counted: Counted, kind: _Kind, now: float) -> Finding | None:
+        """Take a message out of a part of its own, where something that it counts against is used up."""
         for bucket in counted.named:
             if (wait := bucket.wait(now)) > 0:
                 return _early(f"of {_word(kind)}", wait)
@@ -178,7 +172,10 @@ class Meter:
                 if not source.new or source.beginnings.wait(now) > 0:
                     return _early(f"of one {what}", min(wait, mine))
                 own = source.beginnings
-        return own
+        charge((*counted.asked, own), now)
+        if own is not source.part:
+            source.new -= 1
+        return None
 
     def beyond(self, source: Source) -> bool:
         """Whether it sends more than its own part: of what it is granted, it takes from what others leave over. Not the
@@ -186,19 +183,19 @@ class Meter:
         """
         return source.part.wait(self._now()) > source.owes
 
-    def _named(self, source: Source, server: str, kind: str) -> Counted:
-        if len(source.named) >= _MAX_NAMED:
+    def _named(self, source: Source, server: str, kind: _Kind) -> Counted:
+        if len(source.named) >= _MAX_NAMED or len(kind[1]) > _MAX_NAME:
             kind = _OTHERS
             if kind in source.named:
                 return source.named[kind]
-        method, _, tool = kind.partition(" ")
+        method, tool = kind
         works = method in WORK or not method
         found = [Bucket(self._rates.of("tool" if works else "method"))]
         said = self._policy.for_server(server).tool(tool).rate if tool else None
         if said is not None:
             found.append(self._tools.of((source.principal, server, tool), lambda: Bucket(said)))
-        shared = [bucket for _, bucket in source.shared]
-        source.named[kind] = Counted(tuple(found), (*found, source.whole, *shared))
+        asked = (*found, source.whole, *(bucket for _, bucket in source.shared))
+        source.named[kind] = Counted(tuple(found), asked, (*asked, source.part))
         return source.named[kind]
 
 
@@ -218,24 +215,14 @@ class Incoming:
         bucket = self._named.get(kind)
         if bucket is None:
             if len(self._named) >= _MAX_NAMED:
-                kind = (kind[0], _OTHERS)
+                kind = (kind[0], "")
             rate = self._rates.of("notice" if isinstance(message, Notification) else "ask")
             bucket = self._named.setdefault(kind, Bucket(rate))
         now = self._now()
         if (wait := bucket.wait(now)) > 0:
             return _early(f"of {message.method[:64]} of one server", wait)
-        bucket.charge(now)
+        charge((bucket,), now)
         return None
-
-
-def kind_of(message: Message) -> str:
-    """What a message is counted as: its method, and for a call its tool; answers are all one kind."""
-    if isinstance(message, Response):
-        return _OTHERS
-    if message.method == "tools/call":
-        name = (message.params or {}).get("name")
-        return f"tools/call {name[:256]}" if isinstance(name, str) else message.method
-    return message.method
 
 
 def subscriptions_of(message: Message) -> int:
@@ -251,14 +238,25 @@ def subscriptions_of(message: Message) -> int:
     return max(1, len(uris)) if isinstance(uris, list) else 1
 
 
+def _kind_of(message: Message) -> _Kind:
+    if type(message) is Response:
+        return _OTHERS
+    method = message.method
+    if method == "tools/call" and message.params:
+        name = message.params.get("name")
+        if isinstance(name, str):
+            return method, name
+    return method, ""
+
+
 def _lower(one: Rate, other: Rate | None) -> Rate:
     if other is None:
         return one
     return Rate(min(one.per_second, other.per_second), min(one.burst, other.burst))
 
 
-def _word(kind: str) -> str:
-    return kind[:80] or "answers"
+def _word(kind: _Kind) -> str:
+    return " ".join(kind).strip()[:80] or "answers"
 
 
 def _early(what: str, wait: float) -> Finding:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, final
 
 import msgspec
 
@@ -99,6 +99,7 @@ class Notification(msgspec.Struct, frozen=True):
     params: dict[str, Any] | None = None
 
 
+@final
 class Response(msgspec.Struct, frozen=True):
     """An answer: exactly one of ``result`` and ``error`` is not None. ``id`` is None only for an error whose request
     could not be read (JSON-RPC 2.0 §5).
