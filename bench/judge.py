@@ -66,7 +66,8 @@ CALL: Final = CallTool(
         "note": None,
     },
 )
-READ: Final = CallTool("read", {"path": f"{FOLDER}/src/main.py"})
+PATHS: Final = tuple(f"{FOLDER}/src/part{number}/main.py" for number in range(2_000))
+READ: Final = CallTool("read", {"path": PATHS[0]})
 GET: Final = GetPrompt("summary", {"topic": "rain", "language": "en"})
 SQL: Final = (
     "SELECT u.name, count(*) AS n FROM users u JOIN orders o ON o.user_id = u.id WHERE o.created_at > '2026-01-01' "
@@ -100,7 +101,7 @@ def context_for(action: CallTool | GetPrompt, server: ServerPolicy) -> Context:
     known = definitions.record(definitions.NOTHING, items, first=True, last=True)
     prompt = {"name": "summary", "arguments": [{"name": "topic", "required": True}, {"name": "language"}]}
     known = definitions.record_prompts(known, (prompt,), first=True, last=True)
-    facts = msgspec.structs.replace(link.facts(), answers={RealPath(path): path for path in (READ.arguments["path"],)})
+    facts = msgspec.structs.replace(link.facts(), answers={RealPath(path): path for path in PATHS})
     context = contexts.of_link(link.relay.state, facts, NOW_US)
     body = encode_value({"method": "tools/call", "params": {"name": action.name, "arguments": action.arguments}})
     return msgspec.structs.replace(context, definitions=known, folders=(FOLDER,), server=server, body=body)
@@ -129,6 +130,7 @@ def figures(runs: int) -> list[Promised]:
     validate = ValidateArguments(Validators())
     call, read, get = context_for(CALL, plain), context_for(READ, plain), context_for(GET, plain)
     held = context_for(CALL, demanding)
+    unread = itertools.cycle([CallTool("read", {"path": path}) for path in PATHS])
 
     def no_secret() -> object:
         call.seen.clear()
@@ -138,6 +140,7 @@ def figures(runs: int) -> list[Promised]:
         ("a rate decision, over all buckets", rate_decision(), 1),
         ("schema of ten properties", lambda: validate(CALL, call), 15),
         ("path among the arguments, below a folder", lambda: confine_paths(READ, read), 10),
+        ("... a path that nobody named before", lambda: confine_paths(next(unread), read), 10),
         ("six demands on three arguments", lambda: require_constraints(CALL, held), 0),
         ("arguments of a prompt", lambda: require_listed_arguments(GET, get), 0),
         ("no secret to hold", no_secret, 0),

@@ -25,7 +25,7 @@ from functools import lru_cache
 import msgspec
 
 from doorward.content.folding import folded
-from doorward.content.pointers import children
+from doorward.content.pointers import children, join
 from doorward.content.schemes import is_disguised_file, is_local, scheme_of
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -138,14 +138,16 @@ def _named_by_paths(value: dict[str, object], pointer: str) -> Iterator[tuple[st
 
 def _inside(value: object, pointer: str, name: str) -> Iterator[tuple[str, object, str]]:
     """``(pointer, child, name that it stands under)``, one at a time: a pointer may be long and the children many."""
+    if not isinstance(value, dict):
+        yield from ((place, child, name) for place, _, child in children(value, pointer))
+        return
     parent_is_path = bool(name) and _kind(name) == "path"
-    for place, token, child in children(value, pointer):
-        if isinstance(token, int):
-            yield place, child, name
-            continue
-        compound = f"{name[-_LONGEST_NAME:]}_{token}"
-        inherits = parent_is_path and not _kind(token) and _kind(compound) == "path"
-        yield place, child, compound if inherits else token
+    for token, child in value.items():
+        stands_under = token
+        if parent_is_path and not _kind(token):
+            compound = f"{name[-_LONGEST_NAME:]}_{token}"
+            stands_under = compound if _kind(compound) == "path" else token
+        yield join(pointer, token), child, stands_under
 
 
 def _is_path(name: str, text: str) -> bool:
@@ -153,7 +155,7 @@ def _is_path(name: str, text: str) -> bool:
     if not kind:
         return False
     scheme = scheme_of(text)
-    is_file = scheme == "file" or is_disguised_file(text) or (not _is_of_a_server(name) and is_local(text))
+    is_file = scheme == "file" or is_disguised_file(text) or (is_local(text) and not _is_of_a_server(name))
     if kind == "url":
         return is_file
     return is_file or not scheme or not _takes_uris(name)
@@ -177,8 +179,9 @@ def is_below(real: str, folder: str) -> bool:
 
 
 def _is_resolved(path: str) -> bool:
+    whole = f"{path}/"
     return path == "/" or (
-        path.startswith("/") and "\0" not in path and not any(part in ("", ".", "..") for part in path[1:].split("/"))
+        path.startswith("/") and not ("\0" in path or "//" in whole or "/./" in whole or "/../" in whole)
     )
 
 
@@ -215,6 +218,7 @@ class Readings(msgspec.Struct, frozen=True, gc=False):
 MAX_READINGS = 4
 """Two decodings and two ways with ``..``: what an honest text can need. More is a puzzle, not a path."""
 
+_REMEMBERED = 512  # characters
 _MAX_ROUNDS = 2
 _AS_WRITTEN_IN_A_URI = 2  # the text, and what its escapes mean
 _MAX_PATH_BYTES = 4096  # PATH_MAX of Linux: the kernel refuses longer ones, but a server might shorten them first
@@ -242,6 +246,10 @@ def readings(text: str, base: str) -> Readings:
     ``text`` is a path or a ``file:`` URI. ``base`` is absolute; with an empty ``base`` a relative path is a problem. At
     most ``MAX_READINGS`` paths, without duplicates. They may still hold ``..`` and links: resolve them with the kernel.
     """
+    return _read_lately(text, base) if len(text) <= _REMEMBERED else _read(text, base)
+
+
+def _read(text: str, base: str) -> Readings:
     try:
         found: dict[str, None] = {}
         for form in dict.fromkeys((text, text.strip(_AROUND))):
@@ -255,6 +263,10 @@ def readings(text: str, base: str) -> Readings:
     except _RefusedError as refusal:
         return Readings(problem=str(refusal))
     return Readings(paths=tuple(found))
+
+
+# The doors read a text to ask the kernel, the judge reads it again: what it says is the same each time.
+_read_lately = lru_cache(maxsize=256)(_read)
 
 
 def canonical(text: str) -> Canonical:
@@ -303,6 +315,8 @@ def _levels(text: str) -> list[str]:
         raise _RefusedError("longer than any path")
     _judge_text(text)
     levels = [_path_of(text)]
+    if "%" not in text:
+        return levels
     while len(levels) <= _MAX_ROUNDS:
         decoded = _ESCAPES.sub(_decode, levels[-1])
         if decoded == levels[-1]:
@@ -362,11 +376,14 @@ _BLANKS_AROUND = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")  # JavaScript trims a 
 
 def _variants(level: str) -> tuple[str, ...]:
     """``level`` as it is, and as a server sees it that trims, turns backslashes or normalises Unicode."""
-    trimmed = level.strip() if level.isascii() else _BLANKS_AROUND.sub("", level)
+    ascii_only = level.isascii()
+    trimmed = level.strip() if ascii_only else _BLANKS_AROUND.sub("", level)
+    if ascii_only and trimmed == level and "\\" not in level:
+        return (level,)
     seen = {level: None, trimmed: None}
     for text in tuple(seen):
         seen[text.replace("\\", "/")] = None
-    if not level.isascii():
+    if not ascii_only:
         for text in tuple(seen):
             seen_as = folded(text)
             if _ESCAPES.search(seen_as) and not _ESCAPES.search(text):
@@ -403,6 +420,8 @@ def _rooted(path: str, base: str) -> str:
 
 
 def _climbs_above_root(path: str) -> bool:
+    if ".." not in path:
+        return False
     depth = 0
     for part in path.split("/"):
         if part == "..":
@@ -417,6 +436,8 @@ def _climbs_above_root(path: str) -> bool:
 def _both_ways(path: str) -> tuple[str, ...]:
     """``path`` as the kernel walks it, and as a server collapses it; the same unless ``..`` may cross a link."""
     collapsed = posixpath.normpath(path)
+    if collapsed == path:
+        return (path,)
     kept = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
     return (collapsed,) if kept == collapsed else (kept, collapsed)
 

@@ -35,7 +35,9 @@ def confine_paths(action: Action, context: Context) -> Finding | None:
 
 def named_paths(action: Action) -> Iterator[tuple[str, str]]:
     """(where it stands, the text) of every path in ``action``."""
-    if isinstance(action, ReadResource):
+    if isinstance(action, CallTool):
+        yield from uris.walk_path_arguments(action.arguments)
+    elif isinstance(action, ReadResource):
         for uri in action.uris:
             if schemes.may_open_a_file(uri):
                 yield "uri", uri
@@ -44,7 +46,7 @@ def named_paths(action: Action) -> Iterator[tuple[str, str]]:
         yield from ((name, text) for name, text in action.others.items() if isinstance(text, str))
     elif isinstance(action, Complete) and not schemes.scheme_of(action.reference):
         yield from uris.walk_path_arguments({**action.others, action.argument: action.value})
-    elif isinstance(action, CallTool | GetPrompt):
+    elif isinstance(action, GetPrompt):
         yield from uris.walk_path_arguments(action.arguments)
 
 
