@@ -56,3 +56,16 @@ def test_a_hundred_thousand_are_read_in_time(end: str) -> None:
     else:
         decode(body, LIMITS)
     assert time.thread_time() - start < 0.5  # a second and more before, twice that for what is wrong at its end
+
+
+@pytest.mark.parametrize("before", range(31))
+def test_as_many_digits_as_a_double_can_have_are_carried_and_one_more_is_refused(before: int) -> None:
+    spaces = " " * before
+    largest = "9" * 309
+    body = frame([spaces + largest, "0." + largest, f'"{largest}{largest}\\"{largest}"'])
+    read = msgspec.json.decode(decode(body, LIMITS).body)
+    assert read["result"]["a"] == [int(largest), 1.0, f'{largest}{largest}"{largest}']
+    for number in ("1" * 310, "0." + "1" * 310, "1e-" + "0" * 310):
+        with pytest.raises(MalformedMessageError) as found:
+            decode(frame([f'"{largest}1"', spaces + number]), LIMITS)
+        assert found.value.rule == "number-range"

@@ -25,7 +25,7 @@ from functools import lru_cache
 import msgspec
 
 from doorward.content.folding import folded
-from doorward.content.pointers import children, join
+from doorward.content.pointers import join
 from doorward.content.schemes import is_disguised_file, is_local, scheme_of
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -102,6 +102,7 @@ def _last_word(name: str) -> str:
     return words[-1].lower() if words else ""
 
 
+_CONTAINERS = (dict, list, tuple)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -114,40 +115,36 @@ def walk_path_arguments(arguments: object) -> Iterator[tuple[str, str]]:
     than ``file:`` is an address, not a path, and is not judged here; under the others it is judged as the relative path
     that a careless server would make of it.
     """
-    stack: list[Iterator[tuple[str, object, str]]] = [iter([("", arguments, "")])]
+    stack = [("", _inside(arguments, ""))]
     while stack:
-        for pointer, value, name in stack[-1]:
+        pointer, members = stack[-1]
+        for token, value, name in members:
             if isinstance(value, str):
                 if _is_path(name, value):
-                    yield pointer, value
-                continue
-            if isinstance(value, dict) and name and _kind(name) == "path":
-                yield from _named_by_paths(value, pointer)
-            if isinstance(value, dict | list | tuple):
-                stack.append(_inside(value, pointer, name))
+                    yield join(pointer, token), value
+            elif isinstance(value, _CONTAINERS):
+                place = join(pointer, token)
+                if isinstance(value, dict) and _kind(name) == "path":
+                    yield from ((join(place, one), one) for one in value if not _PLAIN_NAME.fullmatch(one))
+                stack.append((place, _inside(value, name)))
                 break
         else:
             stack.pop()
 
 
-def _named_by_paths(value: dict[str, object], pointer: str) -> Iterator[tuple[str, str]]:
-    for place, token, _ in children(value, pointer):
-        if not _PLAIN_NAME.fullmatch(str(token)):
-            yield place, str(token)
-
-
-def _inside(value: object, pointer: str, name: str) -> Iterator[tuple[str, object, str]]:
-    """``(pointer, child, name that it stands under)``, one at a time: a pointer may be long and the children many."""
-    if not isinstance(value, dict):
-        yield from ((place, child, name) for place, _, child in children(value, pointer))
-        return
-    parent_is_path = bool(name) and _kind(name) == "path"
-    for token, child in value.items():
-        stands_under = token
-        if parent_is_path and not _kind(token):
-            compound = f"{name[-_LONGEST_NAME:]}_{token}"
-            stands_under = compound if _kind(compound) == "path" else token
-        yield join(pointer, token), child, stands_under
+def _inside(value: object, name: str) -> Iterator[tuple[str | int, object, str]]:
+    """``(token, child, name that it stands under)``, one at a time: the children may be many."""
+    if isinstance(value, dict):
+        parent_is_path = bool(name) and _kind(name) == "path"
+        for token, child in value.items():
+            stands_under = token
+            if parent_is_path and not _kind(token):
+                compound = f"{name[-_LONGEST_NAME:]}_{token}"
+                stands_under = compound if _kind(compound) == "path" else token
+            yield token, child, stands_under
+    elif isinstance(value, list | tuple):
+        for index, child in enumerate(value):
+            yield index, child, name
 
 
 def _is_path(name: str, text: str) -> bool:
