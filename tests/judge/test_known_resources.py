@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from tests.relay.dialogue import Dialogue, Era, Tree, Turn, eras, failure, notification, only_legacy, ready
 
+from doorward.content import templates
 from doorward.policy.load import load
 from doorward.policy.model import Policy, ServerPolicy, sealed
-from doorward.protocol.shown import MAX_TEMPLATES, MAX_URIS, Shown
+from doorward.protocol.shown import MAX_COMPILED, MAX_SEARCHED, MAX_TEMPLATES, MAX_URIS, Shown
 from doorward.relay import errands
 from doorward.relay.showing import MAX_OF_ONE_RESULT
 
@@ -268,6 +269,61 @@ def test_the_oldest_go_first_and_templates_are_bounded() -> None:
         shown.add_template(f"t{number}:{{x}}")
     assert shown.fits("t0:a")
     assert not shown.fits(f"t{MAX_TEMPLATES}:a")
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """The first argument of each call of a function of ``templates``."""
+    called: list[str] = []
+    original = getattr(templates, name)
+
+    def function(first: str, *others: str) -> Any:
+        called.append(first)
+        return original(first, *others)
+
+    monkeypatch.setattr(templates, name, function)
+    return called
+
+
+def test_two_hundred_usual_templates_are_kept_and_of_long_ones_a_few_are_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = Shown()
+    for number in range(MAX_TEMPLATES):
+        usual.add_template(f"repo{number}://{{owner}}/{{repo}}/contents{{/path*}}")
+    assert usual.fits(f"repo{MAX_TEMPLATES - 1}://a/b/contents/c/d")
+    compiled = counting(monkeypatch, "compiles")
+    hostile = Shown()
+    for number in range(1_000):
+        hostile.add_template(f"x{number}://" + "{+a}" * 16)
+    assert sum(map(len, compiled)) <= MAX_COMPILED
+
+
+def test_a_uri_is_held_against_templates_that_begin_as_it_does_and_a_long_one_against_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = Shown()
+    for number in range(40):
+        shown.add_template(f"other{number}://{{a}}")
+        shown.add_template(f"x://{{a}}/{number}")
+    tried = counting(monkeypatch, "fits")
+    assert shown.fits("x://name/39")
+    assert len(tried) == 40
+    tried.clear()
+    assert not shown.fits("x://" + "a" * 8_000)
+    assert sum(map(len, tried)) <= MAX_SEARCHED
+
+
+def test_one_request_listens_on_as_many_resources_as_its_principal_may_and_the_first_that_is_unknown_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    talk = ready("modern")
+    talk.shows("x://known", templates=[f"x://{{a}}/{number}" for number in range(100)])
+    tried = counting(monkeypatch, "fits")
+    for many, controls in ((128, {"known-resources"}), (129, {"part-limits"})):
+        tried.clear()
+        wanted = {"notifications": {"resourceSubscriptions": [f"x://{number}" for number in range(many)]}}
+        assert denied(talk.client(talk.request(many, "subscriptions/listen", wanted))) == controls
+        assert len(tried) <= 100
 
 
 @pytest.mark.parametrize(

@@ -48,22 +48,31 @@ class Part(NamedTuple):
 
 
 def expression(template: str) -> str | None:
-    """The expression that a whole URI must fit to be described by ``template``, or None if it describes nothing."""
-    if len(template) > MAX_TEMPLATE:
+    """The expression that a whole URI must fit to be described by ``template``, or None if it describes nothing.
+
+    It is text; ``compiles`` says whether it can be used, which takes a thousand times as long.
+    """
+    if len(template) > MAX_TEMPLATE or not 0 < template.count("{") <= MAX_EXPRESSIONS:
         return None
     literals, *rest = _EXPRESSION.split(template)
     found = _literal(literals)
-    if len(rest) > 3 * MAX_EXPRESSIONS or not rest:
-        return None
     for operator, listed, literal in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
         names = _names(listed)
         if names is None:
             return None
         literals += literal
         found += _expanded(operator, names) + _literal(literal)
-    if "{" in literals or "}" in literals or constraints.pattern_problem(found) is not None:
-        return None
-    return found
+    return None if "{" in literals or "}" in literals else found
+
+
+def compiles(expression: str) -> bool:
+    """Whether URIs can be held against it, in time that grows with their length."""
+    return constraints.pattern_problem(expression) is None
+
+
+def beginning(template: str) -> str:
+    """What every URI begins with that ``template`` describes."""
+    return template.partition("{")[0]
 
 
 def variables(template: str) -> tuple[str, ...]:
@@ -73,16 +82,17 @@ def variables(template: str) -> tuple[str, ...]:
 
 def parts(template: str) -> tuple[tuple[Part, ...], str]:
     """The expressions of ``template``, and the text behind the last; none if it describes nothing."""
-    if expression(template) is None:
+    found = expression(template)
+    if found is None or not compiles(found):
         return (), ""
     *split, last = _EXPRESSION.split(template)
-    found = zip(split[::3], split[1::3], split[2::3], strict=True)
-    return tuple(Part(text, operator, _names(listed) or (), "*" in listed) for text, operator, listed in found), last
+    each = zip(split[::3], split[1::3], split[2::3], strict=True)
+    return tuple(Part(text, operator, _names(listed) or (), "*" in listed) for text, operator, listed in each), last
 
 
-def described(uri: str, expressions: tuple[str, ...]) -> bool:
-    """Whether ``uri`` fits one of ``expressions``."""
-    return any(constraints.pattern(uri, one) is None for one in expressions)
+def fits(uri: str, expression: str) -> bool:
+    """Whether ``uri`` is one that the template of ``expression`` describes."""
+    return constraints.pattern(uri, expression) is None
 
 
 def _names(listed: str) -> tuple[str, ...] | None:

@@ -29,10 +29,11 @@ def require_known_resources(action: Action, context: Context) -> Finding | None:
         return _completed(action)
     if not isinstance(action, ReadResource) or action.verb == "unsubscribe":
         return None
-    for uri in _unknown(action, context):
-        why = climbs(uri, as_uri=True)
+    unknown = next((uri for uri in action.uris if not _is_known(uri, context)), None)
+    if unknown is not None:
+        why = climbs(unknown, as_uri=True)
         reason = f"a URI that {why}" if why else "a resource that the server did not name, by no template of it"
-        return Finding(CONTROL, Effect.DENY, reason, uri[:MAX_EVIDENCE])
+        return Finding(CONTROL, Effect.DENY, reason, unknown[:MAX_EVIDENCE])
     for uri in action.uris:
         if not _is_shown(uri, context) and not schemes.may_open_a_file(uri):
             return Finding(CONTROL, Effect.NOTE, "a resource that only the policy lets pass", uri[:MAX_EVIDENCE])
@@ -41,12 +42,8 @@ def require_known_resources(action: Action, context: Context) -> Finding | None:
 
 def may_be_listed(action: ReadResource, context: Context) -> bool:
     """Whether ``action`` asks for something that nobody vouches for yet, and all of it could pass once it is listed."""
-    missing = _unknown(action, context)
+    missing = [uri for uri in action.uris if not _is_known(uri, context)]
     return bool(missing) and action.verb != "unsubscribe" and not any(climbs(uri, as_uri=True) for uri in missing)
-
-
-def _unknown(action: ReadResource, context: Context) -> tuple[str, ...]:
-    return tuple(uri for uri in action.uris if not _is_known(uri, context))
 
 
 def _is_known(uri: str, context: Context) -> bool:

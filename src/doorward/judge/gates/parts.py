@@ -1,9 +1,9 @@
 """Gate: the size of each part of a message, where a part has a limit of its own (threat ``oversized-payload``).
 
 The frame as a whole was bounded while its bytes came in. Here: ids and progress tokens, URIs, cursors and names,
-``clientInfo``, each string among the arguments, all arguments of a call together, a whole result, and the number of
-values in anything that is not a list. What holds for arguments and results, a policy may say for one server or one
-tool.
+``clientInfo``, each string among the arguments, all arguments of a call together, a whole result, the number of
+resources that are listened on, and of values in anything that is not a list. What holds for arguments and results, a
+policy may say for one server or one tool.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ def require_bounded_parts(message: Message, context: Context) -> Finding | None:
     token = stateless.meta_of(params).get("progressToken")
     if type(token) is str and exceeds(token, sizes.id_bytes):
         return _too_large("the progress token", utf8_bytes(token), sizes.id_bytes)
+    watched = len(_listened(params))
+    if watched > context.policy.limits.subscriptions:
+        return _too_large("the resources to listen on", watched, context.policy.limits.subscriptions)
     limits = {"uri": sizes.uri_bytes, "name": NAME_BYTES, "cursor": CURSOR_BYTES}
     for name, value in _named(params):
         if isinstance(value, str) and exceeds(value, limits[name]):
@@ -48,12 +51,16 @@ def _named(params: dict[str, Any]) -> Iterator[tuple[str, object]]:
     """The URIs, names and cursors of a request: its own, those that a completion refers to, those that are listened
     on.
     """
-    reference, wanted = params.get("ref"), params.get("notifications")
+    reference = params.get("ref")
     for holder in (params, reference if isinstance(reference, dict) else {}):
         yield from ((name, holder.get(name)) for name in ("uri", "name", "cursor"))
+    yield from (("uri", uri) for uri in _listened(params))
+
+
+def _listened(params: dict[str, Any]) -> list[object]:
+    wanted = params.get("notifications")
     uris = wanted.get("resourceSubscriptions") if isinstance(wanted, dict) else None
-    if isinstance(uris, list):
-        yield from (("uri", uri) for uri in uris)
+    return uris if isinstance(uris, list) else []
 
 
 def _is_list(context: Context) -> bool:
