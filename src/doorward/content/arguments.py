@@ -28,7 +28,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.content import constraints, uris
-from doorward.content.pointers import children, leaves, split
+from doorward.content.pointers import join, leaves, split
 
 Value = str | int | float | tuple[str | int | float | bool, ...]
 
@@ -128,11 +128,14 @@ def _descend(value: object, pointer: str, tokens: tuple[str, ...]) -> Iterator[t
     if not tokens:
         yield pointer, value
         return
-    for place, token, child in children(value, pointer):
-        if isinstance(token, str):
-            if tokens[0] in ("*", token.casefold()):
-                yield from _descend(child, place, tokens[1:])
-        elif tokens[0] in ("*", str(token)):
-            yield from _descend(child, place, tokens[1:])
-        elif not tokens[0].isdigit():
-            yield from _descend(child, place, tokens)
+    wanted, further = tokens[0], tokens[1:]
+    if isinstance(value, dict):
+        for name, child in value.items():
+            if wanted in ("*", str(name).casefold()):
+                yield from _descend(child, join(pointer, str(name)), further)
+    elif isinstance(value, list | tuple):
+        for index, child in enumerate(value):
+            if wanted in ("*", str(index)):
+                yield from _descend(child, join(pointer, index), further)
+            elif not wanted.isdigit():
+                yield from _descend(child, join(pointer, index), tokens)
