@@ -44,7 +44,6 @@ _decode: Final = msgspec.json.Decoder().decode
 _decode_by_python: Final = msgspec.json.Decoder(float_hook=_finite).decode
 
 _DEAR_NUMBER: Final = re.compile(rb"[eE][+-]?0*[2-9][0-9]{2}")
-_DEAR_BYTES: Final = 6  # 1e300, and what parts it from the next
 _MANY_NUMBERS: Final = 2_000
 _MAX_DIGITS: Final = 309  # of the largest double
 _STEP: Final = 31  # so many digits more have ten at every 31st byte, wherever they begin
@@ -144,7 +143,7 @@ def encode_value(value: object) -> bytes:
 
 def decode_value(body: bytes) -> Any:
     """The tree of bytes that we encoded ourselves. Not for bytes from a peer: those go through :func:`decode`."""
-    return _decoder_for(body, len(body) // _DEAR_BYTES)(body)
+    return (_decoder_for(_outside_strings(body)) if _has_exponents(body) else _decode)(body)
 
 
 def encode(message: Message) -> bytes:
@@ -203,13 +202,15 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
     if len(frame) > limits.max_bytes:
         raise _malformed("frame-bytes", f"{len(frame)} bytes in one message, at most {limits.max_bytes}")
     nodes, containers = _bounds(frame, limits)
-    if nodes > limits.max_nodes and len(frame) > _COUNT_FIRST_ABOVE:
-        nodes = count_values(frame)
-        if nodes > limits.max_nodes:
+    read: Callable[[bytes], Any] = _decode
+    if nodes > _MANY_NUMBERS:  # or they are commas in a text
+        outside = _outside_strings(frame)
+        nodes = _values(outside)
+        if nodes > limits.max_nodes and len(frame) > _COUNT_FIRST_ABOVE:
             raise _malformed("frame-nodes", f"about {nodes} values in one message, at most {limits.max_nodes}")
+        read = _decoder_for(outside) if nodes > _MANY_NUMBERS else _decode
     if _has_long_number(frame):
         raise _malformed("number-range", f"a number of more than {_MAX_DIGITS} digits, which no double can hold")
-    read = _decoder_for(frame, nodes)
     try:
         tree = read(frame)
         ours = _encode(tree)
@@ -225,14 +226,17 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
     return Decoded(message, ours if tuple(tree) in _ORDERS else encode(message), nodes)
 
 
-def _decoder_for(frame: bytes, nodes: int) -> Callable[[bytes], Any]:
+def _decoder_for(outside: bytes) -> Callable[[bytes], Any]:
     """The decoder takes nine microseconds for a number beyond 1e288 or below 1e-294, and half of one where Python reads
-    it; twenty nanoseconds for any other. So where there are thousands of the former, Python reads all.
+    it; twenty nanoseconds for any other. So where thousands of the former stand ``outside`` strings, Python reads all.
     """
-    if nodes <= _MANY_NUMBERS or frame.count(b"e") + frame.count(b"E") <= _MANY_NUMBERS:
-        return _decode
-    dear = _DEAR_NUMBER.findall(_outside_strings(frame))
-    return _decode_by_python if len(dear) > _MANY_NUMBERS else _decode
+    many = _has_exponents(outside) and len(_DEAR_NUMBER.findall(outside)) > _MANY_NUMBERS
+    return _decode_by_python if many else _decode
+
+
+def _has_exponents(text: bytes) -> bool:
+    """Whether there may be thousands."""
+    return text.count(b"e") + text.count(b"E") > _MANY_NUMBERS
 
 
 def _has_long_number(frame: bytes) -> bool:
@@ -246,7 +250,10 @@ def _has_long_number(frame: bytes) -> bool:
 
 def count_values(body: bytes) -> int:
     """How many values encoded JSON has, by the delimiters outside its strings (an empty container counts once more)."""
-    outside = _outside_strings(body)
+    return _values(_outside_strings(body))
+
+
+def _values(outside: bytes) -> int:
     return outside.count(b",") + outside.count(b"[") + outside.count(b"{") + 1
 
 
