@@ -205,10 +205,11 @@ def decode(frame: bytes, limits: FrameLimits) -> Decoded:
     read: Callable[[bytes], Any] = _decode
     if nodes > _MANY_NUMBERS:  # or they are commas in a text
         outside = _outside_strings(frame)
-        nodes = _values(outside)
         if nodes > limits.max_nodes and len(frame) > _COUNT_FIRST_ABOVE:
-            raise _malformed("frame-nodes", f"about {nodes} values in one message, at most {limits.max_nodes}")
-        read = _decoder_for(outside) if nodes > _MANY_NUMBERS else _decode
+            nodes = _values(outside)
+            if nodes > limits.max_nodes:
+                raise _malformed("frame-nodes", f"about {nodes} values in one message, at most {limits.max_nodes}")
+        read = _decoder_for(outside)
     if _has_long_number(frame):
         raise _malformed("number-range", f"a number of more than {_MAX_DIGITS} digits, which no double can hold")
     try:

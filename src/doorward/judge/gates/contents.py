@@ -14,6 +14,7 @@ unpacks to a thousand times its size is for whoever unpacks it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any, Final
 
 from doorward.content.limits import base64_problem, decoded_bytes, exceeds, utf8_bytes
@@ -23,6 +24,7 @@ from doorward.wire.jsonrpc import Message, Response
 
 CONTROL: Final = "content-limits"
 
+_Place = tuple[str | int, ...]
 _ENCODED: Final = {"image": "data", "audio": "data"}
 _HELD_IN: Final = ("content", "contents", "messages")
 """Members of a result, or of the params of a request, that hold content or messages of content."""
@@ -36,10 +38,10 @@ def require_bounded_content(message: Message, context: Context) -> Finding | Non
     if holder is None or holder.keys().isdisjoint(_MAY_HOLD):
         return None  # nearly all that a client sends
     limit = context.server.sizes_of(context.tool, context.policy.sizes).content_bytes
-    for pointer, kind, value in _values(message, context):
+    for tokens, kind, value in _values(message, context):
         why = _problem(kind, value, limit)
         if why is not None:
-            place = pointer[:200]
+            place = reduce(join, tokens, "")[:200]
             told = Peer(-32602, f"content that cannot be passed on at {place}: {why}", {"limit": limit})
             return Finding(CONTROL, Effect.DENY, f"content at {place}: {why}", peer=told)
     return None
@@ -56,50 +58,50 @@ def _problem(kind: str, value: object, limit: int) -> str | None:
     return f"its {kind} is no base64: {problem}" if problem else None
 
 
-def _values(message: Message, context: Context) -> Iterator[tuple[str, str, object]]:
-    """Pointer, kind and value of everything that is content, wherever a message may carry it."""
+def _values(message: Message, context: Context) -> Iterator[tuple[_Place, str, object]]:
+    """Place, kind and value of everything that is content, wherever a message may carry it."""
     if isinstance(message, Response):
         method = context.answers.method if context.answers is not None else ""
         if method != _FORM and message.result is not None:
-            yield from _held(message.result, "/result")
+            yield from _held(message.result, ("result",))
         return
     params = message.params or {}
-    yield from _held(params, "/params")
+    yield from _held(params, ("params",))
     answers = params.get("inputResponses")
     for key, answer in answers.items() if isinstance(answers, dict) else ():
         if isinstance(answer, dict) and "action" not in answer:  # an answer to a form has one
-            yield from _held(answer, join("/params/inputResponses", key))
+            yield from _held(answer, ("params", "inputResponses", key))
 
 
-def _held(holder: dict[str, Any], pointer: str) -> Iterator[tuple[str, str, object]]:
+def _held(holder: dict[str, Any], place: _Place) -> Iterator[tuple[_Place, str, object]]:
     for name in _HELD_IN:
         if name in holder:
-            yield from _content(holder[name], join(pointer, name))
+            yield from _content(holder[name], (*place, name))
     done = holder.get("result")  # of a task
     if isinstance(done, dict):
-        yield from _held(done, join(pointer, "result"))
+        yield from _held(done, (*place, "result"))
     asked = holder.get("inputRequests")
     for key, request in asked.items() if isinstance(asked, dict) else ():
         params = request.get("params") if isinstance(request, dict) else None
         if isinstance(params, dict):
-            yield from _held(params, join(join(pointer, "inputRequests"), key))
+            yield from _held(params, (*place, "inputRequests", key))
 
 
-def _content(value: object, pointer: str) -> Iterator[tuple[str, str, object]]:
+def _content(value: object, place: _Place) -> Iterator[tuple[_Place, str, object]]:
     """Of one item or message, or of a list of them."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _content(item, join(pointer, index))
+            yield from _content(item, (*place, index))
     elif isinstance(value, dict):
-        yield from _item(value, pointer)
+        yield from _item(value, place)
 
 
-def _item(item: dict[str, Any], pointer: str) -> Iterator[tuple[str, str, object]]:
+def _item(item: dict[str, Any], place: _Place) -> Iterator[tuple[_Place, str, object]]:
     kind = item.get("type")
     encoded = _ENCODED.get(kind) if isinstance(kind, str) else None
     for name in ("text", "blob", encoded):
         if name is not None and name in item:
-            yield join(pointer, name), name, item[name]
+            yield (*place, name), name, item[name]
     for below in ("content", "resource"):  # of a message or of what a tool returned; embedded
         if below in item:
-            yield from _content(item[below], join(pointer, below))
+            yield from _content(item[below], (*place, below))
