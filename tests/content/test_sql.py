@@ -193,6 +193,96 @@ def test_a_quote_that_only_some_databases_know_hides_nothing(dialect: str, text:
     assert read_only_sql(text, dialect)
 
 
+FILE = "'/etc/hostname'::text"
+
+
+@pytest.mark.parametrize("dialect", ["", "postgres"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        # PostgreSQL calls a function of one argument by what looks like a column of that argument. Each of these read
+        # the file, ended a backend or removed an object when it was run there.
+        "SELECT (FILE).pg_read_file",
+        'SELECT (FILE)."pg_read_file"',
+        "SELECT (CAST('/etc/hostname' AS text)).pg_read_file",
+        "SELECT (SELECT FILE).pg_read_file",
+        "SELECT (t.x).pg_read_file FROM (SELECT FILE AS x) t",
+        "SELECT (t).pg_read_file FROM (SELECT FILE AS t) u",
+        "SELECT (lower(FILE)).pg_read_file",
+        "SELECT t.arr[1].pg_read_file FROM (SELECT ARRAY[FILE] AS arr) t",
+        "SELECT (ARRAY[FILE])[1].pg_read_file",
+        "SELECT $1.pg_read_file",
+        "SELECT (1).pg_terminate_backend",
+        "SELECT 1 ORDER BY (FILE).pg_read_file",
+        "SELECT x.pg_read_file FROM lower(FILE) x",
+        'SELECT x."pg_read_file" FROM lower(FILE) AS "x"',
+        "SELECT X.pg_read_file FROM lower(FILE) AS x",
+        "SELECT lower.pg_read_file FROM lower(FILE)",
+        "SELECT (x.*).pg_read_file FROM lower(FILE) x",
+        "SELECT x.pg_read_file FROM ROWS FROM (lower(FILE)) x",
+        "SELECT x.pg_read_file FROM t CROSS JOIN LATERAL lower(FILE) x",
+        "SELECT x.pg_read_file FROM t JOIN LATERAL lower(FILE) x ON true",
+        "SELECT x.pg_read_file FROM unnest(ARRAY[FILE]) AS x",
+        "SELECT unnest.pg_read_file FROM unnest(ARRAY[FILE])",
+        "SELECT x.pg_ls_dir FROM LATERAL unnest(ARRAY[FILE]) x",
+        "SELECT x.pg_read_file FROM CAST('/etc/hostname' AS text) x",
+        "SELECT x.pg_read_file FROM current_user x",
+        "SELECT x.lo_unlink FROM generate_series(1, 2) x",
+        "SELECT count(*) FROM generate_series(1, 2) x GROUP BY x.lo_unlink",
+        "SELECT * FROM lower(FILE) x WHERE x.pg_read_file <> ''",
+        # Where one name stands for two, and where a column of that name was given to another.
+        "SELECT (SELECT x.pg_read_file FROM lower(FILE) x) FROM t x",
+        "SELECT (SELECT x.pg_read_file FROM lower(FILE) x) FROM lower('a') x(pg_read_file)",
+        "SELECT (SELECT lower.pg_read_file FROM lower(FILE)) FROM t lower",
+        "SELECT pg_read_file.pg_read_file FROM lower(FILE) pg_read_file(v)",
+        "SELECT (SELECT pg_read_file.pg_read_file FROM lower(FILE) pg_read_file(v)) FROM lower('a') pg_read_file",
+    ],
+)
+def test_a_column_of_a_value_is_the_call_that_postgresql_makes_of_it(dialect: str, text: str) -> None:
+    assert read_only_sql(text.replace("FILE", FILE), dialect)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT g.g, g FROM generate_series(1, 3) AS g",
+        "SELECT generate_series.generate_series FROM generate_series(1, 3)",
+        "SELECT e.v, e.n FROM unnest(ARRAY[1]) WITH ORDINALITY AS e(v, n)",
+        "SELECT t.id, e.value->>'a' FROM t, jsonb_array_elements(t.d) e",
+        "SELECT e.key, e.value FROM t CROSS JOIN LATERAL jsonb_each(t.d) AS e",
+        "SELECT r.a FROM jsonb_to_recordset('[]') AS r(a int, b text)",
+        "SELECT r.name FROM jsonb_populate_recordset(null::t, '[]') AS r",
+        "SELECT j.a FROM XMLTABLE('/a' PASSING '<a/>' COLUMNS a text PATH '.') j",
+        "SELECT l.n FROM t JOIN LATERAL (SELECT count(*) AS n FROM u WHERE u.t = t.id) l ON true",
+        "SELECT public.t.a, c.relname FROM public.t, pg_catalog.pg_class c",
+        "WITH w AS (SELECT 1 AS a) SELECT w.a, v.b FROM w, (VALUES (1)) AS v(b)",
+        "SELECT j.a FROM (t JOIN u ON t.a = u.a) j",
+        "SELECT (now()).date, (t.name).upper, (json_each(t.d)).key, (ROW(1, 2)).f2, (t.x).* FROM t",
+    ],
+)
+def test_columns_of_tables_and_of_what_functions_return_pass(text: str) -> None:
+    assert read_only_sql(text, "postgres") is None
+
+
+@pytest.mark.parametrize("dialect", ["", "sqlite"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT data FROM fsdir WHERE path = '/etc/hostname'",
+        "SELECT data FROM main.\"FsDir\" WHERE path = '/etc/hostname'",
+        "SELECT * FROM t, zipfile WHERE file = 'x'",
+        "SELECT * FROM pragma_optimize",
+    ],
+)
+def test_a_function_that_sqlite_knows_as_a_table_is_judged_as_a_function(dialect: str, text: str) -> None:
+    assert read_only_sql(text, dialect)
+
+
+@pytest.mark.parametrize("pragma", ["table_list", "table_info", "foreign_key_list", "user_version", "page_count"])
+def test_a_pragma_that_only_tells_passes_as_a_table(pragma: str) -> None:
+    assert read_only_sql("SELECT * FROM pragma_X".replace("X", pragma), "sqlite") is None
+
+
 def test_what_is_too_long_is_refused_and_what_is_as_long_as_it_may_be_is_not() -> None:
     longest = "SELECT '" + "x" * (MAX_SQL_BYTES - len("SELECT ''")) + "'"
     assert read_only_sql(longest) is None

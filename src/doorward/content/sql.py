@@ -5,6 +5,8 @@ different places, or carry out although it stands in a comment, is refused. What
 ``sqlglot``, without its comments, and of what that understood everything must be known to only read: one statement, a
 query, no function that is not on a list. Whatever is not understood is refused.
 
+What looks like a column and may be a call, in PostgreSQL, is judged as one (``content.sql_columns``).
+
 It does not know what a database makes of a name: a view or a function that its owner defined under the name of a
 harmless one may write. Nor what a query costs, nor which tables may be read. A login that may only read is the first
 wall; this is the second.
@@ -18,6 +20,8 @@ from __future__ import annotations
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+
+from doorward.content import sql_columns
 
 if TYPE_CHECKING:
     from sqlglot.dialects import Dialect
@@ -65,27 +69,36 @@ _READING: Final = frozenset(
     json_valid json_value jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array
     jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert
     jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array
-    jsonb_path_query_first jsonb_populate_record jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_to_record
-    jsonb_to_recordset jsonb_typeof julianday justify_days justify_hours justify_interval last_day last_insert_rowid lcm
-    likelihood likely locate log10 log2 lower_inc lower_inf make_date make_interval make_set make_time make_timestamp
-    make_timestamptz makedate maketime masklen microsecond mid mod monthname netmask network num_nonnulls num_nulls
-    obj_description oct octet_length ord parse_ident period_add period_diff pg_column_size pg_database_size
-    pg_get_constraintdef pg_get_expr pg_get_functiondef pg_get_indexdef pg_get_serial_sequence pg_get_triggerdef
-    pg_get_userbyid pg_get_viewdef pg_indexes_size pg_is_in_recovery pg_postmaster_start_time pg_relation_size
-    pg_size_pretty pg_table_is_visible pg_table_size pg_tablespace_size pg_total_relation_size pg_typeof
-    phraseto_tsquery plainto_tsquery position pragma_database_list pragma_foreign_key_list pragma_index_info
+    jsonb_path_query_first jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_strip_nulls
+    jsonb_to_record jsonb_to_recordset jsonb_typeof julianday justify_days justify_hours justify_interval last_day
+    last_insert_rowid lcm likelihood likely locate log10 log2 lower_inc lower_inf make_date make_interval make_set
+    make_time make_timestamp make_timestamptz makedate maketime masklen microsecond mid mod monthname netmask network
+    num_nonnulls num_nulls obj_description oct octet_length ord parse_ident period_add period_diff pg_column_size
+    pg_database_size pg_get_constraintdef pg_get_expr pg_get_functiondef pg_get_indexdef pg_get_serial_sequence
+    pg_get_triggerdef pg_get_userbyid pg_get_viewdef pg_indexes_size pg_is_in_recovery pg_postmaster_start_time
+    pg_relation_size pg_size_pretty pg_table_is_visible pg_table_size pg_tablespace_size pg_total_relation_size
+    pg_typeof phraseto_tsquery plainto_tsquery position pragma_database_list pragma_foreign_key_list pragma_index_info
     pragma_index_list pragma_table_info pragma_table_list pragma_table_xinfo printf quote quote_ident quote_literal
     quote_nullable range_agg regexp_match regexp_matches regexp_split_to_array regexp_split_to_table row row_count
     row_to_json scale schema sec_to_time session_user sha224 sha256 sha384 sha512 shobj_description similarity snippet
     sqlite_source_id sqlite_version st_area st_asgeojson st_astext st_contains st_distance st_distance_sphere st_dwithin
-    st_geomfromtext st_intersects st_length st_makepoint st_setsrid st_transform st_within st_x st_y
-    statement_timestamp std strcmp strftime strict_word_similarity string_agg string_to_table subdate substr subtime
-    sysdate system_user time time_format time_to_sec timediff timestampadd timestampdiff to_ascii to_base64 to_char
-    to_date to_days to_hex to_json to_jsonb to_number to_seconds to_timestamp to_tsquery to_tsvector total total_changes
-    transaction_timestamp trim_array trim_scale ts_headline ts_rank ts_rank_cd tsvector_to_array typeof unaccent unhex
-    unixepoch unlikely upper_inc upper_inf uuid_to_bin variance websearch_to_tsquery week weekday weekofyear
-    word_similarity yearweek""".split()
+    st_geomfromtext st_intersects st_length st_makepoint st_setsrid st_transform st_within st_x st_y statement_timestamp
+    std strcmp strftime strict_word_similarity string_agg string_to_table subdate substr subtime sysdate system_user
+    time time_format time_to_sec timediff timestampadd timestampdiff to_ascii to_base64 to_char to_date to_days to_hex
+    to_json to_jsonb to_number to_seconds to_timestamp to_tsquery to_tsvector total total_changes transaction_timestamp
+    trim_array trim_scale ts_headline ts_rank ts_rank_cd tsvector_to_array typeof unaccent unhex unixepoch unlikely
+    upper_inc upper_inf uuid_to_bin variance websearch_to_tsquery week weekday weekofyear word_similarity
+    yearweek""".split()
 )
+# Pragmas that only tell, as they do where they stand as tables and are given nothing.
+_TELLING: Final = frozenset(
+    f"pragma_{name}"
+    for name in """application_id auto_vacuum cache_size collation_list compile_options data_version encoding
+    foreign_key_check foreign_keys freelist_count function_list index_xinfo integrity_check journal_mode locking_mode
+    max_page_count module_list page_count page_size pragma_list query_only quick_check schema_version secure_delete
+    synchronous temp_store user_version""".split()
+)
+_FILES_AS_TABLES: Final = frozenset({"fsdir", "zipfile"})
 _SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
 
 
@@ -186,7 +199,12 @@ def _judged(plain: str, dialect: str, *, inspects: bool) -> str | None:
         return _first_problem(root, spared=root)
     if not isinstance(root, exp.Query | exp.Values):
         return "not a query: a statement of another kind"
-    return _first_problem(root)
+    found = _first_problem(root)
+    if found is None and dialect in ("", "postgres"):
+        found = sql_columns.problem(root, _name_problem) or None
+    if found is None and dialect in ("", "sqlite"):
+        found = _table_problem(root)
+    return found
 
 
 def _first_problem(root: Any, spared: Any = None) -> str | None:
@@ -209,14 +227,30 @@ def _function_problem(node: Any) -> str | None:
     schema = _schema_of(node)
     if schema and schema not in _SYSTEM_SCHEMAS:
         return "calls a function of a schema, which anybody may have defined"
-    if not isinstance(node, exp.Anonymous):
-        return None
-    name = node.name.lower()
+    return _name_problem(node.name) or None if isinstance(node, exp.Anonymous) else None
+
+
+def _name_problem(written: str) -> str:
+    """Why a function of this name may not be called; empty if it may."""
+    from sqlglot import exp
+
+    name = written.lower()
     known = exp.FUNCTION_BY_NAME.get(name.upper())
     if name in _READING or (known is not None and known.__name__ not in _NEVER):
-        return None
+        return ""
     shown = name if re.fullmatch(r"\w{1,64}", name) else "of an odd name"
     return f"calls a function that is not known to only read: {shown}"
+
+
+def _table_problem(root: Any) -> str | None:
+    """SQLite knows many of its functions as tables too: a pragma that does something, a file of its shell's."""
+    from sqlglot import exp
+
+    for table in root.find_all(exp.Table):
+        name = table.name.lower()
+        if name in _FILES_AS_TABLES or (name.startswith("pragma_") and name not in _READING | _TELLING):
+            return f"reads from what is a function: {name[:64]}"
+    return None
 
 
 def _schema_of(node: Any) -> str:
