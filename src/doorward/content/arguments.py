@@ -15,7 +15,8 @@ Written in ``doorward.toml`` and judged by ``judge.checks`` (``constraints`` has
 ``path_below``               names a file below a folder (see ``uris``; the door asks the kernel)
 ``read_only_sql``            one query of SQL that only reads
 
-A constraint on a container holds for every value in it and for every member name, so that nesting hides nothing. They
+A constraint on a container holds for every value in it and for every member name, so that nesting hides nothing. What
+says of a text what it may not be (``ALSO_INSIDE``) holds for the texts in JSON that a string holds as well. They
 guard a server that uses its arguments carelessly; they do not make such a server good, and a space still separates
 words: where a value must be one word, ask for ``identifier``.
 """
@@ -28,6 +29,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.content import constraints, uris
+from doorward.content.embedded import embedded
 from doorward.content.pointers import join, leaves, split
 
 Value = str | int | float | tuple[str | int | float | bool, ...]
@@ -59,6 +61,18 @@ _JUDGED: Final[dict[str, Callable[[object, Any], str | None]]] = {
 }
 KINDS: Final = tuple(_JUDGED)
 """In the order in which they are judged: what costs least comes first."""
+
+
+ALSO_INSIDE: Final = frozenset({"no_leading_dash", "path_below", "single_line"})
+"""What must hold for texts inside of a string that is JSON too: others say what the whole must be, or let no bracket
+pass."""
+
+
+def texts_inside(constraint: Constraint, leaf: object) -> Iterator[str]:
+    """The texts in ``leaf``, member names among them, that a server has of it that parses JSON in strings."""
+    if constraint.kind in ALSO_INSIDE and isinstance(leaf, str):
+        held = embedded(leaf)
+        yield from () if held is None else (one for _, one, _ in leaves(held) if isinstance(one, str))
 
 
 def violates(constraint: Constraint, leaf: object) -> str | None:

@@ -24,6 +24,7 @@ from functools import lru_cache
 
 import msgspec
 
+from doorward.content.embedded import embedded
 from doorward.content.folding import folded
 from doorward.content.pointers import join
 from doorward.content.schemes import is_disguised_file, is_local, scheme_of
@@ -113,8 +114,12 @@ def walk_path_arguments(arguments: object) -> Iterator[tuple[str, str]]:
     its own names (``files[].content`` is not a path, ``files[].name`` is), and its member names are paths themselves
     unless they are plain words (``files: {"../../x": …}``). Under ``uri`` and ``url`` names a text with another scheme
     than ``file:`` is an address, not a path, and is not judged here; under the others it is judged as the relative path
-    that a careless server would make of it.
+    that a careless server would make of it. JSON in a string under a path-like name is looked into.
     """
+    yield from _walk(arguments, into=True)
+
+
+def _walk(arguments: object, *, into: bool) -> Iterator[tuple[str, str]]:
     stack = [("", _inside(arguments, ""))]
     while stack:
         pointer, members = stack[-1]
@@ -122,6 +127,9 @@ def walk_path_arguments(arguments: object) -> Iterator[tuple[str, str]]:
             if isinstance(value, str):
                 if _is_path(name, value):
                     yield join(pointer, token), value
+                if into and _kind(name) and (held := embedded(value)) is not None:
+                    place = join(pointer, token)
+                    yield from ((place, path) for _, path in _walk({name: held}, into=False))
             elif isinstance(value, _CONTAINERS):
                 place = join(pointer, token)
                 if isinstance(value, dict) and _kind(name) == "path":

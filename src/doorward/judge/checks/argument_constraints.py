@@ -18,7 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from doorward.content.arguments import Constraint, begins, outside, path_readings, select, text_of, violates
+from doorward.content.arguments import (
+    Constraint,
+    begins,
+    outside,
+    path_readings,
+    select,
+    text_of,
+    texts_inside,
+    violates,
+)
 from doorward.content.credentials import sensitive_kind
 from doorward.content.pointers import split
 from doorward.content.sql import MAX_SQL_BYTES
@@ -91,6 +100,7 @@ def _in(arguments: dict[str, object], demands: dict[str, tuple[Constraint, ...]]
         for pointer, leaf in select(arguments, key):
             for constraint in constraints:
                 yield Demanded(pointer, constraint, leaf)
+                yield from (Demanded(pointer, constraint, text) for text in texts_inside(constraint, leaf))
 
 
 def _misplaced(constraint: Constraint, text: str, context: Context) -> str | None:
