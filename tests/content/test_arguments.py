@@ -84,6 +84,8 @@ def test_what_passes_cannot_end_its_word_except_by_a_space(text: str) -> None:
         "\u200b-x",
         "\ufeff--x",
         "\u00a0-x",
+        "\\-x",  # shlex and a shell take the escape away
+        "`-x",
     ],
 )
 def test_what_may_be_taken_for_an_option_is_refused(text: str) -> None:

@@ -147,6 +147,10 @@ def test_what_a_template_is_filled_with_stays_in_its_place(era: Era, uri: str, *
         ("postgres://db-evil/table", False),
         ("postgres://db/../x", False),
         ("postgres://db/%2e%2e%2fx", False),
+        # Readers of URLs leave tabs and line breaks out, before they look at the segments.
+        ("postgres://db/a/.\t./.\n./x", False),
+        ("postgres://db/.%2\ne/x", False),
+        ("postgres://db/a\tb", True),
         ("notes:anything", True),
         ("notebook:x", False),
     ],

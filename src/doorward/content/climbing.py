@@ -2,7 +2,8 @@
 
 For places of which Doorward knows no folder: a server behind a URL, and URIs of a scheme that only their server
 understands. There no kernel can be asked, so a text is judged by itself, in every way that a server might read it: as
-it is, decoded until nothing changes, with backslashes as slashes, with look-alikes as what they imitate.
+it is, without tabs and line breaks, decoded until nothing changes, with backslashes as slashes, look-alikes as what
+they imitate.
 
 It does not say where a path leads: one that is written properly, of a folder that nobody may see, does not climb.
 Sources: RFC 3986 section 5.2.4, THREATS ``path-traversal``.
@@ -24,7 +25,9 @@ _OVERLONG: Final = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 _IN_A_PATH: Final = re.compile(r"(?:^|[/\\])[ \t]*\.\.[ \t]*(?:[/\\]|$)")
 _IN_A_URI: Final = re.compile(r"(?:^|[/\\?#&=;,:])[ \t]*\.\.[ \t]*(?:[/\\?#&=;,]|$)")
 _AROUND: Final = " \t\r\n\"'`<>"
-_HARMLESS: Final = re.compile(r"[^%\x00]*")
+_HARMLESS: Final = re.compile(r"[^%\x00\t\r\n]*")
+_LEFT_OUT: Final = re.compile(r"[\t\r\n]+")
+"""By readers of URLs (WHATWG, and Python's), before they look at the segments."""
 
 
 def climbs(text: str, *, as_uri: bool = False) -> str:
@@ -35,7 +38,10 @@ def climbs(text: str, *, as_uri: bool = False) -> str:
     """
     if text.isascii() and ".." not in text and _HARMLESS.fullmatch(text):
         return ""
-    level = text
+    return _climbs(text, as_uri=as_uri) or _climbs(_LEFT_OUT.sub("", text), as_uri=as_uri)
+
+
+def _climbs(level: str, *, as_uri: bool) -> str:
     for _ in range(MAX_ROUNDS + 1):
         if problem := _judged(level, _IN_A_URI if as_uri else _IN_A_PATH):
             return problem

@@ -64,7 +64,7 @@ def identifier(text: str) -> str | None:
 
 
 def no_leading_dash(text: str) -> str | None:
-    """Cannot be taken for an option, also after a careless server stripped blanks and quotes; look-alikes count.
+    """Cannot be taken for an option, also where a server strips blanks, quotes and escapes; look-alikes count.
 
     Does not protect where a program takes options in another form (``/x``, ``+x``, ``key=value``, ``@file``).
     """
@@ -72,7 +72,7 @@ def no_leading_dash(text: str) -> str | None:
     for char in text:
         if char in _DASHES:
             return "begins with a dash" if char == "-" else f"begins with a look-alike of a dash, U+{ord(char):04X}"
-        if not (char.isspace() or char in "\"'" or unicodedata.category(char) in ("Cc", "Cf")):
+        if not (char.isspace() or char in "\"'`\\" or unicodedata.category(char) in ("Cc", "Cf")):
             return None
     return None
 
@@ -255,10 +255,12 @@ def _split_url(text: str) -> tuple[tuple[str, str, int], str] | None:
 
 
 def _stays(path: str) -> bool:
+    from urllib.parse import unquote  # and ipaddress, which only this needs
+
     if _ESCAPED_SEPARATOR.search(path):
         return False
-    plain = re.sub(r"%2[eE]", ".", path)
-    return not any(part in (".", "..") for part in re.split(r"[/;]", plain))
+    plain = folded(unquote(path, errors="replace"))  # no slash comes of it: escaped ones are refused
+    return not any(part.strip() in (".", "..") for part in re.split(r"[/\\;]", plain))
 
 
 @lru_cache(maxsize=256)
