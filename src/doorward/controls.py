@@ -116,6 +116,13 @@ _TABLE: Final = (
         "doorward.judge.gates.contents",
     ),
     Control(
+        "related-tasks",
+        "a message that says to which task it belongs belongs to one of its principal's",
+        ("task-of-another",),
+        "gate",
+        "doorward.judge.gates.related_tasks",
+    ),
+    Control(
         "sealed-state",
         "a retried request carries the state that was sealed for exactly it",
         ("consent-bypass", "capability-forgery", "request-state-swap"),

@@ -211,6 +211,7 @@ class Context(msgspec.Struct, frozen=True):
     owed: int = 0  # outcomes that could not be recorded yet
     cancelled: Collection[tuple[Side, str]] = ()  # ids whose late answers may still come
     tasks: Mapping[str, str] = {}  # of this principal on this server: the tool of each
+    clients_tasks: Mapping[str, str] = {}  # that this client runs for its server: what was asked by each
     shown: Shown | None = None  # resources that this server named to this principal
     answers: Open | None = None  # for a response: the request that it answers
     seal: SealedState | str | None = None  # of a retried request's requestState: opened, or why it does not open

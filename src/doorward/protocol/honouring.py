@@ -31,8 +31,15 @@ def broken_by_client(action: AnswerInput, message: Message | None) -> tuple[str,
     name = versions.INPUT_CAPABILITY[action.method]
     if isinstance(message, Response) and message.error is not None:
         return (name, "the client knows no such method") if message.error.get("code") == METHOD_NOT_FOUND else None
-    fits = action.result is not None and _FORMS[action.method](action.result)
+    fits = action.result is not None and (_FORMS[action.method](action.result) or bool(task_of(action.result)))
     return None if fits else (name, "the answer has another form")
+
+
+def task_of(result: dict[str, Any] | None) -> str:
+    """The id of the task that a client answers with instead of the result (2025-11-25); empty: with none."""
+    task = (result or {}).get("task")
+    named = task.get("taskId") if isinstance(task, dict) else None
+    return named if isinstance(named, str) else ""
 
 
 def broken_by_server(method: str, error_code: object, declared: dict[str, Any]) -> str:

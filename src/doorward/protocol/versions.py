@@ -20,6 +20,7 @@ META_CAPABILITIES: Final = META_PREFIX + "clientCapabilities"
 META_CLIENT_INFO: Final = META_PREFIX + "clientInfo"
 META_SERVER_INFO: Final = META_PREFIX + "serverInfo"
 META_SUBSCRIPTION: Final = META_PREFIX + "subscriptionId"
+META_RELATED_TASK: Final = META_PREFIX + "related-task"
 
 TASKS: Final = META_PREFIX + "tasks"
 

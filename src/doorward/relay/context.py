@@ -32,6 +32,7 @@ def around(state: State, frame: Decoded, sender: Side, exchange: int, facts: Fac
         owed=len(state.owed),
         cancelled=state.cancelled,
         tasks=state.settings.tasks,
+        clients_tasks=state.clients_tasks,
         shown=state.settings.shown,
         answers=answers,
         seal=_opened_seal(state, message, facts, now) if era == "modern" else None,

@@ -169,6 +169,8 @@ def pass_response(
     if answered.asker == "client":
         _begun(state, acts, answered.subject)
         showing.learn(state.settings.shown, acts, answered, context.now)
+    elif task := honouring.task_of(message.result):
+        state.began_at_client(task, answered.method)
     body = contexts.bytes_of(message, context)
     outcome = "error" if message.error is not None else "ok"
     grade: Grade = "durable" if answered.asker == "server" else "written"

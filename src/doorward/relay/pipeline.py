@@ -38,6 +38,7 @@ from doorward.judge.gates.lifecycle import require_lifecycle
 from doorward.judge.gates.methods import require_known_method
 from doorward.judge.gates.owed import require_written_outcomes
 from doorward.judge.gates.parts import require_bounded_parts
+from doorward.judge.gates.related_tasks import require_own_related_task
 from doorward.judge.gates.sealed import require_intact_seal
 from doorward.judge.gates.solicited import require_solicited
 from doorward.judge.rewrites.answers import keep_asked_answers
@@ -80,6 +81,7 @@ def build(masker: Masker) -> Pipeline:
             require_lifecycle,
             require_bounded_parts,
             require_bounded_content,
+            require_own_related_task,
             require_intact_seal,
             require_written_outcomes,
         ),

@@ -198,7 +198,11 @@ class Relay:
         return Response(message.id, result={**result, "requestState": token})
 
     def _interpret(self, message: Message, context: Context) -> tuple[actions.Action, ...]:
-        method = context.answers.method if context.answers is not None else ""
+        answers = context.answers
+        method = answers.method if answers is not None else ""
+        if answers is not None and answers.asker == "server" and method == "tasks/result":
+            # What a task of the client's returned answers what the task was asked.
+            method = context.clients_tasks.get(answers.subject, "elicitation/create")
         asked: tuple[tuple[str, str], ...] = ()
         if isinstance(context.seal, SealedState):
             asked = tuple((key, asked_method) for key, asked_method, _ in context.seal.asked)

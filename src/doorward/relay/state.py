@@ -81,6 +81,7 @@ class State:
         self.definitions = definitions.NOTHING
         self.opened: dict[tuple[Side, str], Open] = {}
         self.asked: dict[str, Open] = {}  # those in `opened` that the server asks, by their ids, the oldest first
+        self.clients_tasks: dict[str, str] = {}  # what the server asked of the client that became a task, by its id
         self.held: dict[str, Held] = {}
         self.errand: Errand | None = None
         self.refusals = Refusals()
@@ -135,12 +136,11 @@ class State:
         """A call of ``tool`` by this principal began a task. One of a longer id than a name may have is not kept, so
         nobody may ask for it: a server could fill the memory with them.
         """
-        if exceeds(task, NAME_BYTES):
-            return
-        tasks = self.settings.tasks
-        tasks[task] = tool
-        if len(tasks) > _MAX_TASKS:
-            del tasks[next(iter(tasks))]
+        _remember(self.settings.tasks, task, tool)
+
+    def began_at_client(self, task: str, method: str) -> None:
+        """The client answered a request of the server's with a task."""
+        _remember(self.clients_tasks, task, method)
 
     def is_open(self, opened: Open) -> bool:
         return self.opened.get((opened.asker, opened.key)) is opened
@@ -178,6 +178,14 @@ class State:
         """The outcomes owed, to be written before or with the next intent. They come back if that fails, too."""
         owed, self.owed = self.owed, []
         return owed
+
+
+def _remember(tasks: dict[str, str], task: str, by: str) -> None:
+    if exceeds(task, NAME_BYTES):
+        return
+    tasks[task] = by
+    if len(tasks) > _MAX_TASKS:
+        del tasks[next(iter(tasks))]
 
 
 def _otherwise(message: Message, context: Context) -> Send | None:
