@@ -73,7 +73,7 @@ READ: Final[Tree] = {
 }
 WIPE: Final[Tree] = {"name": "wipe", "inputSchema": {"type": "object"}, "annotations": {"destructiveHint": True}}
 TOOLS: Final = (READ, WIPE)
-ASKABLE: Final[Tree] = {"sampling": {}, "elicitation": {}, "roots": {}}
+ASKABLE: Final[Tree] = {"sampling": {}, "elicitation": {"form": {}, "url": {}}, "roots": {}}
 
 
 class Why(enum.Enum):

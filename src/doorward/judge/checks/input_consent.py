@@ -5,7 +5,8 @@ Covers sampling, elicitation and roots of the legacy era and the entries of a mo
 on one server or on all, until an end that it must name; each use is recorded as a note. Nobody sees what passes so.
 
 A request for something that the client did not declare is refused without asking, approved in advance or not (MCP: only
-declared capabilities may be used).
+declared capabilities may be used); so is one for a part of it that the client did not name: an address instead of a
+form, tools for the model.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from doorward.protocol.actions import Action, HandleTask, RequestInput
 
 CONTROL: Final = "input-consent"
 UNDECLARED: Final = "declared-inputs"
+_OF_TOOLS: Final = ("tools", "toolChoice")
 
 _WHAT: Final = {
     "sampling/createMessage": "a completion by your model is asked for",
@@ -52,9 +54,24 @@ def require_declared_input(action: Action, context: Context) -> Finding | None:
     name = versions.INPUT_CAPABILITY.get(action.method, "")
     if name in context.link.unhonoured:
         return Finding(UNDECLARED, Effect.DENY, f"the client declared {name} and did not honour it", action.method)
-    if name in _declared(context):
-        return None
-    return Finding(UNDECLARED, Effect.DENY, f"the client did not declare {name}", action.method)
+    declared = _declared(context)
+    part = _part_beyond(action, declared.get(name)) if name in declared else name
+    return Finding(UNDECLARED, Effect.DENY, f"the client did not declare {part}", action.method) if part else None
+
+
+def _part_beyond(action: RequestInput, declared: Any) -> str:
+    """The part of a capability that ``action`` needs and that is not ``declared``; empty if there is none. A client
+    that names no mode of elicitation has forms, as before there were others.
+    """
+    parts = declared if isinstance(declared, dict) else {}
+    if action.method == "sampling/createMessage":
+        return "sampling/tools" if "tools" not in parts and not action.params.keys().isdisjoint(_OF_TOOLS) else ""
+    if action.method != "elicitation/create":
+        return ""
+    mode = action.params.get("mode", "form")
+    if mode == "form":
+        return "elicitation/form" if "url" in parts and "form" not in parts else ""
+    return "" if mode == "url" and "url" in parts else "elicitation/url"
 
 
 def _undeclared_task(context: Context) -> Finding | None:
