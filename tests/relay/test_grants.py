@@ -57,6 +57,17 @@ def passed(era: Era, policy: Policy, sender: str, declared: Tree = DECLARED) -> 
     return heard, notes[0].evidence if notes else ""
 
 
+def test_what_initialize_declares_beside_its_own_place_is_cut_as_well() -> None:
+    asked = initialize(capabilities={"sampling": {}})
+    meta = {"io.modelcontextprotocol/clientCapabilities": {"sampling": {}, "experimental": {"fast": {}}}}
+    asked["params"]["_meta"] = {**meta, "x": 1}
+    turn = Dialogue("legacy", policy=granting()).client(asked)
+    heard = turn.only("server")["params"]
+    assert heard["_meta"] == {"io.modelcontextprotocol/clientCapabilities": {"sampling": {}}, "x": 1}
+    assert heard["capabilities"] == {"sampling": {}}
+    assert "capability-grants" in turn.controls
+
+
 both_sides = pytest.mark.parametrize("sender", ["client", "server"])
 
 

@@ -30,14 +30,18 @@ def narrow_capabilities(message: Message, context: Context) -> tuple[Message, Fi
 
 
 def _client(message: Request, params: dict[str, Any], context: Context) -> tuple[Message, Finding | None]:
+    changed: dict[str, Any] = {}
+    dropped: list[str] = []
     if message.method == "initialize":
         narrowed, dropped = _narrow(params.get("capabilities"), versions.CLIENT_CAPABILITIES, context)
-        params = {**params, "capabilities": narrowed} if dropped else params
-    else:
-        meta = stateless.meta_of(params)
-        narrowed, dropped = _narrow(meta.get(versions.META_CAPABILITIES), versions.CLIENT_CAPABILITIES, context)
-        params = {**params, "_meta": {**meta, versions.META_CAPABILITIES: narrowed}} if dropped else params
-    return (Request(message.id, message.method, params) if dropped else message), _note(dropped)
+        changed = {"capabilities": narrowed} if dropped else {}
+    meta = stateless.meta_of(params)
+    narrowed, more = _narrow(meta.get(versions.META_CAPABILITIES), versions.CLIENT_CAPABILITIES, context)
+    if more:
+        changed["_meta"] = {**meta, versions.META_CAPABILITIES: narrowed}
+    if not changed:
+        return message, None
+    return Request(message.id, message.method, {**params, **changed}), _note([*dropped, *more])
 
 
 def _server(message: Response, result: dict[str, Any], context: Context) -> tuple[Message, Finding | None]:
