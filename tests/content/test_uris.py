@@ -374,6 +374,9 @@ def test_a_long_text_is_judged_in_a_moment(unit: str) -> None:
         "fi\tle:///etc/passwd", "file\n:///etc/passwd", "\x01file:///etc/passwd", "\ufefffile:///etc/passwd",
         "local:///etc/passwd", "netdoc:///etc/passwd", "php://filter/resource=/etc/passwd", "glob:///etc/*",
         "simplecache::/etc/passwd", "filecache::file:///etc/passwd", "zip://a.csv::/etc/x.zip", "a::b::local:///etc/x",
+        # Each of these was opened by fsspec.
+        "local:/etc/passwd", "local:../x", "simplecache::local:/etc/passwd", "simplecache::../x", "simplecache::./../x",
+        "dir://etc/passwd::local:/", "dir://" + "a" * 600 + "::local:/", "filecache::file:../x",
     ],
 )  # fmt: skip
 def test_what_some_reader_opens_as_a_file_is_no_address(name: str, text: str) -> None:
@@ -386,6 +389,7 @@ def test_what_some_reader_opens_as_a_file_is_no_address(name: str, text: str) ->
     [
         "https://x.example/a", "s3://bucket/key", "data:text/plain,x", "http://[::1]/a", "http://[fe80::1]:80/x",
         "http://local:8080/x", "http://php:9000/x", "https://web.example/save/https://x.example/", "urn:a:b",
+        "http://[fe80::1%25eth0]/x", "https://x.example/a::b",
     ],
 )  # fmt: skip
 def test_an_address_stays_one(text: str) -> None:
@@ -397,6 +401,36 @@ def test_a_scheme_of_a_server_may_have_such_a_name() -> None:
     assert list(walk_path_arguments({"uri": "local://notes/1"})) == []
     assert not may_open_a_file("local://notes/1")
     assert readings("Foo::Bar", "/w").paths == ("/w/Foo::Bar",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.txt,/etc/passwd",
+        "a.txt, ../../etc/passwd",
+        "a;/etc/x",
+        "a|~/x",
+        "/ws/a:/etc/passwd",
+        "a,b/../../../x",
+        "a,file:/x",
+    ],
+)
+def test_a_list_in_a_text_is_taken_apart_under_a_name_for_several(text: str) -> None:
+    found = [path for _, path in walk_path_arguments({"paths": text})]
+    assert found[0] == text
+    assert not all(allowed(path) for path in found)
+    assert [path for _, path in walk_path_arguments({"path": text})] == [text]
+
+
+@pytest.mark.parametrize("text", ["a.txt,b.txt", "Bach, J. S., ~1720.txt", "v1..v2,x", "test_a.py::test_b", "a: b"])
+def test_a_list_whose_parts_stay_is_one_path_more_or_less(text: str) -> None:
+    assert [path for _, path in walk_path_arguments({"files": text})] == [text]
+    assert allowed(text)
+
+
+def test_a_variable_that_is_followed_by_another_expands_as_well() -> None:
+    assert readings("$HOME$x/.ssh/id", "/ws").problem
+    assert readings("$postId.tsx", "/ws").paths == ("/ws/$postId.tsx",)
 
 
 def test_a_mark_of_byte_order_before_a_path_is_trimmed_by_some() -> None:

@@ -11,13 +11,16 @@ _SCHEME = re.compile(r"[\s\"'`<]*+([A-Za-z][A-Za-z0-9+.\-]{1,63}):")
 _DISGUISED = re.compile(
     r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}[+_\-]file:|(?:[a-z][a-z0-9+.\-]{0,63}::?){1,4}/{0,3}file:)", re.IGNORECASE
 )
-# Other names of the local disk: of fsspec (and so of pandas), of Java, of PHP; and fsspec's way of putting one behind
-# another, where what comes last may be a path alone. As schemes of resources they may be a server's own.
+# Other names of the local disk: of fsspec (and so of Dask and Polars), of Java, of PHP. As schemes of resources they
+# may be a server's own.
 _LOCAL = re.compile(
-    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}::?){0,4}/{0,3}(?:local|netdoc|php|phar|glob|compress\.(?:zlib|bzip2))://|"
-    r"[\s\"'`<]*+[a-z][a-z0-9+.\-]{0,63}:(?://[^\s]{0,256}:)?:[/~]",
+    r"[\s\"'`<]*+(?:[a-z][a-z0-9+.\-]{0,63}::?){0,4}"
+    r"(?:(?:local|netdoc):|/{0,3}(?:local|netdoc|php|phar|glob|compress\.(?:zlib|bzip2))://)",
     re.IGNORECASE,
 )
+# fsspec puts one behind another: what stands behind two colons is a place of its own, and may be a path alone.
+_CHAIN = re.compile(r"[\s\"'`<]*+[a-z][a-z0-9+.\-]{0,63}:", re.IGNORECASE)
+_LINK = re.compile(r"\s*(?:[/~\\]|\.{1,2}(?:[/\\]|$)|(?:file|local|netdoc):)", re.IGNORECASE)
 # What readers of URLs (WHATWG, and Python's) leave out of one: tabs and line breaks anywhere, controls before it.
 _LEFT_OUT = re.compile(r"[\t\r\n]+")
 _LED_BY = "".join(map(chr, range(0x21))) + "\ufeff"
@@ -48,4 +51,10 @@ def is_disguised_file(text: str) -> bool:
 
 def is_local(text: str) -> bool:
     """``local:``, ``netdoc:``, ``simplecache::/``: what some library opens as files, under another name."""
-    return ":" in text and _LOCAL.match(_as_read(text)) is not None
+    if ":" not in text:
+        return False
+    if _LOCAL.match(_as_read(text)):
+        return True
+    if "::" not in text or not _CHAIN.match(_as_read(text)):
+        return False
+    return any(map(_LINK.match, _LEFT_OUT.sub("", text).split("::")[1:]))

@@ -104,6 +104,8 @@ def _last_word(name: str) -> str:
 
 
 _CONTAINERS = (dict, list, tuple)
+_PARTS = re.compile(r"[,;|]|:(?!//)")
+_LEADS_ELSEWHERE = re.compile(r"^\s*(?:/|~/|file:)|(?:^|[/\\])\s*\.\.\s*(?:[/\\]|$)")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -114,7 +116,8 @@ def walk_path_arguments(arguments: object) -> Iterator[tuple[str, str]]:
     its own names (``files[].content`` is not a path, ``files[].name`` is), and its member names are paths themselves
     unless they are plain words (``files: {"../../x": …}``). Under ``uri`` and ``url`` names a text with another scheme
     than ``file:`` is an address, not a path, and is not judged here; under the others it is judged as the relative path
-    that a careless server would make of it. JSON in a string under a path-like name is looked into.
+    that a careless server would make of it. JSON in a string under a path-like name is looked into; under a name for
+    several, so are the parts of a list with commas and the like, where one of them would lead elsewhere by itself.
     """
     yield from _walk(arguments, into=True)
 
@@ -127,9 +130,9 @@ def _walk(arguments: object, *, into: bool) -> Iterator[tuple[str, str]]:
             if isinstance(value, str):
                 if _is_path(name, value):
                     yield join(pointer, token), value
-                if into and _kind(name) and (held := embedded(value)) is not None:
-                    place = join(pointer, token)
-                    yield from ((place, path) for _, path in _walk({name: held}, into=False))
+                if into and _kind(name):
+                    for path in _held(name, value):
+                        yield join(pointer, token), path
             elif isinstance(value, _CONTAINERS):
                 place = join(pointer, token)
                 if isinstance(value, dict) and _kind(name) == "path":
@@ -138,6 +141,17 @@ def _walk(arguments: object, *, into: bool) -> Iterator[tuple[str, str]]:
                 break
         else:
             stack.pop()
+
+
+def _held(name: str, text: str) -> Iterator[str]:
+    """Paths in the JSON that a server may take ``text`` for, and parts of it, of which a server may take each for a
+    path, that do not stay where the whole does.
+    """
+    held = embedded(text)
+    if held is not None:
+        yield from (path for _, path in _walk({name: held}, into=False))
+    if _kind(name) == "path" and name.lower().endswith("s") and _PARTS.search(text):
+        yield from (part for part in _PARTS.split(text) if _LEADS_ELSEWHERE.search(part))
 
 
 def _inside(value: object, name: str) -> Iterator[tuple[str | int, object, str]]:
@@ -233,7 +247,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _DRIVE = re.compile(r"[/\\]*[A-Za-z][:|](?:[/\\]|$)")
 _NETWORK = re.compile(r"[/\\]{2}")
-_EXPANDS = re.compile(r"~|\$\{|\$[A-Z_][A-Z0-9_]*(?:/|$)")
+_EXPANDS = re.compile(r"~|\$\{|\$[A-Z_][A-Z0-9_]*(?:[/$]|$)")
 _EXPANDS_ANYWHERE = "${"
 # Who opens these decides what they are.
 _RELATIVE_TO_OPENER = re.compile(r"/(?:proc|dev/fd|dev/std(?:in|out|err))(?:/|$)")
