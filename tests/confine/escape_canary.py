@@ -467,6 +467,12 @@ def _() -> object:
     return one.sendto(b"a pair turned to a path", P["folder"] + "/datagram")
 
 
+@attempt("a raw pair turned to a path")
+def _() -> object:
+    one, _other = socket.socketpair(UNIX, socket.SOCK_RAW)  # which the kernel makes a pair of datagrams
+    return one.sendto(b"a raw pair turned to a path", P["folder"] + "/datagram")
+
+
 @attempt("a raw socket")
 def _() -> object:
     with socket.socket(V4, socket.SOCK_RAW, socket.IPPROTO_UDP) as one:

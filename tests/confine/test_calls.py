@@ -99,6 +99,8 @@ ATTEMPTS = {
     "message queue": lambda: call(241, 181, ctypes.addressof(ctypes.create_string_buffer(b"none"))),
     "unix": lambda: socket.socket(socket.AF_UNIX).close(),
     "datagram pair": lambda: pair(1, socket.SOCK_DGRAM),
+    "raw pair": lambda: pair(1, socket.SOCK_RAW),
+    "pair of packets": lambda: pair(1, socket.SOCK_SEQPACKET),
     "pair": lambda: socket.socketpair(),
     "loopback": listened,
     "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close(),
@@ -126,7 +128,7 @@ NO_FAMILY = (
     *("pair of another family", "unix"),
 )
 INTERNET = ("loopback", "udp")
-ALLOWED = ("name", "pair", "threads", "program", "asynchronous program", "fork")
+ALLOWED = ("name", "pair", "pair of packets", "threads", "program", "asynchronous program", "fork")
 
 
 @pytest.fixture
@@ -156,7 +158,7 @@ def test_each_is_refused_with_the_error_that_libraries_understand(world: World) 
     shared = (0, errno.ENOENT) if world.mechanism == "namespaces" else (errno.ENOSYS, errno.ENOSYS)
     assert (found["shared memory"], found["message queue"]) == shared
     assert {name: found[name] for name in ALLOWED} == dict.fromkeys(ALLOWED, 0)
-    assert found["datagram pair"] == errno.EPROTONOSUPPORT
+    assert found["datagram pair"] == found["raw pair"] == errno.EPROTONOSUPPORT
 
 
 def test_without_walls_the_kernel_says_something_else(world: World) -> None:
@@ -168,7 +170,7 @@ def test_without_walls_the_kernel_says_something_else(world: World) -> None:
     assert bare["open_by_handle_at"] != errno.EPERM or bare["user namespace"] == errno.EPERM
     assert bare["netlink uevents"] == 0
     assert bare["message queue"] == errno.ENOENT
-    unfiltered = (*ALLOWED, *INTERNET, "shared memory", "unix", "datagram pair", "netlink route")
+    unfiltered = (*ALLOWED, *INTERNET, "shared memory", "unix", "datagram pair", "raw pair", "netlink route")
     assert {name: bare[name] for name in unfiltered} == dict.fromkeys(unfiltered, 0)
 
 

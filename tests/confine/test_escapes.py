@@ -131,6 +131,7 @@ NETWORK = {
     "an abstract socket": Probe("heard"),
     "an abstract datagram socket": Probe("heard"),
     "a pair turned to a path": Probe("heard"),
+    "a raw pair turned to a path": Probe("heard"),
     "shared memory of another process": Probe("told"),
     "a message queue": Probe("heard"),
     "a semaphore": Probe("heard"),

@@ -16,9 +16,10 @@ folders have it.
 with a name, which belong to no folder (ENOSYS); scheduling and priorities, of any process but itself.
 
 *Sockets.* Of IPv4 and IPv6 as ``restrict`` is told. Unix sockets only as connected pairs: one of its own could reach
-whatever listens at a path or a name, an agent or a bus, which no wall around files sees. Datagram pairs neither, since
-they can be turned to another address. Where TCP is the machine's own, it may not listen. No others: netlink, raw
-packets, a virtual machine's host (vsock), the kernel's ciphers, Bluetooth.
+whatever listens at a path or a name, an agent or a bus, which no wall around files sees. Only pairs of streams and of
+packets in order: datagrams, for which the kernel takes the raw type as well, can be turned to another address. Where
+TCP is the machine's own, it may not listen. No others: netlink, raw packets, a virtual machine's host (vsock), the
+kernel's ciphers, Bluetooth.
 
 A filter is inherited and cannot be taken off. A call by another architecture's table (32-bit programs, x32) is refused
 whole, as its numbers mean other calls. Refused calls return EPERM; io_uring and ``clone3`` return ENOSYS and families
@@ -114,7 +115,7 @@ _MOUNTS = (428, 429, 430, 431, 432, 433, 442, 467)
 _FCHMODAT2 = 452
 _SET_USER_ID = 0o4000
 _UNIX, _INTERNET = 1, (2, 10)
-_STREAM, _DATAGRAM, _TYPE_BITS = 1, 2, 0xF
+_STREAM, _PACKETS, _TYPE_BITS = 1, 5, 0xF
 _TCP_PROTOCOLS = (0, 6)  # multipath TCP is another, and no rule about ports sees it
 _FAST_OPEN = 0x20000000  # a flag of sending by which TCP connects, past every rule about connecting
 ALL, TCP, NONE = "all", "tcp", "none"
@@ -217,7 +218,7 @@ def _about_sockets(internet: str) -> bytes:
 
 def _about_pairs() -> bytes:
     code = _lower_half(_FIRST) + _unless(_IF_EQUAL, (_UNIX,), _refuse(errno.EAFNOSUPPORT))
-    return code + _type() + _when(_IF_EQUAL, _DATAGRAM, _refuse(errno.EPROTONOSUPPORT)) + _allow()
+    return code + _type() + _unless(_IF_EQUAL, (_STREAM, _PACKETS), _refuse(errno.EPROTONOSUPPORT)) + _allow()
 
 
 def _type() -> bytes:
