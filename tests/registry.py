@@ -12,6 +12,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tarfile
 import threading
@@ -124,7 +125,7 @@ class Registry:
             def do_GET(self) -> None:
                 registry.asked.append(self.path)
                 proven = not registry.token or registry.token in self.headers.get("Authorization", "")
-                body = registry.body(self.path) if proven else None
+                body = registry.body(self.path.partition("?")[0]) if proven else None
                 self.send_response(200 if body is not None else 404 if proven else 401)
                 kind = "text/html" if self.path.startswith("/simple") else "application/json"
                 self.send_header("Content-Type", kind)
@@ -216,9 +217,11 @@ class Registry:
         installs = {"hasInstallScript": True} if "postinstall" in described.get("scripts", {}) else {}
         self._packages.setdefault(name, {})[version] = {**described, **installs, "dist": dist}
 
-    def wheel(self, name: str, version: str, module: str = PYTHON_SERVER, needs: str = "") -> None:
-        """The same for PyPI: a wheel with one module and a program of the package's name."""
-        file, content = _wheel(name, version, module, needs)
+    def wheel(
+        self, name: str, version: str, module: str = PYTHON_SERVER, needs: str = "", more: dict[str, str] | None = None
+    ) -> None:
+        """The same for PyPI: a wheel with one module and a program of the package's name, and ``more`` files."""
+        file, content = _wheel(name, version, module, needs, more)
         self._add(name, file, content)
 
     def source(self, name: str, version: str, marker: Path, module: str = PYTHON_SERVER, build: str = "") -> None:
@@ -239,6 +242,21 @@ class Registry:
                 info.size = len(text.encode())
                 tar.addfile(info, io.BytesIO(text.encode()))
         self._add(name, f"{top}.tar.gz", content.getvalue())
+
+    def git(self, name: str, files: dict[str, str], folder: Path) -> str:
+        """A git repository that is made in ``folder`` and cloned from here; what a package says that depends on it."""
+        place = folder / name
+        place.mkdir()
+        for file, text in files.items():
+            (place / file).write_text(text)
+            (place / file).chmod(0o755)
+        told = ("git", "-C", str(place), "-c", "user.name=made", "-c", "user.email=made@example.invalid")
+        for words in ("init -q -b main", "add -A", "commit -q -m made", "update-server-info"):
+            subprocess.run([*told, *words.split()], check=True)
+        stored = place / ".git"
+        for path in filter(Path.is_file, stored.rglob("*")):
+            self._files[f"/{name}.git/{path.relative_to(stored)}"] = path.read_bytes()
+        return f"git+{self.url}/{name}.git"
 
     def _add(self, name: str, file: str, content: bytes) -> None:
         self._files[f"/files/{file}"] = content
@@ -274,10 +292,13 @@ def _metadata(name: str, version: str, needs: str = "") -> str:
     return f"{said}Requires-Dist: {needs}\n" if needs else said
 
 
-def _wheel(name: str, version: str, module: str, needs: str = "") -> tuple[str, bytes]:
+def _wheel(
+    name: str, version: str, module: str, needs: str = "", more: dict[str, str] | None = None
+) -> tuple[str, bytes]:
     plain = name.replace("-", "_")
     info = f"{plain}-{version}.dist-info"
     files = {
+        **(more or {}),
         f"{plain}.py": module,
         f"{info}/METADATA": _metadata(name, version, needs),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

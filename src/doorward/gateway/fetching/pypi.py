@@ -1,12 +1,15 @@
 """uv: how a Python package gets into an environment of its own without building any of it, and what lies there then.
 
-Three steps: an environment, a resolution that notes the hash of every archive, and an installation that takes nothing
-else. Wheels only: building a source distribution runs it. No Python is downloaded.
+Four steps: an environment, a resolution that notes the hash of every archive, an installation that takes nothing else,
+and the compilation of what came. Wheels only: building a source distribution runs it. No Python is downloaded. uv would
+compile by the environment's own interpreter, as programs start it, and that runs what came: ``.pth`` files and
+``sitecustomize``. So it is a step of its own, in which Python leaves both alone, and which sees no settings.
 
-Where the operator allows builds (``--unsafe-install-scripts``), their code runs in the last two steps, since uv builds
-in order to resolve. It sees what those see: the tree, the operator's settings for uv with the credentials in them, the
-registries and public addresses; nothing else of the user's, and it writes the tree alone. A build that outlives the
-resolution by a moment could change what that wrote, and so under which versions the packages of this tree are pinned.
+Where the operator allows builds (``--unsafe-install-scripts``), their code runs in the second and third step, since uv
+builds in order to resolve. It sees what those see: the tree, the operator's settings for uv with the credentials in
+them, the registries and public addresses; nothing else of the user's, and it writes the tree alone. A build that
+outlives the resolution by a moment could change what that wrote, and so under which versions the packages of this tree
+are pinned.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from doorward.gateway.identity.programs import plain_distribution
 PINS: Final = ("requirements.txt",)
 
 _ENVIRONMENT: Final = "environment"
+_COMPILE: Final = f"import compileall; compileall.compile_dir({os.path.join(_ENVIRONMENT, 'lib')!r}, quiet=2)"
+"""What does not compile is left as it is, as pip does: templates, and code for another Python."""
 _TOLD: Final = (("UV_PYTHON_DOWNLOADS", "never"), ("UV_NO_PROGRESS", "1"), ("UV_NO_ENV_FILE", "1"))
 _REQUIREMENT: Final = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>\S+?)(?:\s*;.*?)?\s*\\?")
 _HASH: Final = re.compile(r"\s+--hash=(?P<hash>[a-z0-9]+:[0-9a-f]+)\s*\\?")
@@ -55,8 +60,9 @@ def steps(asked: Asked, uv: str, folder: str, *, pinned: bool, scripts: bool) ->
             file.write("".join(f"{spec.name}{spec.extras}{spec.versions}\n" for spec in asked.specs))
         words = ("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", *wheels, *python)
         yield Step((uv, *words, "-o", PINS[0], "requirements.in"), told=_TOLD)
-    words = ("pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", *wheels, *python)
+    words = ("pip", "sync", "--quiet", "--no-compile-bytecode", "--require-hashes", *wheels, *python)
     yield Step((uv, *words, PINS[0]), told=_TOLD, keeps=PINS)
+    yield Step((os.path.join(folder, python[1]), "-I", "-S", "-c", _COMPILE), settings=False, keeps=PINS)
 
 
 def found(asked: Asked, folder: str) -> Found:

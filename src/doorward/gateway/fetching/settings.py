@@ -31,7 +31,7 @@ _OURS: Final = re.compile(
     r"|before|workspaces?|install_strategy|offline|git|node_options|loglevel|json|save\w*|yes|call|package)"
     r"|UV_(?:CACHE_DIR|TOOL_DIR|TOOL_BIN_DIR|PROJECT\w*|WORKING_DIR\w*|OFFLINE|CONSTRAINT|OVERRIDE|EXCLUDE|BUILD\w*"
     r"|NO_BUILD\w*|NO_BINARY\w*|NO_CACHE|ENV_FILE|LINK_MODE|REQUIRE_HASHES|NO_VERIFY_HASHES|SYSTEM_PYTHON|TARGET|PREFIX"
-    r"|BREAK_SYSTEM\w*|VENV\w*|RUN\w*|PYTHON_DOWNLOADS|MANAGED_PYTHON))",
+    r"|COMPILE_BYTECODE|BREAK_SYSTEM\w*|VENV\w*|RUN\w*|PYTHON_DOWNLOADS|MANAGED_PYTHON))",
     re.IGNORECASE,
 )
 _PATH: Final = re.compile(r"(?:file://|[\s\"'=\[,]|^)(/[^\s\"',\]=]+)")
