@@ -142,6 +142,28 @@ def test_operands_of_a_caller_give_nothing_and_their_faults_are_refused(tmp_path
         guard.run("true", (), ["\ud800"], confine=Profile())
 
 
+def test_an_operand_is_no_part_of_the_program(tmp_path: Path) -> None:
+    """Of an interpreter the first file among its words is its script, shown to it with all that lies beside."""
+    for name in ("package.json", "operand", "beside"):
+        (tmp_path / name).write_text("secret")
+    script = b"""
+import os, sys
+for path in (sys.argv[1], os.path.dirname(sys.argv[1]) + "/beside"):
+    try:
+        print(open(path).read())
+    except OSError:
+        print("closed")
+"""
+
+    def read(profile: Profile) -> list[str]:
+        words = (["-I", "-"], [str(tmp_path / "operand")])
+        done = guard.run(sys.executable, *words, terminator=None, stdin=script, confine=profile)
+        return done.check().stdout.decode().split()
+
+    assert read(Profile()) == ["closed", "closed"]
+    assert read(Profile(read=[tmp_path / "operand"])) == ["secret", "closed"]
+
+
 def test_nothing_is_run_where_there_are_no_walls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from doorward.confine import process
 

@@ -155,13 +155,15 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     profile: Profile = "standard",
     parent_pid: int | None = None,
     also_own: Iterable[str] = (),
+    words: int | None = None,
 ) -> SandboxProfile:
     """Look at a command line and say what its server may touch. Changes nothing on disk.
 
     ``state`` and ``config`` are Doorward's folders (they need not exist yet), ``server`` its name for the server,
     ``grants`` the names of ``--env``, ``network`` what was said of it (None: nothing, so as the profile has it), with
     ``connect`` and ``hosts``, ``parent_pid`` where the search for whoever launched us begins (our parent),
-    ``also_own`` more folders to be kept from servers as those two are.
+    ``also_own`` more folders to be kept from servers as those two are. Only the first ``words`` of ``argv`` (None: all)
+    say what belongs to the program; the rest is somebody else's, and gives it nothing.
 
     Raises ConfinementError when the program cannot be found; when a folder is ``/``, a home or an ancestor of one, or
     contains or lies inside ``state`` or ``config``; when ``--read`` or ``--write`` names nothing; when a link that the
@@ -175,10 +177,10 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
     )
     if "PATH" in passed:
         passed["PATH"] = ":".join(filter(os.path.isabs, passed["PATH"].split(":")))
-    installation = find_installation(argv, environ=passed, cwd=cwd, home=home, too_wide=guard.is_too_wide)
+    installation = find_installation(argv[:words], environ=passed, cwd=cwd, home=home, too_wide=guard.is_too_wide)
     folders = _Folders(guard, cwd)
     if profile == "standard":
-        folders.add_arguments(argv, installation.code)
+        folders.add_arguments(argv[:words], installation.code)
     for path in read:
         folders.add_named(path, "--read")
     for path in write:
@@ -217,8 +219,8 @@ def derive(  # noqa: PLR0913 - each is one fact about the world that the answer 
                 *installation.programs,
                 cwd,
                 *passed.get("PATH", "").split(":"),
-                *argv[1:],
-                *(argument.partition("=")[2] for argument in argv[1:]),
+                *argv[1:words],
+                *(argument.partition("=")[2] for argument in argv[1:words]),
                 *read,
                 *write,
             )

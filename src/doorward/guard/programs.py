@@ -101,7 +101,8 @@ def run(  # noqa: PLR0913 - each has a default that is right for most, and is na
     program that leaves its group (a daemon), of which ``doorward wrap`` leaves nothing either.
     """
     argv = _argv(program, options, operands, terminator)
-    return _Run(argv, _environment(env, inherit), cwd, stdin, timeout_seconds, max_output_bytes, confine).go()
+    words = 1 + len(options)
+    return _Run(argv, words, _environment(env, inherit), cwd, stdin, timeout_seconds, max_output_bytes, confine).go()
 
 
 async def run_async(  # noqa: PLR0913 - those of run
@@ -124,7 +125,8 @@ async def run_async(  # noqa: PLR0913 - those of run
     bound how many run at once beyond their number of threads: ``guard.Concurrency`` does.
     """
     argv = _argv(program, options, operands, terminator)
-    one = _Run(argv, _environment(env, inherit), cwd, stdin, timeout_seconds, max_output_bytes, confine)
+    words = 1 + len(options)
+    one = _Run(argv, words, _environment(env, inherit), cwd, stdin, timeout_seconds, max_output_bytes, confine)
     try:
         if "anyio" in sys.modules:
             from anyio.to_thread import run_sync
@@ -139,11 +141,14 @@ async def run_async(  # noqa: PLR0913 - those of run
 
 
 class _Run:
-    """One program on its way. ``kill`` may come from another thread, at any time."""
+    """One program on its way; ``words`` of ``argv`` are its author's. ``kill`` may come from another thread, at any
+    time.
+    """
 
     def __init__(
         self,
         argv: list[str],
+        words: int,
         env: dict[str, str],
         cwd: Text | None,
         stdin: bytes,
@@ -151,7 +156,7 @@ class _Run:
         max_output_bytes: int,
         confine: Profile | None,
     ) -> None:
-        self._argv, self._env, self._cwd, self._stdin = argv, env, cwd, stdin
+        self._argv, self._words, self._env, self._cwd, self._stdin = argv, words, env, cwd, stdin
         self._timeout_seconds, self._max_output_bytes = timeout_seconds, max_output_bytes
         self._confine = confine
         self._lock = Lock()
@@ -192,7 +197,9 @@ class _Run:
                 else:
                     from doorward.guard import sandbox
 
-                    self._running = sandbox.start(self._argv, self._confine, env=self._env, cwd=self._cwd)
+                    self._running = sandbox.start(
+                        self._argv, self._confine, words=self._words, env=self._env, cwd=self._cwd
+                    )
             except UnicodeEncodeError:
                 raise RefusedError("run", "an operand holds what is no character") from None
             except OSError as error:

@@ -100,8 +100,11 @@ class Confined:
             self._place.cleanup()
 
 
-def start(argv: Sequence[str], profile: Profile, *, env: Mapping[str, str], cwd: Text | None) -> Confined:
+def start(argv: Sequence[str], profile: Profile, *, words: int, env: Mapping[str, str], cwd: Text | None) -> Confined:
     """Start a program inside its walls; its environment is exactly ``env``, less what points into your home for git.
+
+    Only the first ``words`` of ``argv`` say what belongs to it: a caller's operand is no part of the program, and what
+    it names is not shown for it.
 
     Raises ValueError for what you wrote: a folder that is not there, or that no program may have (``/``, a whole home).
     ConfinementError when there are no walls to be had: then nothing was started.
@@ -131,6 +134,7 @@ def start(argv: Sequence[str], profile: Profile, *, env: Mapping[str, str], cwd:
                 write=[os.fspath(path) for path in profile.write],
                 network="none",
                 profile="strict",
+                words=words,
             )
         except ConfinementError as error:
             raise ValueError(str(error)) from None
