@@ -869,6 +869,38 @@ def _() -> object:
     return "watches"
 
 
+@lasting("keep others from writing what it may read")
+def _() -> object:
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # by which the kernel says that somebody waits
+    leased = os.open(P["given"] + "/leased", os.O_RDONLY)
+    return fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_RDLCK) == 0
+
+
+@lasting("all watches of its user")
+def _() -> object:
+    return use_up(lambda: libc.inotify_init1(0))
+
+
+@lasting("all marks of its user")
+def _() -> object:
+    return use_up(lambda: call(300, 262, 0x200, os.O_RDONLY))  # fanotify_init, FAN_REPORT_FID: anybody may
+
+
+@lasting("all signals of its user")
+def _() -> object:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN + 1])
+    return use_up(lambda: libc.sigqueue(os.getpid(), signal.SIGRTMIN + 1, None))
+
+
+def use_up(one_more: Callable[[], int]) -> object:
+    if not P["may use up"]:
+        raise PermissionError("of all programs of root's as well")
+    count = 0
+    while count < 1 << 20 and check(one_more()) >= 0:
+        count += 1
+    return True
+
+
 @lasting("a pipe planted for the parent")
 def _() -> None:
     os.mkfifo(P["own temp"] + "/pipe")

@@ -185,7 +185,12 @@ KERNEL = {
 COUNTED = {"memory above the cap, in shared pages": "memory", "forks without end": "pids"}
 """What only a control group keeps from every user in every mechanism, and by which of its resources (``caps``)."""
 
+OTHERS = "root's other programs would do without for a moment"
 OWN = {
+    "keep others from writing what it may read": Probe("changed"),
+    "all watches of its user": Probe("changed", root=OTHERS, gap={LANDLOCK: "the kernel counts them by user"}),
+    "all marks of its user": Probe("changed", root=OTHERS, ordinary=PERHAPS),
+    "all signals of its user": Probe("changed", root=OTHERS),
     "secrets of the environment": Probe("told"),
     "inherited descriptors": Probe("told"),
     "memory above the cap": Probe("word"),

@@ -190,10 +190,11 @@ def _fork_first(plan: Plan) -> tuple[int, int]:
     root = os.geteuid() == 0
     if root:
         _give_away(plan, user, group)
+    watches = namespaces.most_watches()
     child = namespaces.fork()
     if child == 0:
         os.close(_life)
-        _be_first(plan, outcome, alive, user, group, root=root)
+        _be_first(plan, outcome, alive, user, group, watches, root=root)
     for theirs in (alive, outcome):
         os.close(theirs)
     try:
@@ -245,12 +246,15 @@ def _give_away_content(waiting: list[bytes], user: int, group: int) -> None:
         os.close(place)
 
 
-def _be_first(plan: Plan, outcome: int, alive: int, user: int, group: int, *, root: bool) -> NoReturn:
+def _be_first(
+    plan: Plan, outcome: int, alive: int, user: int, group: int, watches: dict[str, int], *, root: bool
+) -> NoReturn:
     try:
         if root:
             _wait(alive)  # who we are is said from outside
         else:
             namespaces.name_user("self", user, group)
+        namespaces.halve_watches(watches)
         targets = plan.get(b"connect", [])
         loopback.bring_up()
         found = loopback.listen(targets, proxy=plan[b"network"] == [b"public"])

@@ -4,7 +4,8 @@
 threads). Address space is not bounded: runtimes reserve hundreds of gigabytes of it that they never touch. A program
 over the cap gets no more memory; most end themselves then, and only they. *File size* is of each file it writes: beyond
 it, it gets SIGXFSZ. *Descriptors*: the most that it may raise its own limit to. *Core dumps* are not written, since
-they hold whatever a server was told.
+they hold whatever a server was told. *Signals that wait, timers, and room in queues with a name* the kernel counts by
+user: a server that had them all would take them from every other program of its user, so it has few.
 
 Whoever has CAP_SYS_RESOURCE may raise its limits again, so it is taken from a server that root starts.
 
@@ -18,7 +19,10 @@ not see. Of the processors it then has what nobody else wants: it yields to othe
 
 Does not protect: without a control group a server that starts many processes may use many times the memory, what is
 shared does not count either, and its share of the processors has no bound. Nothing here limits a sum of time: a server
-may live for weeks. A gateway with ambient capabilities passes them on.
+may live for weeks, nor a sum of files: it may fill the disk on which its folders and its temporary folder lie. What the
+kernel counts by user and bounds by no limit a server shares with its user's other programs: room in pipes and watches
+of ``epoll``, and where it has no namespaces (``namespaces``) those of ``inotify``. A gateway with ambient capabilities
+passes them on.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ else:
     except ImportError:
         from doorward.confine import landlock
 
+_WAITING_SIGNALS, _QUEUE_BYTES = 1024, 256 << 10
 _YIELDING = 5
 """A third of what another gets that wants a processor at the same time."""
 _PR_CAPBSET_DROP, _CAP_SYS_RESOURCE = 24, 24
@@ -54,6 +59,8 @@ def restrict(memory_bytes: int, file_bytes: int, descriptors: int, processes: in
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, descriptors),
         (resource.RLIMIT_NPROC, processes),
+        (resource.RLIMIT_SIGPENDING, _WAITING_SIGNALS),
+        (resource.RLIMIT_MSGQUEUE, _QUEUE_BYTES),
     ):
         if most:
             soft, hard = (_lower(limit, most) for limit in resource.getrlimit(kind))

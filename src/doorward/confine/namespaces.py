@@ -11,13 +11,17 @@ the kernel makes the end of all others in it; the server. What root starts runs 
 that it may write. Where all are root's, it is user 1000 in here: no capability, and outside it still owns what root
 owns, of which it sees what it was given. Files of others are closed to it: it can no longer override their modes.
 
+Watches of files (``inotify``) the kernel counts by user, in this user namespace and in those above: in this one there
+are half as many, so that no server takes them from all other programs of its user.
+
 Mounts are made by descriptors (open_tree, mount_setattr, move_mount: Linux 5.12, one version before Landlock), opened
 without following a link anywhere: what was swapped since the profile was derived is left out, not followed.
 
 Sources: user_namespaces(7), pid_namespaces(7), mount_setattr(2), pivot_root(2). ADR 0013 says why not bubblewrap.
 
 Does not protect: what lies inside the folders; the kernel itself, which shows more of its surface to whoever has a
-user namespace (``seccomp`` keeps the server from making another). Memory of files is not counted here (``caps``).
+user namespace (``seccomp`` keeps the server from making another). Memory of files is not counted here (``caps``). Two
+servers together may still have all watches of their user, and one where ``/proc/sys`` is read-only, as in containers.
 """
 
 from __future__ import annotations
@@ -69,6 +73,8 @@ _MASKED_FILES = (
 _MASKED_FOLDERS = ("acpi", "asound", "bus", "driver", "fs", "irq", "scsi", "tty")
 """What a container runtime masks in /proc or makes read-only, and more of that kind: the machine's, of no namespace."""
 
+_SETTINGS = "/proc/sys/user"
+_COUNTED = ("max_inotify_instances", "max_inotify_watches")
 _DESCRIPTORS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 _NOTHING, _EMPTY = "nothing", "empty"
 
@@ -97,6 +103,29 @@ def name_user(process: int | str, user: int, group: int) -> None:
     _write(f"/proc/{process}/uid_map", f"{user or USER_OF_ROOT} {user} 1")
     _write(f"/proc/{process}/gid_map", f"{group or USER_OF_ROOT} {group} 1")
     landlock.prctl(landlock.PR_SET_DUMPABLE, 0)
+
+
+def most_watches() -> dict[str, int]:
+    """What a user may watch, by the name of the kernel's setting, in the user namespace in which we are."""
+    found = {}
+    for name in _COUNTED:
+        try:
+            with open(f"{_SETTINGS}/{name}", "rb", buffering=0) as file:
+                found[name] = int(file.read(64))
+        except OSError:
+            pass  # a kernel without it
+    return found
+
+
+def halve_watches(most: Mapping[str, int]) -> None:
+    """Let nobody in this user namespace have more than half of ``most``, which is of the one above it: this one begins
+    without a bound. Before capabilities are given up.
+    """
+    for name, number in most.items():
+        try:  # noqa: SIM105 - contextlib would cost three milliseconds
+            _write(f"{_SETTINGS}/{name}", str(number // 2))
+        except OSError:
+            pass  # read-only
 
 
 def become(user: int, group: int) -> None:

@@ -6,7 +6,10 @@
 could still do to the machine*: modules, another kernel, the clock (our entries carry its time), swap, ports, bpf, the
 names of the host, the kernel's log, mounts. *What leads around walls or deep into the kernel, and that servers do
 without*: user namespaces (in them whoever likes is root, for a kernel that was never asked to expect it), io_uring (its
-operations are no calls, so no filter sees them), ``userfaultfd``, ``perf_event_open``, files by handle.
+operations are no calls, so no filter sees them), ``userfaultfd``, ``perf_event_open``, files by handle, ``fanotify``.
+
+*Leases* (``fcntl``), by which whoever may only read a file of its user's makes all who open it for writing wait, 45
+seconds each time.
 
 *Modes that make a program another user's* (set-user-ID, by chmod and mknod): one that it left in a folder would give
 whoever starts it outside the rights of the server's user; where that is root, all of them. Set-group-ID is left, since
@@ -60,7 +63,7 @@ class _Numbers:
     def __init__(self, architecture: int, *, prlimit: int, clone: int, unshare: int, socket: int, pair: int) -> None:
         self.architecture = architecture
         self.prlimit, self.clone, self.unshare, self.socket, self.pair = prlimit, clone, unshare, socket, pair
-        self.listen = 0
+        self.listen = self.control = 0
         self.never: tuple[int, ...] = ()
         self.shared: tuple[int, ...] = ()
         self.of_process_first: tuple[int, ...] = ()
@@ -77,11 +80,11 @@ _X86_64.never = (
     *(175, 313, 176, 246, 320),  # init_module, finit_module, delete_module, kexec_load, kexec_file_load
     *(164, 227, 159, 305),  # settimeofday, clock_settime, adjtimex, clock_adjtime
     *(169, 167, 168, 172, 173, 321, 163),  # reboot, swapon, swapoff, iopl, ioperm, bpf, acct
-    *(308, 323, 298, 304),  # setns, userfaultfd, perf_event_open, open_by_handle_at
+    *(308, 323, 298, 304, 300),  # setns, userfaultfd, perf_event_open, open_by_handle_at, fanotify_init
     *(170, 171, 103, 153, 179, 212),  # sethostname, setdomainname, syslog, vhangup, quotactl, lookup_dcookie
     *(165, 166, 155, 161),  # mount, umount2, pivot_root, chroot
 )
-_X86_64.listen = 50
+_X86_64.listen, _X86_64.control = 50, 72  # listen, fcntl
 _X86_64.shared = (
     *(29, 30, 31),  # shmget, shmat, shmctl
     *(64, 65, 66, 220),  # semget, semop, semctl, semtimedop
@@ -98,11 +101,11 @@ _AARCH64.never = (
     *(105, 273, 106, 104, 294),
     *(170, 112, 171, 266),
     *(142, 224, 225, 280, 89),
-    *(268, 282, 241, 265),
+    *(268, 282, 241, 265, 262),
     *(161, 162, 116, 58, 60, 18),
     *(40, 39, 41, 51),
 )
-_AARCH64.listen = 201
+_AARCH64.listen, _AARCH64.control = 201, 25
 _AARCH64.shared = (*(194, 196, 195), *(190, 193, 191, 192), *(186, 189, 188, 187), *(180, 181))
 _AARCH64.of_process_first = (118, 119, 274)
 _AARCH64.of_process_second = ((140, 0), (30, 1))
@@ -112,7 +115,8 @@ _MACHINES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 _ABSENT = (425, 426, 427, 435)  # io_uring_setup, io_uring_enter, io_uring_register, clone3: the same everywhere
 # open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr, open_tree_attr: as well
 _MOUNTS = (428, 429, 430, 431, 432, 433, 442, 467)
-_FCHMODAT2 = 452
+_QUOTA = 443  # quotactl_fd, the same everywhere
+_FCHMODAT2, _SET_LEASE = 452, 1024
 _SET_USER_ID = 0o4000
 _UNIX, _INTERNET = 1, (2, 10)
 _STREAM, _PACKETS, _TYPE_BITS = 1, 5, 0xF
@@ -154,7 +158,7 @@ def program(machine: str, internet: str) -> bytes:
     numbers = _MACHINES[machine]
     code = _instruction(_LOAD, _ARCHITECTURE) + _instruction(_IF_EQUAL, numbers.architecture, 1, 0)
     code += _refuse() + _instruction(_LOAD, _NUMBER) + _instruction(_IF_AT_LEAST, _X32_BIT, 0, 1) + _refuse()
-    for number in (*numbers.never, *_MOUNTS):
+    for number in (*numbers.never, *_MOUNTS, _QUOTA):
         code += _when(_IF_EQUAL, number, _refuse())
     for number in _ABSENT:
         code += _when(_IF_EQUAL, number, _refuse(errno.ENOSYS))
@@ -163,6 +167,8 @@ def program(machine: str, internet: str) -> bytes:
     code += _when(_IF_EQUAL, numbers.prlimit, first + _unless(_IF_EQUAL, (0,), _refuse()) + _allow())
     for number in (numbers.clone, numbers.unshare):
         code += _when(_IF_EQUAL, number, first + _when(_IF_ANY, _NEW_USER_NAMESPACE, _refuse()) + _allow())
+    no_lease = _lower_half(_SECOND) + _when(_IF_EQUAL, _SET_LEASE, _refuse()) + _allow()
+    code += _when(_IF_EQUAL, numbers.control, no_lease)
     code += _about_modes(numbers)
     if internet != ALL:
         code += _about_others(numbers)
