@@ -348,6 +348,24 @@ def test_a_pipe_in_the_place_of_a_path_file_holds_nothing_up(walls: Walls) -> No
     assert done.stdout == f"{environment / 'bin' / 'python'}\n"
 
 
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_pipe_in_the_place_of_a_description_holds_nothing_up(walls: Walls, is_held: bool) -> None:
+    """A server that may write its own package would keep whoever asks next time who it is waiting for ever."""
+    package = walls.folder / "node_modules" / "notes"
+    package.mkdir(parents=True)
+    (package / "index.js").write_text("")
+    os.mkfifo(package / "package.json")
+    held = os.open(package / "package.json", os.O_RDWR) if is_held else -1
+    code = "import sys; from doorward.gateway.identity.packages import node_package; print(node_package(sys.argv[1]))"
+    argv = [sys.executable, "-c", code, str(package / "index.js")]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    finally:
+        if is_held:
+            os.close(held)
+    assert done.stdout == "Package(label='', sha256='', integrity='')\n"
+
+
 SHOWS = """
 import os, sys
 for path in sys.argv[1:]:

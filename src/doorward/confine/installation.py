@@ -357,16 +357,16 @@ def _link_steps(path: str) -> Iterator[str]:
 def shebang(path: str) -> list[str] | None:
     """The words of a script's first line, without ``#!``; None where there is none."""
     try:
-        with open(path, "rb", opener=_open_at_once) as program:
-            line = program.read(_SHEBANG_BYTES).partition(b"\n")[0]
+        with open(path, "rb", opener=open_at_once) as program:
+            line = (program.read(_SHEBANG_BYTES) or b"").partition(b"\n")[0]
     except OSError:
         return None
     words = os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
     return words or None
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Without waiting for whoever writes to a pipe that somebody put in the place of a file."""
+def open_at_once(path: str, flags: int) -> int:
+    """An ``opener`` that waits for nobody who writes to a pipe that was put in the place of a file."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -385,7 +385,7 @@ def _settings(path: str) -> Iterator[tuple[str, str]]:
 
 def _lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", opener=_open_at_once) as lines:
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=open_at_once) as lines:
             return lines.read(1 << 16).splitlines()
     except OSError:
         return []

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from doorward.confine.installation import open_at_once
 from doorward.gateway.identity.programs import plain_distribution
 
 _MAX_BYTES: Final = 4 * 1024 * 1024  # of one description; a longer one is none
@@ -135,10 +136,12 @@ def _distribution(folder: str) -> Package:
 
 
 def _content(path: str) -> bytes:
-    """The file's bytes; empty if it cannot be read or is too large to be a description."""
+    """The file's bytes; empty if it cannot be read or is too large to be a description. A pipe in its place, which a
+    server may have put there, is not waited for.
+    """
     try:
-        with open(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        with open(path, "rb", opener=open_at_once) as file:
+            content = file.read(_MAX_BYTES + 1) or b""
     except OSError:
         return b""
     return content if len(content) <= _MAX_BYTES else b""
