@@ -178,12 +178,7 @@ def storm(world: World, *, deaf: bool) -> Iterator[tuple[subprocess.Popen[str], 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         supervisor, _, *pids = process.stdout.readline().split()
-        yield process, int(supervisor), [int(pid) for pid in pids if not is_dead(pid)]
-
-
-def is_dead(pid: str) -> bool:
-    """Nobody waited for it yet: the kernel has it in no group any more."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        yield process, int(supervisor), [int(pid) for pid in pids]
 
 
 def groups_of(gateway: int, parents: list[str]) -> list[str]:
