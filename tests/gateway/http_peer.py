@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -50,6 +51,7 @@ class Notebook:
         self.budget = 1 << 30
         self.held = 0
         self.most_held = 0
+        self.kept: Counter[HttpCall] = Counter()
         self.admitted: list[HttpCall] = []
         self.bodies: list[bytes] = []
         self.findings: list[str] = []
@@ -73,15 +75,18 @@ class Notebook:
         assert detail
         self.findings.append(rule)
 
-    def take(self, count: int) -> bool:
+    def take(self, call: HttpCall, held: int, count: int) -> bool:
+        assert self.kept[call] == held
         if self.held + count > self.budget:
             return False
         self.held += count
+        self.kept[call] += count
         self.most_held = max(self.held, self.most_held)
         return True
 
-    def give(self, count: int) -> None:
-        self.held -= count
+    def give(self, call: HttpCall, held: int) -> None:
+        assert self.kept.pop(call) == held
+        self.held -= held
 
 
 class Client:

@@ -46,11 +46,11 @@ class Application(Protocol):
         answer is given by the server. Also for readers and writers that were too slow, and for connections over limit.
         """
 
-    def take(self, count: int) -> bool:
-        """Whether ``count`` more bytes of bodies may be held by this process; asked before they are kept."""
+    def take(self, call: HttpCall, held: int, count: int) -> bool:
+        """Whether of the body of ``call``, of which ``held`` bytes are kept, ``count`` more may be; asked before."""
 
-    def give(self, count: int) -> None:
-        """They are not held any more."""
+    def give(self, call: HttpCall, held: int) -> None:
+        """They are not kept any more."""
 
 
 class Carrier(Protocol):

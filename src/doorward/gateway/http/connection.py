@@ -142,9 +142,9 @@ class Connection(asyncio.Protocol):
         return self._out.taken()
 
     def finished(self, *, close: bool) -> None:
-        self._call = None
         if self._budget:
             self._release()
+        self._call = None
         if close:
             self._end()
             return
@@ -346,7 +346,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _may_hold(self, count: int) -> bool:
-        if not self._app.take(count):
+        if self._call is None or not self._app.take(self._call, self._budget, count):
             self._refuse(Refused(_UNAVAILABLE, "in-flight-bytes", "the bytes that may be in flight are used up"))
             return False
         self._budget += count
@@ -435,7 +435,8 @@ class Connection(asyncio.Protocol):
     def _release(self) -> None:
         self._body = bytearray()
         given, self._budget = self._budget, 0
-        self._app.give(given)
+        if self._call is not None:  # nothing is held without one
+            self._app.give(self._call, given)
 
     def _read_on(self, *, wanted: bool) -> None:
         if self._transport.is_closing():

@@ -60,7 +60,6 @@ class HttpDoor:
         self._front = front
         self._figures = figures
         self._traffic = Traffic(front, policy)
-        self.give = self._traffic.load.give
         self._legacy = Legacy(sessions, self._traffic, front, frozenset(place.server for place in places.values()))
         self._modern = Modern(sessions, self._traffic, front)
         self.draining = False
@@ -83,11 +82,16 @@ class HttpDoor:
         control = "http-limits" if rule.endswith(("-bytes", "-count", "-seconds")) else "http-syntax"
         self._front.refuse(control, f"{rule}: {detail}", peer=peer[0])
 
-    def take(self, count: int) -> bool:
-        taken = self._traffic.load.take(count)
+    def take(self, call: HttpCall, held: int, count: int) -> bool:
+        principal: Principal = call.about.principal  # nobody else's body is read
+        taken = self._traffic.load.take(principal.id, held, count)
         if not taken:
-            self._front.refuse(IN_FLIGHT, "too many bytes are in flight in this process", peer="")
+            why = "too many bytes are in flight in this process"
+            self._front.refuse(IN_FLIGHT, why, peer=peer_of(call), principal=principal.id)
         return taken
+
+    def give(self, call: HttpCall, held: int) -> None:
+        self._traffic.load.give(call.about.principal.id, held)
 
     def admit(self, call: HttpCall) -> int:
         head = call.head

@@ -58,11 +58,12 @@ class Legacy:
             exchange = self._traffic.carry(link, carriage, claim)
             self._traffic.send_on(link, carriage, about, request, functools.partial(link.take, frame, exchange, {}))
 
-    def _subscribes(self, call: HttpCall, about: About, session: Session, message: Request) -> bool:
-        """Whether it subscribes to nothing, or may; answered where it may not."""
-        why = self._traffic.load.subscribe(about.principal, session.id, session.subscribed, message)
+    def _subscribes(self, call: HttpCall, about: About, session: Session, *messages: Request) -> bool:
+        """Whether they subscribe to nothing, or may; answered where they may not."""
+        why = self._traffic.load.subscribe(about.principal, session.id, session.subscribed, messages)
         if why:
-            self._traffic.capped(call, about.principal, why, key_of(message.id))
+            key = key_of(messages[0].id) if len(messages) == 1 else NOBODY
+            self._traffic.capped(call, about.principal, why, key)
         return not why
 
     def session(self, call: HttpCall, about: About) -> Session | None:
@@ -179,7 +180,7 @@ class Legacy:
         if not self._traffic.in_time(call, about, session.id, *messages):
             return
         claim = self._traffic.has_place(call, about, link, session.id, *messages)
-        if claim is None or not all(self._subscribes(call, about, session, request) for request in requests):
+        if claim is None or not self._subscribes(call, about, session, *requests):
             return
         if requests:
             exchange = self._carry(call, link, claim, awaited=len(requests))

@@ -132,9 +132,8 @@ class Traffic:
         full = link.is_full
         claim: Claim | str = ""
         if not full:
-            claim = self.load.claim(
-                about.principal, session or sender_of(call, about.asked), about.place.server, requests
-            )
+            sender = session or sender_of(call, about.asked)
+            claim = self.load.claim(about.principal, sender, about.place.server, requests, session=session != "")
             if not isinstance(claim, str):
                 return claim
         key = key_of(requests[0].id) if len(requests) == 1 else NOBODY

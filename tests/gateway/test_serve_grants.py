@@ -1,0 +1,88 @@
+"""Nobody has more than it was granted, however many connections it opens, and nobody's part is another's to use up."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tests.gateway.scripted_upstream import Upstream, Visit
+from tests.gateway.serving import Client, Serve, as_other_user, by_url, modern, place
+from tests.gateway.wrapping import wait_until
+
+MEBIBYTE = 1024 * 1024
+POLICY = """
+[serve]
+allow_users = ["1001"]
+[limits]
+sessions = 2
+concurrent = 4
+in_flight_bytes = 4194304
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    made = Upstream()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def serve(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Serve]:
+    with place(tmp_path_factory.mktemp("serve")) as house:
+        yield house.serve(by_url(upstream.url) + POLICY)
+
+
+def test_connections_are_no_way_to_ever_more_requests_in_flight(serve: Serve, upstream: Upstream) -> None:
+    released = threading.Event()
+
+    def wait(visit: Visit) -> None:
+        released.wait(60)
+        visit.json(visit.text("done"))
+
+    upstream.scripts["wait"] = wait
+    before = len(upstream.asked("tools/call"))
+    serve.modern("first", "tools/list")
+    held: list[Client] = []
+    try:
+        for number in range(8):  # 4, and a part of 2 for each of 2 that there may be
+            held.append(serve.script(number, "wait"))
+            wait_until(lambda: len(upstream.asked("tools/call")) - before == len(held), "it is there")
+        assert [serve.script(f"more {number}", "wait").answer().status for number in range(6)] == [429] * 6
+        session = serve.session()  # whose part no connection can have
+        mine = session.script("mine", "wait")
+        wait_until(lambda: len(upstream.asked("tools/call")) - before == 9, "a session has its part")
+        serve.wait_for_finding("principal-limits", "4 requests are in flight")
+    finally:
+        released.set()
+    assert [client.answer().status for client in (*held, mine)] == [200] * 9
+    assert serve.script("again", "wait").answer().status == 200
+
+
+def fill(serve: Serve) -> list[Client]:
+    """Bodies that never end, together of more bytes than the whole process may hold."""
+    slow = [serve.client() for _ in range(6)]
+    for client in slow:
+        client.send("POST", {"Content-Length": str(MEBIBYTE)})
+        client.raw(b"{" * (MEBIBYTE - 1))
+    serve.wait_for_finding("in-flight", "too many bytes")
+    return slow
+
+
+def test_slow_bodies_keep_nobody_from_sending_an_ordinary_message(serve: Serve) -> None:
+    fill(serve)
+    headers, message = modern(1, "tools/call", name="echo", arguments={"text": "x"})
+    body = json.dumps(message).encode()
+    client = serve.client()
+    client.send("POST", headers | {"Content-Length": str(len(body))})  # in two pieces, as most clients do
+    client.raw(body)
+    assert client.answer().status == 200
+
+
+def test_slow_bodies_of_one_principal_leave_room_for_long_ones_of_another(serve: Serve) -> None:
+    fill(serve)
+    headers, message = modern(1, "tools/call", name="echo", arguments={"text": "x" * 400_000})
+    answer = as_other_user(serve, "POST", headers, message)
+    assert answer.status == 200, answer
