@@ -52,6 +52,7 @@ class Notebook:
         self.held = 0
         self.most_held = 0
         self.kept: Counter[HttpCall] = Counter()
+        self.owner_of: Callable[[int], str] = lambda port: f"owner of {port}"
         self.admitted: list[HttpCall] = []
         self.bodies: list[bytes] = []
         self.findings: list[str] = []
@@ -59,7 +60,7 @@ class Notebook:
         self.on_receive: Callable[[HttpCall, bytes], None] = lambda call, body: call.answer(200, body)
 
     def connected(self, transport: asyncio.Transport) -> str:
-        return f"owner of {transport.get_extra_info('peername')[1]}"
+        return self.owner_of(transport.get_extra_info("peername")[1])
 
     def admit(self, call: HttpCall) -> int:
         self.admitted.append(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -243,9 +244,7 @@ async def test_requests_that_are_sent_at_once_are_answered_in_order_and_do_not_p
 
 def small_receiver(address: tuple[str, int]) -> socket.socket:
     """A client that takes little at a time."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-    made.settimeout(BOUND_S)
+    made = bound()
     made.connect(address)
     return made
 
@@ -316,3 +315,56 @@ async def test_a_client_that_takes_its_answer_slowly_but_steadily_gets_all_of_it
                     await asyncio.sleep(0.01)
             assert taken > 6 * MEBIBYTE
             assert app.findings == []
+
+
+@on_both_loops
+async def test_answers_that_are_not_taken_are_bounded_together_and_who_holds_most_loses_the_oldest() -> None:
+    app = Notebook()
+    app.on_receive = lambda call, _body: call.answer(200, b"a" * 24 * MEBIBYTE)
+    app.owner_of = lambda port: "greedy" if port in greedy else "honest"
+    greedy: set[int] = set()
+    async with house(app, untaken_bytes=100 * MEBIBYTE) as here:
+        with contextlib.ExitStack() as left:
+            honest = left.enter_context(small_receiver(here.server.address))
+            honest.sendall(GET)
+            await until(lambda: len(app.admitted) == 1)
+            for number in range(12):
+                client = left.enter_context(bound())
+                greedy.add(client.getsockname()[1])
+                client.connect(here.server.address)
+                client.sendall(GET)
+                await until(lambda number=number: len(app.admitted) == number + 2)  # type: ignore[misc]
+            await until(lambda: here.server.connections <= 6)
+            assert set(app.findings) == {"untaken-bytes"}
+            taken = 0
+            async with asyncio.timeout(BOUND_S):
+                while taken < 24 * MEBIBYTE:
+                    taken += len(await asyncio.to_thread(honest.recv, MEBIBYTE))
+
+
+@on_both_loops
+async def test_a_stream_that_is_taken_steadily_is_not_counted_for_what_was_taken() -> None:
+    app = Notebook()
+    app.on_receive = lambda call, _body: call.open_stream(200, "text/event-stream")
+    async with house(app, untaken_bytes=16 * MEBIBYTE) as here:
+        with small_receiver(here.server.address) as client:
+            client.sendall(GET)
+            await until(lambda: app.admitted)
+            (call,) = app.admitted
+            call.write(b"a" * 8 * MEBIBYTE)
+            for _ in range(40):  # never all of it, and never more than may wait
+                assert call.write(b"a" * MEBIBYTE)
+                before = call.buffered
+                while call.buffered > before - MEBIBYTE:
+                    await asyncio.to_thread(client.recv, MEBIBYTE)
+            assert app.findings == []
+            assert call.buffered
+
+
+def bound() -> socket.socket:
+    """A client that takes little at a time, and has its port already."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+    made.settimeout(BOUND_S)
+    made.bind(("127.0.0.1", 0))
+    return made

@@ -7,8 +7,8 @@ how it is noticed that a client leaves; afterwards the kernel is asked in each s
 After a refusal the rest of what the client sends is dropped unread for a moment before the connection is cut, or many
 clients would never see the answer (RFC 9112 §9.6).
 
-What this does not stop: a client that takes its answers slowly but steadily holds their bytes for as long as it likes;
-whoever writes them bounds them (``HttpCall.is_full``).
+What this does not stop: a client that takes its answers slowly but steadily holds their bytes for as long as others
+leave room for them (``untaken``).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from doorward.gateway.http.limits import PIECE_BYTES
 from doorward.gateway.http.listener import Listener
 from doorward.gateway.http.outflow import Outflow
 from doorward.gateway.http.pace import Pace
+from doorward.gateway.http.untaken import Part
 
 _LINGER_S: Final = 2.0
 _LINGER_BYTES: Final = 16 * 1024 * 1024  # a body several times too large, sent by a client that reads only afterwards
@@ -78,7 +79,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._out = Outflow(self._transport, self._listener.loop)
+        self._out = Outflow(self._transport, self._listener.loop, Part(self._listener.untaken, self))
         self.send = self._out.send
         self.peer = (transport.get_extra_info("peername") or self.peer)[:2]
         local: Address = (transport.get_extra_info("sockname") or ("", 0))[:2]

@@ -49,6 +49,8 @@ class HttpLimits(msgspec.Struct, frozen=True):
         idle_seconds: Between an answer and the next request of a connection; then it is closed, silently. 75 is what
             reverse proxies expect of what is behind them.
         write_seconds: For each 16 KiB that a client has to take while something waits for it; then it is cut off.
+        untaken_bytes: Of all answers that wait for their clients to take them; beyond it, whoever holds most loses the
+            connection that waited longest. 256 MiB are sixteen of the largest results.
         connections: At once, of one listener. More than a thousand streams and the requests beside them. When all are
             taken, the one that has waited longest without a request gives way to the new one; if none waits, the new
             one is answered 503. There is no number per address: a listener is on loopback or behind a proxy, so
@@ -65,5 +67,6 @@ class HttpLimits(msgspec.Struct, frozen=True):
     body_bytes_per_second: int = 32 * 1024
     idle_seconds: float = 75.0
     write_seconds: float = 30.0
+    untaken_bytes: int = 256 * 1024 * 1024
     connections: int = 2048
     single: frozenset[str] = frozenset()

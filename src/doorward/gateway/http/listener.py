@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from doorward.gateway.http.call import Application
 from doorward.gateway.http.limits import APART_S, REST_S, HttpLimits
+from doorward.gateway.http.untaken import Untaken
 from doorward.gateway.turns import turns
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Listener:
         self.loop = loop
         self.draining = False
         self.turns = turns()
+        self.untaken = Untaken(limits.untaken_bytes, app, loop)
         self.connections: dict[Connection, None] = {}
         self._waits = 0
         self._resting: deque[tuple[float, Callable[[], None]]] = deque()  # until when, in this order

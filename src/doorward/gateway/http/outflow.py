@@ -14,6 +14,8 @@ import termios
 from contextlib import suppress
 from typing import Final
 
+from doorward.gateway.http.untaken import Part
+
 _STEADY_BYTES: Final = 16 * 1024
 _LEFT: Final = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of <netinet/tcp.h>: reset, or closed by the client
 
@@ -21,11 +23,12 @@ _LEFT: Final = (7, 8)  # TCP_CLOSE and TCP_CLOSE_WAIT of <netinet/tcp.h>: reset,
 class Outflow:
     """The sending side of a transport. ``stalled``: something waits for the client to take what came before it."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, untaken: Part) -> None:
         transport.set_write_buffer_limits(high=0)
         self.stalled = False
         self._transport = transport
         self._loop = loop
+        self._untaken = untaken
         self._socket: socket.socket = transport.get_extra_info("socket")
         self._sent = 0
         self._since = 0.0
@@ -40,7 +43,10 @@ class Outflow:
     def send(self, data: bytes) -> None:
         """Write, or queue. Where the client is gone it is lost, and ``connection_lost`` is about to say so."""
         self._sent += len(data)
+        waits = self.stalled
         self._transport.write(data)
+        if waits:
+            self._untaken.more(len(data))
 
     def end(self) -> None:
         """Nothing more is sent; what was is still delivered."""
@@ -52,9 +58,12 @@ class Outflow:
         self.stalled = True
         self._since = self._loop.time()
         self._taken_then = self._taken()
+        self._untaken.more(self.buffered)
 
     def resume(self) -> None:
         """The kernel has all of it, or nobody ever will."""
+        if self.stalled:
+            self._untaken.over()
         self.stalled = False
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
