@@ -11,6 +11,7 @@ from tests.bounded import BOUND_S, until
 from tests.gateway.http_peer import Client, Notebook, chunked, house, on_both_loops, post
 
 from doorward.gateway.http.call import HttpCall
+from doorward.gateway.turns import turns
 
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 SHORT_S = 0.2
@@ -239,6 +240,46 @@ async def test_requests_that_are_sent_at_once_are_answered_in_order_and_do_not_p
         assert not app.admitted[3].gone
         client.reset()
         await until(lambda: app.admitted[3].gone)  # though nothing of it is read any more
+        await pouring
+
+
+@on_both_loops
+async def test_requests_that_are_sent_at_once_keep_nobody_else_waiting_for_all_of_them() -> None:
+    app = Notebook()
+    app.on_admit = lambda call: call.answer(404)
+    async with house(app) as here:
+        many, other = await here.client(), await here.client()
+        many.writer.write(GET * 1000)
+        other.writer.write(GET)
+        assert (await other.answer())[0] == 404
+        assert len(app.admitted) < 100
+        for _ in range(1000):
+            assert (await many.answer())[0] == 404
+
+
+@on_both_loops
+async def test_what_a_client_sends_while_it_stands_in_line_is_not_held_beyond_a_piece() -> None:
+    app = Notebook()
+    app.on_receive = lambda call, _body: (call.pace(), call.answer(200))[1]
+    async with house(app) as here:
+        client = await here.client()
+        await client.send(GET)
+        await client.answer()
+        await until(lambda: app.admitted)
+        line, over = turns(), asyncio.Event()
+
+        def stand() -> None:  # many others, who never leave
+            if not over.is_set():
+                line.join(stand)
+
+        for _ in range(1_000_000):
+            line.join(stand)
+        pouring = asyncio.create_task(pour(client, GET * 2000, 24 * MEBIBYTE))
+        for _ in range(4000):  # turns of the loop, each enough for a piece
+            await asyncio.sleep(0)
+        assert not pouring.done()  # the kernel holds some, we hold a piece
+        over.set()
+        client.leave()
         await pouring
 
 

@@ -103,7 +103,9 @@ class Connection(asyncio.Protocol):
                 self.abort()
             return
         self._held = self._held + data if self._held else data
-        (self.pace.go_on if self.pace.slow and not self._resting else self._advance)()
+        if self.pace.slow and not self._resting:
+            self.pace.go_on()
+        self._advance()
 
     def eof_received(self) -> None:
         """The client sends nothing more, so it waits for nothing more. What was answered is still delivered."""
@@ -214,12 +216,12 @@ class Connection(asyncio.Protocol):
             while self._held and not (self._resting or self.pace.in_line) and self._state not in (_CALL, _ENDING):
                 if not self._step():
                     break
+                if self._held and self._state == _HEAD:
+                    self.pace.go_on()  # others come between one request and the next
         finally:
             self._advancing = False
-        waits = self._state == _CALL or self._resting or self._out.stalled
-        wanted = not waits or len(self._held) < PIECE_BYTES
-        if wanted != self._reading:
-            self._read_on(wanted=wanted)
+        waits = self._state == _CALL or self._resting or self.pace.in_line or self._out.stalled
+        self._read_on(wanted=not waits or len(self._held) < PIECE_BYTES)
 
     def _wait(self) -> None:
         self._state = _HEAD
@@ -410,8 +412,7 @@ class Connection(asyncio.Protocol):
         if self._unread or self._held:
             self._deadline = self._now() + _LINGER_S
             self._out.end()
-            if not self._reading:
-                self._read_on(wanted=True)
+            self._read_on(wanted=True)
         else:
             self._transport.close()
         self._held = b""
@@ -440,10 +441,7 @@ class Connection(asyncio.Protocol):
             self._app.give(self._call, given)
 
     def _read_on(self, *, wanted: bool) -> None:
-        if self._transport.is_closing():
+        if wanted == self._reading or self._transport.is_closing():
             return
         self._reading = wanted
-        if wanted:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
+        (self._transport.resume_reading if wanted else self._transport.pause_reading)()
