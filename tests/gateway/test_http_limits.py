@@ -260,7 +260,7 @@ async def test_requests_that_are_sent_at_once_keep_nobody_else_waiting_for_all_o
 @on_both_loops
 async def test_what_a_client_sends_while_it_stands_in_line_is_not_held_beyond_a_piece() -> None:
     app = Notebook()
-    app.on_receive = lambda call, _body: (call.pace(), call.answer(200))[1]
+    app.on_admit = lambda call: call.pace()
     async with house(app) as here:
         client = await here.client()
         await client.send(GET)

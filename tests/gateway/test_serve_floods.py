@@ -48,6 +48,56 @@ def test_a_method_that_is_used_too_often_is_refused_with_the_time_to_try_again(s
     session.end()
 
 
+@pytest.mark.parametrize("body", [b"{", b"[]", b'[{"jsonrpc":"2.0","method":"ping","id":1}]'])
+def test_bodies_that_are_no_message_are_counted_as_messages_are(serve: Serve, body: bytes) -> None:
+    session, client = serve.session(), serve.client()
+    for headers in (session.headers, {}, {"MCP-Protocol-Version": "2026-07-28"}):
+        statuses = []
+        for _ in range(24):
+            client.send("POST", headers, body)
+            statuses.append(client.answer().status)
+        assert statuses.count(400) <= 20, headers
+        assert statuses[-1] == 429, headers
+        client = serve.client()
+    serve.wait_for_finding("rates", "too many messages of bodies that are no message")
+    assert session.call("other", "echo", text="x").status == 200
+    session.end()
+
+
+def test_batches_that_are_none_are_counted_as_messages_are(serve: Serve) -> None:
+    session = serve.session(version="2025-03-26")
+    client = serve.client()
+    statuses = []
+    for _ in range(24):
+        client.send("POST", session.headers, b"[]")
+        statuses.append(client.answer().status)
+    assert (statuses[0], statuses[-1]) == (400, 429)
+
+
+@pytest.mark.parametrize("verb", ["POST", "GET", "DELETE"])
+def test_requests_in_a_session_that_there_is_not_are_counted_as_messages_are(serve: Serve, verb: str) -> None:
+    client = serve.client()
+    lost = {"Mcp-Session-Id": "0" * 64}
+    body = request(1, "ping") if verb == "POST" else None
+    answers = [client.ask(verb, lost, body) for _ in range(22)]
+    assert [answer.status for answer in answers] == [404] * 20 + [429] * 2
+    assert answers[-1].headers["retry-after"] == "1"
+
+
+def test_streams_that_are_taken_up_again_and_again_are_counted_as_messages_are(serve: Serve) -> None:
+    session = serve.session()
+    _, events = session.listen()
+    last = next(events).id
+    for _ in range(19):
+        _, events = session.listen(last)
+        next(events)
+    again = serve.client()
+    answer = again.ask("GET", session.headers | {"Last-Event-ID": last})
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert session.call("other", "echo", text="x").status == 200
+    assert session.end().status == 204
+
+
 def test_a_thousand_refusals_are_one_line_and_one_record_a_second(serve: Serve) -> None:
     session = serve.session()
     refused = sum(session.ask(request(number, "ping")).status == 429 for number in range(300))

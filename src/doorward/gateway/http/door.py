@@ -2,6 +2,9 @@
 
     head → Host, Origin, target → principal → path → method → body → era → session or modern link → relay
 
+What asks nothing of a link (a wrong path, a look at whether we live) is counted nowhere: the next request of such a
+connection waits for its turn (``pace``). Everything else is counted, also what is no message.
+
 The numbers of exchanges are given here, one to each request of HTTP. Nothing of HTTP goes further than this, but the
 headers that repeat a modern body, which a gate compares with it.
 
@@ -26,7 +29,7 @@ from doorward.gateway.http.legacy import Legacy
 from doorward.gateway.http.media import accepts
 from doorward.gateway.http.modern import Modern
 from doorward.gateway.http.names import Names
-from doorward.gateway.http.traffic import IN_FLIGHT, About, Place, Traffic, peer_of
+from doorward.gateway.http.traffic import IN_FLIGHT, UNREAD, About, Place, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
 from doorward.judge.vocabulary import Peer, Principal
 from doorward.policy.model import Policy
@@ -100,6 +103,7 @@ class HttpDoor:
             self._refuse(call, status, control, reason)
             return 0
         if head.path in HEALTH:
+            call.pace()
             self._health(call)
             return 0
         principal = self._callers.principal(call.owner, head)
@@ -107,10 +111,12 @@ class HttpDoor:
             self._refuse(call, 401, CALLER, principal, headers=(("WWW-Authenticate", "Bearer"),))
             return 0
         if head.path == METRICS:
+            call.pace()
             self._measure(call, principal)
             return 0
         place = self._places.get(head.path)
         if place is None:
+            call.pace()
             call.answer(404)
             return 0
         if self.draining:
@@ -120,6 +126,7 @@ class HttpDoor:
         if head.method != "POST":
             self._without_body(call, about)
         elif about.asked.unfit:
+            call.pace()
             call.answer(about.asked.unfit)
         else:
             return self._max_body
@@ -147,12 +154,14 @@ class HttpDoor:
     def _without_body(self, call: HttpCall, about: About) -> None:
         method = call.head.method
         if about.asked.modern or method not in ("GET", "DELETE"):
+            call.pace()
             call.answer(405, headers=(("Allow", "POST"),) if about.asked.modern else _ALLOW)
         elif method == "DELETE":
             self._legacy.delete(call, about)
         elif accepts(call.head.all("accept"), "text/event-stream"):
             self._legacy.listen(call, about)
         else:
+            call.pace()
             call.answer(406)
 
     def _health(self, call: HttpCall) -> None:
@@ -178,6 +187,8 @@ class HttpDoor:
         if about.asked.sessions:
             self._legacy.unreadable(call, about, body, problem)
             return
+        if not self._traffic.in_time(call, about, "", UNREAD):
+            return
         link = self._sessions.ready(about.place.server, about.principal)
         if link is not None and about.asked.modern:
             self._modern.unreadable(link, call, body, problem)
@@ -191,6 +202,7 @@ class HttpDoor:
         self, call: HttpCall, status: int, control: str, reason: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         self._front.refuse(control, reason, peer=peer_of(call))
+        call.pace()
         call.answer(status, headers=headers)
 
     async def close(self) -> None:

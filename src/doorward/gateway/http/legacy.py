@@ -15,15 +15,16 @@ from doorward.gateway.http.carriage import RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
 from doorward.gateway.http.load import Claim
-from doorward.gateway.http.traffic import About, Traffic, peer_of, tell
+from doorward.gateway.http.traffic import NO_SESSION, UNREAD, About, Traffic, peer_of, tell
 from doorward.gateway.sessions import BOUND, Session, Sessions
 from doorward.relay.replies import NOBODY
 from doorward.wire.batch import split
-from doorward.wire.jsonrpc import Decoded, FrameLimits, Request, key_of
+from doorward.wire.jsonrpc import Decoded, FrameLimits, Notification, Request, key_of
 
 _BATCHES: Final = "2025-03-26"
 _PRIMED_SINCE: Final = "2025-11-25"
 _INVALID: Final = -32600
+_GET: Final = Notification("GET")
 
 
 class Legacy:
@@ -69,10 +70,12 @@ class Legacy:
     def session(self, call: HttpCall, about: About) -> Session | None:
         """The session that the call names; answered with what is wrong where it does not name one."""
         given = about.asked.sessions
+        found = self._sessions.find(given[0], about.place.server, about.principal) if len(given) == 1 else "not named"
+        if isinstance(found, str) and not self._traffic.in_time(call, about, "", NO_SESSION):
+            return None
         if len(given) != 1:
             tell(call, 400, _INVALID, "one Mcp-Session-Id is needed; initialize first")
             return None
-        found = self._sessions.find(given[0], about.place.server, about.principal)
         if isinstance(found, str):
             if found != "unknown":
                 why = f"a session that is {found}"
@@ -140,7 +143,7 @@ class Legacy:
     def listen(self, call: HttpCall, about: About) -> None:
         """GET: a standing stream, or one that broke off."""
         session = self.session(call, about)
-        if session is None:
+        if session is None or not self._traffic.in_time(call, about, session.id, _GET):
             return
         link = session.link
         link.listen()
@@ -164,7 +167,7 @@ class Legacy:
             return
         if problem.rule == "batch" and session.link.version == _BATCHES:
             self._batch(call, about, session, body)
-        else:
+        elif self._traffic.in_time(call, about, session.id, UNREAD):
             session.link.unreadable(problem, body, self._carry(call, session.link, unread=True))
 
     def _batch(self, call: HttpCall, about: About, session: Session, body: bytes) -> None:
@@ -173,7 +176,8 @@ class Legacy:
         try:
             frames = split(body, self.frame_limits)
         except MalformedMessageError as problem:
-            link.unreadable(problem, body, self._carry(call, link, unread=True))
+            if self._traffic.in_time(call, about, session.id, UNREAD):
+                link.unreadable(problem, body, self._carry(call, link, unread=True))
             return
         messages = [frame.message for frame in frames]
         requests = [message for message in messages if isinstance(message, Request)]

@@ -23,10 +23,14 @@ from doorward.judge.vocabulary import Finding, Peer, Principal
 from doorward.policy.model import Policy
 from doorward.relay import replies
 from doorward.relay.replies import NOBODY
-from doorward.wire.jsonrpc import Message, Request, Response, key_of
+from doorward.wire.jsonrpc import Message, Notification, Request, Response, key_of
 
 IN_FLIGHT: Final = "in-flight"
 CAPPED: Final = "principal-limits"
+
+# What is no message, or comes without one, is counted under a name that reads well in the reason of a refusal.
+UNREAD: Final = Notification("bodies that are no message")
+NO_SESSION: Final = Notification("requests without a session")
 
 
 class Place(msgspec.Struct, frozen=True):
