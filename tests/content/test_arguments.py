@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.content.arguments import KINDS, Constraint, outside, path_readings, select, text_of, violates
+from doorward.content.arguments import (
+    KINDS,
+    Constraint,
+    outside,
+    path_readings,
+    select,
+    select_empty,
+    text_of,
+    violates,
+)
 
 SHELL = Constraint("no_shell_metacharacters")
 DASH = Constraint("no_leading_dash")
@@ -204,3 +213,17 @@ def test_escaped_tokens_are_unescaped_and_an_absent_property_yields_nothing() ->
     assert list(select({"a/b": {"c~d": "x"}}, "/a~1b/c~0d")) == [("/a~1b/c~0d", "x")]
     assert list(select({"a": "x"}, "b")) == []
     assert list(select("text", "b")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "found"),
+    [
+        ({"a": {}}, "a", ["/a"]),
+        ({"A": [1, {}, [{}]]}, "a", ["/A/1", "/A/2/0"]),
+        ({"a": {"b": {}}}, "a", ["/a/b"]),
+        ({"a": {"b": {}}}, "/a/c", []),
+        ({"a": 1, "b": {}}, "a", []),
+    ],
+)
+def test_objects_without_members_are_found(arguments: object, key: str, found: list[str]) -> None:
+    assert list(select_empty(arguments, key)) == found

@@ -2,8 +2,9 @@
 
 usage: systemd.py ADDRESS
 
-Units: ``web.service`` runs; ``bad.service`` cannot be started; ``slow.service`` never gets done, but another client of
-the bus says so. Anything else is not there. Writes ``ready``, then every call that changes something, a line each.
+Units: ``web.service`` runs, and is called ``www.service`` as well; of ``odd.service`` it says what nobody can read;
+``bad.service`` cannot be started; ``slow.service`` never gets done, but another client of the bus says so. Anything
+else is not there. Writes ``ready``, then every call that changes something, a line each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jeepney.io.blocking import open_dbus_connection
 from jeepney.low_level import HeaderFields
 
 BUS, PATH, MANAGER = "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+ALIASES = {"www.service": "web.service"}
 ACTIVE = {"web.service": "active", "bad.service": "inactive", "slow.service": "inactive"}
 
 
@@ -44,12 +46,15 @@ class Systemd:
             self.properties(message, message.header.fields[HeaderFields.path].rpartition("/")[2].replace("_2e", "."))
         elif member == "Subscribe":
             self.connection.send(new_method_return(message))
-        elif body[0] not in ACTIVE:
+        elif ALIASES.get(body[0], body[0]) not in ACTIVE:
             self.connection.send(new_error(message, f"{BUS}.NoSuchUnit", "s", (f"Unit {body[0]} not found.",)))
         else:
             self.job(message, member, *body)
 
     def properties(self, message: Any, unit: str) -> None:
+        if unit == "odd.service":
+            self.reply(message, "s", "well")
+            return
         states = {
             "LoadState": "loaded" if unit in ACTIVE else "not-found",
             "ActiveState": ACTIVE.get(unit, "inactive"),
@@ -60,6 +65,7 @@ class Systemd:
 
     def job(self, message: Any, member: str, unit: str, mode: str) -> None:
         say(f"{member} {unit} {mode}")
+        unit = ALIASES.get(unit, unit)
         self.jobs += 1
         job = f"{PATH}/job/{self.jobs}"
         # The signal of another job of the unit comes first, and ours before the answer that names it.

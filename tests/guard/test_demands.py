@@ -151,3 +151,22 @@ def test_every_kind_of_demand_is_offered() -> None:
     assert guard.violation("https://a.example/x", guard.url_allow("https://a.example")) is None
     assert guard.violation("a;b", guard.no_shell_metacharacters)
     assert guard.violation("-a", guard.no_leading_dash)
+
+
+@pytest.mark.parametrize("value", [{}, [{}], [1, {}], [[{}]]])
+@pytest.mark.parametrize("demand", [guard.number_range(0, 9), guard.one_of(1, 2)])
+def test_an_object_without_members_is_no_value(value: object, demand: guard.Demand) -> None:
+    assert guard.violation(value, demand) is not None
+    assert guard.violation(value, guard.max_length(5)) is None  # which is about the texts in it, and there are none
+
+
+def test_demands_in_two_lines_are_both_known() -> None:
+    @guard.arguments(one=guard.identifier)
+    @guard.arguments(two=guard.identifier)
+    def tool(one: str, two: str, three: str) -> str:
+        return one + two + three
+
+    assert guard.undemanded(tool) == ("three",)
+    for wrong in (("-x", "y", "z"), ("x", "-y", "z")):
+        with pytest.raises(RefusedError):
+            tool(*wrong)

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -139,3 +140,49 @@ def test_a_value_that_holds_itself_ends(written: io.StringIO) -> None:
     circle += [circle, circle]
     structlog.get_logger().info("a", circle=circle)
     assert SECRET not in written.getvalue()
+
+
+def test_a_name_that_was_added_to_a_record_and_is_a_secret_does_not_stay() -> None:
+    record = logging.LogRecord("a", logging.INFO, "", 0, "hello", (), None)
+    vars(record).update({SECRET: 1, "user": "ann", "deep": {SECRET: 2}})
+    assert MaskingFilter([SECRET]).filter(record)
+    assert SECRET not in str(vars(record))
+    assert vars(record)["user"] == "ann"
+
+
+def test_what_is_logged_while_a_filter_is_exchanged_is_masked() -> None:
+    shown: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            shown.append(record.getMessage())
+
+        def removeFilter(self, filter: Any) -> None:  # noqa: A002, N802 - as logging names them
+            super().removeFilter(filter)
+            logger.warning("it is %s", SECRET)  # as another thread would in this moment
+
+    logger = logging.getLogger("exchanged")
+    logger.addHandler(Handler())
+    mask_logs([SECRET], logger)
+    mask_logs([SECRET, "another secret"], logger)
+    assert len(shown) == 1
+    assert SECRET not in shown[0]
+
+
+@pytest.mark.parametrize("secret", ['pa"ss\\word', "pässwörd", "pass/wörd&more", "two\nlines"])
+def test_a_known_secret_is_masked_as_json_python_and_urls_write_it(secret: str) -> None:
+    using = masker([secret])
+    written = [
+        json.dumps(secret),
+        json.dumps(secret, ensure_ascii=False),
+        repr(secret),
+        quote(secret),
+        quote(secret, ""),
+    ]
+    for text in (secret, *written):
+        masked, hits = using.mask_text(f"it is {text} as we know")
+        assert text.strip("\"'") not in masked, text
+        assert [hit.kind for hit in hits] == ["known"]
+        assert masked.startswith("it is ")
+        assert masked.endswith(" as we know")
+        assert using.mask_text(masked)[0] == masked

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from doorward.errors import ConfinementError
 from doorward.guard import Finished, RefusedError, run, run_async
 
 TOLD = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ), sorted(os.listdir('/proc/self/fd'))]))"
@@ -273,3 +274,35 @@ asyncio.run(main())
     done = subprocess.run([sys.executable, "-c", program, str(told)], capture_output=True, timeout=60, check=True)
     assert done.stdout == b"cancelled\n"
     wait_until(lambda: is_gone(int(told.read_text())))
+
+
+def test_a_lone_surrogate_in_a_text_is_refused_and_in_a_path_is_a_name(tmp_path: Path) -> None:
+    for operand in ("\ud800", "\udcff", "a\udc80b"):
+        with pytest.raises(RefusedError, match="no character"):
+            python("pass", operand)
+    odd = tmp_path / "odd-\udcff"
+    odd.write_text("it is there")
+    assert run("/bin/cat", (), (odd,)).stdout == b"it is there"
+
+
+@pytest.mark.parametrize("seconds", [1e7, 1e12, float("inf")])
+def test_a_time_beyond_all_patience_is_taken(seconds: float) -> None:
+    assert python("print('here')", timeout_seconds=seconds).stdout == b"here\n"
+
+
+def test_a_program_that_became_another_users_is_no_riddle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel lets nobody end what ``sudo`` started: here it says so of our own child."""
+    monkeypatch.chdir(tmp_path)
+
+    def forbidden(_group: int, _signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "killpg", forbidden)
+    assert python("print('here')").stdout == b"here\n"
+    telling = (
+        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nwhile True: print(flush=True); time.sleep(0.1)"
+    )
+    with pytest.raises(ConfinementError, match="another user's"):
+        python(telling, timeout_seconds=2)
+    pid = (tmp_path / "pid").read_text()
+    wait_until(lambda: not Path("/proc", pid).exists())  # nobody reads what it says, and it is no zombie

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -308,3 +309,45 @@ def test_whoever_checks_first_and_opens_then_is_led_out(place: Path) -> None:
         if CANARY in read_while(swap, place, "sub/note", 5_000, "careless"):
             return
     pytest.fail("the test of races does not produce one")
+
+
+def test_a_new_file_is_never_a_hard_link_to_what_was_swapped_in(place: Path) -> None:
+    """Whoever may write in the folder, and read nothing else, has a moment between the writing and the naming."""
+    swapped: list[str] = []
+
+    def swap(event: str, args: tuple[Any, ...]) -> None:
+        if event == "os.link" and not done and str(args[0]).startswith(".doorward-"):
+            os.unlink(place / "ws" / args[0])
+            os.symlink(place / "ws-evil" / "note", place / "ws" / args[0])
+            swapped.append(args[0])
+
+    done: list[bool] = []
+    sys.addaudithook(swap)
+    try:
+        with Root(place / "ws") as root:
+            root.write("new", "mine", replace=False)
+            assert swapped
+            with pytest.raises(RefusedError):
+                root.read("new")
+    finally:
+        done.append(True)  # a hook stays for ever
+
+
+def test_a_text_that_no_file_in_utf_8_can_hold_is_refused(place: Path) -> None:
+    with Root(place / "ws") as root:
+        with pytest.raises(RefusedError, match="no character"):
+            root.write("note", "\ud800")
+        assert root.read_text("note") == INSIDE
+
+
+def test_a_link_to_a_file_names_the_file_that_was_opened(place: Path) -> None:
+    (place / "ws" / "sub" / "below").mkdir()
+    (place / "ws" / "over").symlink_to("sub/below")
+    (place / "ws" / "note").write_text("another")
+    with Root(place / "ws") as root:
+        assert root.read_text("over/../note") == INSIDE
+        with pytest.raises(RefusedError, match="back over"):
+            root.resource_link("over/../note")
+        with pytest.raises(FileNotFoundError):
+            root.resource_link("sub/below/../../missing/../note")
+        assert root.resource_link("sub/../note")["uri"].endswith("/ws/note")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -144,3 +146,36 @@ def test_a_unit_that_cannot_be_is_found_at_once(unit: str) -> None:
 def test_a_word_that_cannot_be_is_found_at_once(words: list[str]) -> None:
     with pytest.raises(ValueError, match="can be allowed"):
         ServiceControl({"web.service": words})
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_unit_may_be_called_by_another_of_its_names(bus: str) -> None:
+    ServiceControl({"www.service": EVERYTHING}, bus=bus, timeout_seconds=5).restart("www.service")
+
+
+@pytest.mark.usefixtures("asked")
+def test_an_answer_that_nobody_can_read_is_a_refusal(bus: str) -> None:
+    with pytest.raises(RefusedError, match="answered what"):
+        ServiceControl({"odd.service": EVERYTHING}, bus=bus).status("odd.service")
+
+
+@pytest.mark.parametrize("greeting", [b"", b"OK 0123456789abcdef0123456789abcdef\r\n"])
+def test_a_bus_that_falls_silent_is_not_waited_for_longer_than_was_said(tmp_path: Path, greeting: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen()
+        control = ServiceControl({"web.service": EVERYTHING}, bus=f"unix:path={tmp_path}/silent", timeout_seconds=0.5)
+        failed: list[RefusedError] = []
+
+        def ask() -> None:
+            with pytest.raises(RefusedError, match="in time") as refusal:
+                control.status("web.service")
+            failed.append(refusal.value)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        connection, _ = silent.accept()
+        with connection:
+            connection.sendall(greeting)
+            asking.join(20)
+        assert failed

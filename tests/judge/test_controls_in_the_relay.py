@@ -220,6 +220,20 @@ def test_a_constraint_of_the_operator_holds(era: Era) -> None:
 
 
 @eras()
+@pytest.mark.parametrize("constraint", [Constraint("enum", (1, 2)), Constraint("maximum", 9), Constraint("integer")])
+def test_an_object_without_members_is_none_of_the_values_that_the_operator_wants(
+    era: Era, constraint: Constraint
+) -> None:
+    loose = {"name": "read", "inputSchema": {"properties": {"text": {}}}}
+    policy = with_tool(STANDARD, "read", ToolPolicy(arguments={"text": (constraint,)}))
+    talk = ready(era, tools=[loose], policy=policy)
+    assert talk.client(talk.call(1, arguments={"text": 1})).told("server")
+    for number, wrong in enumerate(({}, [1, {}], {"text": 1})):
+        turn = talk.client(talk.call(f"wrong {number}", arguments={"text": wrong}))
+        assert (turn.told("server"), denied_by(turn)) == ([], {"argument-constraints"})
+
+
+@eras()
 def test_as_much_sql_is_parsed_for_one_message_as_one_text_may_have(era: Era) -> None:
     queries = {"name": "read", "inputSchema": {"properties": {"sql": {"type": "array", "items": {"type": "string"}}}}}
     policy = with_tool(STANDARD, "read", ToolPolicy(arguments={"sql": (Constraint("read_only_sql", "sqlite"),)}))

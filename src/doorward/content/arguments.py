@@ -30,7 +30,7 @@ import msgspec
 
 from doorward.content import constraints, uris
 from doorward.content.embedded import embedded
-from doorward.content.pointers import join, leaves, split
+from doorward.content.pointers import empty_objects, join, leaves, split
 
 Value = str | int | float | tuple[str | int | float | bool, ...]
 
@@ -61,6 +61,9 @@ _JUDGED: Final[dict[str, Callable[[object, Any], str | None]]] = {
 }
 KINDS: Final = tuple(_JUDGED)
 """In the order in which they are judged: what costs least comes first."""
+
+OF_VALUES: Final = frozenset({"enum", "minimum", "maximum", "integer"})
+"""Those that are about one value, and not about all the text in it."""
 
 
 ALSO_INSIDE: Final = frozenset({"no_leading_dash", "path_below", "single_line"})
@@ -132,10 +135,22 @@ def select(arguments: object, key: str) -> Iterator[tuple[str, object]]:
     array (and every member of an object). A name that meets an array holds for each of its items. Names are compared
     without case, since some servers bind them so. An absent property yields nothing.
     """
-    tokens = split(key) if key.startswith("/") else (key,)
-    for pointer, value in _descend(arguments, "", tuple(token.casefold() for token in tokens)):
+    for pointer, value in _of(arguments, key):
         for place, leaf, _ in leaves(value, pointer):
             yield place, leaf
+
+
+def select_empty(arguments: object, key: str) -> Iterator[str]:
+    """Pointers of the objects without members that a constraint on ``key`` must hold for: whatever wants one value of
+    some kind is broken by an object (``OF_VALUES``), and ``select`` tells of those only by what is in them.
+    """
+    for pointer, value in _of(arguments, key):
+        yield from empty_objects(value, pointer)
+
+
+def _of(arguments: object, key: str) -> Iterator[tuple[str, object]]:
+    tokens = split(key) if key.startswith("/") else (key,)
+    return _descend(arguments, "", tuple(token.casefold() for token in tokens))
 
 
 def _descend(value: object, pointer: str, tokens: tuple[str, ...]) -> Iterator[tuple[str, object]]:

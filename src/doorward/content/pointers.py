@@ -76,6 +76,17 @@ def leaves(value: object, pointer: str = "") -> Iterator[tuple[str, object, bool
             stack.pop()
 
 
+def empty_objects(value: object, pointer: str = "") -> Iterator[str]:
+    """Where objects without members stand in ``value``, itself included: no leaf tells of one."""
+    waiting: list[tuple[str, object]] = [(pointer, value)]
+    for place, one in waiting:
+        if isinstance(one, dict) and not one:
+            yield place
+        waiting += [
+            (below, child) for below, _, child in children(one, place) if isinstance(child, dict | list | tuple)
+        ]
+
+
 def inside(level: list[object]) -> list[object]:
     """What stands one level further down than the values of ``level``: members of objects, items of arrays."""
     below: list[object] = []

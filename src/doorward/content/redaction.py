@@ -37,6 +37,7 @@ _SHORTEST_SHAPE = 20
 _SHORTEST_SECRET = 6
 _SHORTEST_KEY = 16
 _LARGE = 64 * 1024
+_AS_IT_IS = re.compile(r"[A-Za-z0-9_.~\-]*")  # what nobody writes in another way
 _DEEPEST = 200
 _MOST_ROUNDS = 4
 MOST_HITS = 2_000
@@ -82,8 +83,8 @@ class Masker:
     """Masks text and trees with one key and one set of known secrets, both for the life of a process.
 
     ``key`` is random, 16 to 64 bytes, given by the door; it never leaves the process. ``secrets`` are values to mask
-    wherever they appear literally; those shorter than six characters are left out, since they would mask ordinary
-    words.
+    wherever they appear, literally or as JSON, Python and URLs write them within a text; those shorter than six
+    characters are left out, since they would mask ordinary words.
 
     Raises ``ValueError`` if the key has another length.
     """
@@ -94,11 +95,9 @@ class Masker:
         if not _SHORTEST_KEY <= len(key) <= blake2b.MAX_KEY_SIZE:
             raise ValueError("a masking key has 16 to 64 bytes")
         self._key = key
-        self._secrets = tuple(sorted({s for s in secrets if len(s) >= _SHORTEST_SECRET}, key=lambda s: (-len(s), s)))
-        # A message holds the secret as JSON writes it, without the quotes around.
-        self._needles = tuple(
-            {form for s in self._secrets for form in (s.encode("utf-8", "surrogatepass"), msgspec.json.encode(s)[1:-1])}
-        )
+        known = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _written(secret)}
+        self._secrets = tuple(sorted(known, key=lambda form: (-len(form), form)))
+        self._needles = tuple(form.encode("utf-8", "surrogatepass") for form in self._secrets)
 
     def maybe_sensitive(self, body: bytes) -> bool:
         """Whether an encoded message or text may hold something to mask; False is certain."""
@@ -254,6 +253,18 @@ class Masker:
         mask, hit = self._mask(text, kind, where)
         walk.hits.append(hit)
         return mask
+
+
+def _written(secret: str) -> set[str]:
+    """A secret as it stands in a text, in a string of JSON or of Python, and in a URL."""
+    if _AS_IT_IS.fullmatch(secret):
+        return {secret}
+    from json import dumps
+    from urllib.parse import quote
+
+    quoted = {text[1:-1] for text in (dumps(secret), dumps(secret, ensure_ascii=False), repr(secret))}
+    in_url = secret.encode("utf-8", "surrogatepass")
+    return {secret, *quoted, quote(in_url), quote(in_url, "")}
 
 
 def _same(one: object, other: object) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from doorward.content import constraints
-from doorward.content.pointers import leaves
+from doorward.content.pointers import empty_objects, leaves
 from doorward.errors import RefusedError
 
 RULE: Final = "arguments"
@@ -98,6 +98,8 @@ def violation(value: object, *demands: Demand) -> str | None:
     if value is None and demands:
         return "nothing was given"
     for demand in demands:
+        if not demand.of_text and (empty := next(empty_objects(value), None)) is not None:
+            return f"{_shown(empty)}holds an object where a value is expected"
         for place, leaf, is_name in leaves(value):
             reason = _broken(demand, leaf, is_name=is_name)
             if reason is not None:
@@ -152,7 +154,7 @@ def arguments(**demands: Demand | Iterable[Demand]) -> Callable[[Function], Func
             return await function(*args, **kwargs)
 
         chosen = waiting if iscoroutinefunction(function) else plain
-        vars(chosen)[_MARK] = frozenset(wanted)
+        vars(chosen)[_MARK] = vars(function).get(_MARK, frozenset()) | wanted.keys()
         return cast("Function", chosen)
 
     return decorate

@@ -60,8 +60,9 @@ class MaskingFilter(logging.Filter):
         if record.stack_info:
             record.stack_info = self._text(record.stack_info)
         added = {name: value for name, value in vars(record).items() if name not in _PLAIN}
-        if added:
-            vars(record).update(_masked(self._masker, added))
+        for name in added:
+            del vars(record)[name]  # which may be a secret itself
+        vars(record).update(_masked(self._masker, added))
         return True
 
     def _text(self, text: str) -> str:
@@ -77,9 +78,10 @@ def mask_logs(secrets: Iterable[str] = (), *loggers: logging.Logger) -> MaskingF
     mine = MaskingFilter(secrets)
     for logger in loggers or (logging.getLogger(),):
         for handler in logger.handlers or ([logging.lastResort] if logging.lastResort else []):
-            for old in [one for one in handler.filters if isinstance(one, MaskingFilter)]:
+            before = [one for one in handler.filters if isinstance(one, MaskingFilter)]
+            handler.addFilter(mine)  # first, or what another thread logs in between would pass
+            for old in before:
                 handler.removeFilter(old)
-            handler.addFilter(mine)
     return mine
 
 

@@ -12,7 +12,7 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Lock
+from threading import Lock, Thread
 from typing import Final, NamedTuple, Self
 
 from doorward.errors import ConfinementError, RefusedError
@@ -30,6 +30,7 @@ INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"
 _SHELLS: Final = frozenset("sh bash rbash dash ash zsh ksh mksh csh tcsh fish pwsh".split())
 _SIGKILL: Final = 9
 _PIECE: Final = 64 << 10
+_LONGEST_LOOK_S: Final = 3600.0  # what ``poll`` takes is bounded
 
 Text = str | os.PathLike[str]
 
@@ -88,8 +89,10 @@ def run(  # noqa: PLR0913 - each has a default that is right for most, and is na
     ends.
 
     Raises ValueError for what you wrote: a shell (there is no way to run one), a relative program, one that is not
-    there, a folder that is not. RefusedError (rule ``run``) for what a caller gave: a NUL, a lone surrogate, a leading
-    dash without a terminator, more than the kernel takes. ConfinementError on a kernel before 5.3.
+    there, a folder that is not. RefusedError (rule ``run``) for what a caller gave: a NUL, a lone surrogate in a text
+    (a path object may hold the name of a file that is not UTF-8), a leading dash without a terminator, more than the
+    kernel takes. ConfinementError on a kernel before 5.3, and for a program that had to be ended and could not be,
+    since it became another user's (``sudo``).
 
     ``confine`` puts walls around it (``guard.Profile``): it then touches what that names and nothing else, has no
     network, and takes nothing beyond its caps; all that it started is ended with it. That costs some fifty
@@ -221,6 +224,7 @@ class _Bare:
         assert self._process.stdin and self._process.stdout and self._process.stderr  # noqa: S101, PT018 - pipes were asked for
         self.stdin, self.stdout, self.stderr = self._process.stdin, self._process.stdout, self._process.stderr
         self.end: int | None = None
+        self._is_ours = True
         try:
             self.end = os.pidfd_open(self._process.pid)
         except ProcessLookupError:
@@ -234,9 +238,19 @@ class _Bare:
         return True  # whatever is readable there says so
 
     def kill(self) -> None:
-        _kill_group(self._process.pid)
+        try:
+            os.killpg(self._process.pid, _SIGKILL)
+        except ProcessLookupError:
+            return  # whoever ignores SIGCHLD has its children reaped by the kernel
+        except PermissionError:
+            self._is_ours = False
 
     def wait(self) -> int:
+        if not self._is_ours and self._process.poll() is None:
+            for stream in (self.stdin, self.stdout, self.stderr):
+                stream.close()
+            Thread(target=self._process.wait, name="other-user", daemon=True).start()  # or it would stay as a zombie
+            raise ConfinementError("the program became another user's, and cannot be ended")
         with self._process:
             status = self._process.wait()
         return status if status >= 0 else 128 - status
@@ -269,7 +283,7 @@ class _Watched:
         if self._end is None:
             return "exited"
         while (left := deadline - time.monotonic()) > 0:
-            for descriptor, _ in self._poll.poll(left * 1000):
+            for descriptor, _ in self._poll.poll(min(left, _LONGEST_LOOK_S) * 1000):
                 if descriptor == self._end:
                     if self._has_ended():
                         return "exited"
@@ -327,23 +341,26 @@ class _Watched:
             return  # it was already
 
 
-def _kill_group(leader: int) -> None:
-    try:
-        os.killpg(leader, _SIGKILL)
-    except ProcessLookupError:
-        return  # whoever ignores SIGCHLD has its children reaped by the kernel
-
-
 def _argv(program: Text, options: Sequence[str], operands: Sequence[Text], terminator: str | None) -> list[str]:
     if isinstance(options, str) or isinstance(operands, str):
         raise ValueError("arguments are a list: a line would need a shell")  # noqa: TRY004 - all mistakes are one kind
     given = [os.fspath(one) for one in operands]
     if any("\0" in one for one in given):
         raise RefusedError("run", "an operand holds a NUL")
+    if not all(_is_text(one) for one in operands if isinstance(one, str)):
+        raise RefusedError("run", "an operand holds what is no character")
     if terminator is None and any(one.startswith("-") for one in given):
         raise RefusedError("run", "an operand begins with a dash")
     end = [terminator] if terminator is not None and given else []
     return [_found(os.fspath(program)), *options, *end, *given]
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _found(program: str) -> str:

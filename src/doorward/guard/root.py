@@ -152,7 +152,10 @@ class Root:
         A new file is 0600, another keeps its mode. Does not bound the number or the sum of the files: a quota of the
         file system does.
         """
-        data = content.encode("utf-8") if isinstance(content, str) else content
+        try:
+            data = content.encode("utf-8") if isinstance(content, str) else content
+        except UnicodeEncodeError:
+            raise RefusedError("root", "the content holds what is no character") from None
         with _Parent(self, path) as parent:
             new = f".doorward-{os.urandom(8).hex()}"
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=parent.folder)
@@ -163,8 +166,9 @@ class Root:
                 if replace:
                     os.rename(new, parent.name, src_dir_fd=parent.folder, dst_dir_fd=parent.folder)
                     return
-                # A link is made only where nothing is, which a renaming would put away.
-                os.link(new, parent.name, src_dir_fd=parent.folder, dst_dir_fd=parent.folder)
+                # A link is made only where nothing is, which a renaming would put away. Of what stands under the new
+                # name itself: whoever may write in the folder could have put a link to a file elsewhere there.
+                os.link(new, parent.name, src_dir_fd=parent.folder, dst_dir_fd=parent.folder, follow_symlinks=False)
             except FileExistsError:
                 raise RefusedError("root", "there is something of that name already") from None
             finally:
@@ -207,16 +211,19 @@ class Root:
         """A content item of MCP that names the file instead of holding it: for what is too large for a result.
 
         ``uri`` is what a client will give to ``resources/read`` (default: the file's own ``file:`` URI, which tells the
-        client where the folder lies). ``size`` is what the opened file has. The type is guessed by the name alone.
-        Does not make the file readable: your server must serve the URI, through the same ``Root``.
+        client where the folder lies). ``size`` is what the opened file has. The type is guessed by the name alone. A
+        path that leads back over a link is refused (rule ``root``): who reads the URI would find another file. Does not
+        make the file readable: your server must serve the URI, through the same ``Root``.
         """
-        with self.open(path) as file:
+        relative = os.path.normpath(os.fsdecode(self._relative(path)))
+        with self.open(path) as file, self.open(relative) as named:
             size = os.fstat(file.fileno()).st_size
-        relative = os.fsdecode(self._relative(path))
+            if not os.path.sameopenfile(file.fileno(), named.fileno()):
+                raise RefusedError("root", "the path leads back over a symbolic link")
         link: dict[str, Any] = {
             "type": "resource_link",
             "uri": uri or _file_uri(os.path.join(self.path, relative)),
-            "name": name or os.path.basename(os.path.normpath(relative)),
+            "name": name or os.path.basename(relative),
             "size": size,
         }
         from mimetypes import guess_type  # reads files of the system at its first use

@@ -90,6 +90,8 @@ class ServiceControl:
         with self._connected() as bus:
             (path,) = bus.call(_PATH, _MANAGER, "LoadUnit", "s", (unit,))
             (found,) = bus.call(path, "org.freedesktop.DBus.Properties", "GetAll", "s", (f"{_BUS}.Unit",))
+        if not isinstance(found, dict):
+            raise RefusedError(RULE, "the service manager answered what nobody can read")
         said = {name: str(value) for name, (_, value) in found.items()}
         if said.get("LoadState") == "not-found":
             raise RefusedError(RULE, _WHY[f"{_BUS}.NoSuchUnit"])
@@ -109,7 +111,7 @@ class ServiceControl:
 
     def _do(self, action: str, unit: str) -> None:
         self._allow(unit, action)
-        with self._connected() as bus, bus.jobs_of(unit) as ended:
+        with self._connected() as bus, bus.jobs() as ended:
             bus.call(_PATH, _MANAGER, "Subscribe")
             (job,) = bus.call(_PATH, _MANAGER, _CALLS[action], "ss", (unit, "replace"))
             result = ended(job)
@@ -123,16 +125,39 @@ class ServiceControl:
     @contextmanager
     def _connected(self) -> Iterator[_Bus]:
         from jeepney import DBusErrorResponse
-        from jeepney.io.blocking import open_dbus_connection
 
         deadline = time.monotonic() + self._timeout_seconds
         try:
-            with open_dbus_connection(self._bus) as connection:
+            with _opened(self._bus, deadline) as connection:
                 yield _Bus(connection, deadline)
         except TimeoutError:
             raise RefusedError(RULE, "the service manager did not answer in time") from None
         except (OSError, EOFError, KeyError, ValueError, DBusErrorResponse) as error:
             raise RefusedError(RULE, "the service manager cannot be reached", hint=str(error)) from None
+
+
+def _opened(bus: str, deadline: float) -> Any:
+    """A connection that was greeted before ``deadline``: jeepney itself would wait for that for ever."""
+    from jeepney.bus import get_bus
+    from jeepney.io.blocking import DBusConnection, prep_socket
+
+    class Greeted(DBusConnection):  # type: ignore[misc] # jeepney has no types
+        def send_and_get_reply(self, message: Any, *, timeout: float | None = None) -> Any:
+            return super().send_and_get_reply(message, timeout=_left(deadline) if timeout is None else timeout)
+
+    socket = prep_socket(get_bus(bus), timeout=_left(deadline))
+    try:
+        return Greeted(socket)
+    except BaseException:
+        socket.close()
+        raise
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 class _Bus:
@@ -155,14 +180,15 @@ class _Bus:
         return answer.body
 
     @contextmanager
-    def jobs_of(self, unit: str) -> Iterator[Callable[[str], str]]:
-        """Listen, before a job is asked for, to how jobs of the unit end; gives what waits for one and tells how."""
+    def jobs(self) -> Iterator[Callable[[str], str]]:
+        """Listen, before a job is asked for, to how jobs end; gives what waits for one and tells how. Jobs of all units
+        are heard: systemd names one by the unit's own name, and may have been asked by another.
+        """
         from collections import deque
 
         from jeepney import MatchRule, message_bus
 
         rule = MatchRule(type="signal", sender=_BUS, interface=_MANAGER, member="JobRemoved", path=_PATH)
-        rule.add_arg_condition(2, unit)
         self._connection.send_and_get_reply(message_bus.AddMatch(rule), timeout=self._left())
         owner = self._connection.send_and_get_reply(message_bus.GetNameOwner(_BUS), timeout=self._left())
         heard: deque[Any] = deque()
@@ -179,7 +205,4 @@ class _Bus:
             yield ended
 
     def _left(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
+        return _left(self._deadline)

@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from doorward.content.arguments import (
+    OF_VALUES,
     Constraint,
     begins,
     outside,
     path_readings,
     select,
+    select_empty,
     text_of,
     texts_inside,
     violates,
@@ -101,6 +103,9 @@ def _in(arguments: dict[str, object], demands: dict[str, tuple[Constraint, ...]]
             for constraint in constraints:
                 yield Demanded(pointer, constraint, leaf)
                 yield from (Demanded(pointer, constraint, text) for text in texts_inside(constraint, leaf))
+        of_values = [constraint for constraint in constraints if constraint.kind in OF_VALUES]
+        for pointer in select_empty(arguments, key) if of_values else ():
+            yield Demanded(pointer, of_values[0], {})
 
 
 def _misplaced(constraint: Constraint, text: str, context: Context) -> str | None:
