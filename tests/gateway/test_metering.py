@@ -170,6 +170,52 @@ def test_who_keeps_to_its_own_part_is_not_beyond_it_and_who_sends_more_is_for_a_
     assert not door.meter.beyond(flood)
 
 
+@pytest.mark.parametrize("message", [PING, call("read")])
+def test_a_session_has_one_part_from_however_many_addresses_it_is_used(message: Message) -> None:
+    door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
+    assert sum(door.passed(door.source("s", address=f"::{number}"), 500, message) for number in range(100)) <= 110
+    for policy in (rates(session_burst=5), rates(method_burst=5, tool_burst=5)):
+        door = Door(policy)
+        assert sum(door.passed(door.source("s", address=f"::{number}"), 9, message) for number in range(100)) == 5
+
+
+def test_names_of_a_session_do_not_grow_without_end_from_however_many_addresses_they_come() -> None:
+    door = Door(rates(tool_burst=1))
+    passed = 0
+    for number in range(1000):
+        passed += door.passed(door.source("s", address=f"::{number}"), 1, call(f"tool {number}"))
+    assert passed <= 65
+
+
+def test_whoever_begins_and_ends_sessions_has_no_more_parts_than_those_that_were_open_at_once() -> None:
+    door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
+
+    def churn() -> int:
+        passed = 0
+        for number in range(200):
+            passed += door.passed(door.source(f"{door.clock.now} {number}"), 500)
+            door.meter.over(f"{door.clock.now} {number}", principal="ada", server="s")
+        return passed
+
+    assert churn() <= 110
+    for _ in range(10):
+        door.clock.now += 1.0
+        assert churn() <= 110
+    door.passed(door.source("flood"), 500)
+    assert door.passed(door.source("another"), 10) == 10  # open beside it, so with a part of its own
+    door.clock.now += 1.0
+    door.passed(door.source("flood"), 500)
+    assert door.passed(door.source("bob's", principal="bob"), 10) == 10
+
+
+def test_whoever_opens_connections_makes_no_session_forget_what_it_sent() -> None:
+    door = Door(rates(session_burst=5, session_per_second=1))
+    assert door.passed(door.source("s"), 9) == 5
+    for number in range(5000):
+        door.source(f"new {number}", session=False)
+    assert door.passed(door.source("s"), 9) == 0
+
+
 def test_what_is_refused_costs_nothing_and_says_when_to_come_back() -> None:
     door = Door(rates(method_per_second=2, method_burst=2))
     source = door.source("a")

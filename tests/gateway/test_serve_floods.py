@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.gateway.scripted_upstream import Upstream
-from tests.gateway.serving import Serve, by_url, modern, place, request
+from tests.gateway.serving import Serve, by_url, initialize, modern, place, request
 from tests.gateway.wrapping import wait_until
 
 URI = "x:document"
@@ -148,6 +148,25 @@ def test_a_modern_client_that_comes_beside_a_flood_of_its_principal_is_served_at
         news = [serve.client().ask("POST", headers, body).status for _ in range(40)]
     assert news[:5] == [200] * 5
     assert news[-1] == 429  # to open connections is no way to more than one session's part
+
+
+def test_whoever_begins_and_ends_sessions_gets_no_part_anew(tmp_path: Path, upstream: Upstream) -> None:
+    used_up = "\n[rates]\nprincipal_per_second = 1\nprincipal_burst = 40\n[limits]\nsessions = 4\n"
+    with place(tmp_path) as house:
+        serve = house.serve(by_url(upstream.url) + used_up)
+        flood = serve.session()
+        while flood.call(1, "echo", text="x").status == 200:
+            pass
+        flood.end()
+        more = 0
+        for _ in range(8):
+            opened = serve.ask("POST", {}, initialize())
+            if opened.status != 200:
+                break
+            session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+            more += [serve.ask("POST", session, request(n, "ping")).status for n in range(20)].count(200)
+            serve.ask("DELETE", session)
+    assert more <= 12  # a part is ten
 
 
 def test_subscriptions_of_a_principal_are_bounded_and_come_back_when_they_are_given_up(serve: Serve) -> None:

@@ -6,10 +6,12 @@ others (its address, principal or server), it still passes out of the part that 
 equal parts as one principal may have sessions. So whoever floods takes what is left over and never what an honest
 session lives on, also where both are the same user. What is refused costs nothing.
 
-A source is a session, the one client of a pipe, or, where there are no sessions, a connection. A connection is had for
-nothing, so its own part begins empty. Its first two messages it may take out of one part more, which all connections of
-its principal share: a client that comes beside a flood is served, and whoever opens connections gets that one part,
-once: what passes is counted for the principal as well.
+A source is a session, the one client of a pipe, or, where there are no sessions, a connection. A session is one source
+from whatever addresses it is used; when it ends, the next one of its principal goes on with its part as it was left: to
+begin sessions is no way to more parts than were ever open at once. A connection is had for nothing, so its own part
+begins empty. Its first two messages it may take out of one part more, which all connections of its principal share: a
+client that comes beside a flood is served, and whoever opens connections gets that one part, once: what passes is
+counted for the principal as well.
 
 Not protected against: a principal that holds very many connections and needs little on each; beyond a bound those that
 were used longest ago are forgotten, and begin anew.
@@ -64,25 +66,36 @@ class Counted(msgspec.Struct, frozen=True):
     charged: tuple[Bucket, ...]
 
 
-class Source:
-    """What one session or connection may still send: its own buckets, and those that it shares."""
+class Own:
+    """What is a session's or connection's own: all that it sends, its part, and what it sends of each kind."""
 
-    __slots__ = ("beginnings", "named", "new", "owes", "part", "principal", "shared", "whole")
+    __slots__ = ("kinds", "part", "whole")
+
+    def __init__(self, whole: Bucket, part: Bucket) -> None:
+        self.whole = whole
+        self.part = part
+        self.kinds: dict[_Kind, tuple[Bucket, ...]] = {}
+
+
+class Source:
+    """What one session or connection may still send from one address: its own buckets, and those that it shares."""
+
+    __slots__ = ("beginnings", "named", "new", "owes", "own", "part", "principal", "shared", "whole")
 
     def __init__(
         self,
         principal: str,
-        whole: Bucket,
-        part: Bucket,
+        own: Own,
         shared: tuple[tuple[str, Bucket], ...],
         beginnings: Bucket | None = None,
         owes: float = 0.0,
     ) -> None:
         self.principal = principal
-        self.whole = whole
-        self.part = part
+        self.own = own
+        self.whole = own.whole
+        self.part = own.part
         self.shared = shared
-        self.beginnings = beginnings or part
+        self.beginnings = beginnings or own.part
         self.new = NEW if beginnings is not None else 0
         self.owes = owes  # seconds that it may, before it counts as one that sends beyond its part
         self.named: dict[_Kind, Counted] = {}
@@ -103,6 +116,15 @@ class _Kept(Generic[_Held]):
         self.lately[key] = found
         return found
 
+    def again(self, key: Hashable) -> _Held | None:
+        """What is there."""
+        return self.lately.get(key) or self._before.get(key)
+
+    def pop(self, key: Hashable) -> _Held | None:
+        """What was there, which is not kept any more."""
+        before = self._before.pop(key, None)
+        return self.lately.pop(key, before)
+
 
 class Meter:
     """What clients send, of one process. ``now`` is seconds of a clock that does not go back."""
@@ -121,14 +143,22 @@ class Meter:
         self._tools: _Kept[Bucket] = _Kept()
         self._beginnings: _Kept[Bucket] = _Kept()
         self._sources: _Kept[Source] = _Kept()
+        self._sessions: _Kept[Own] = _Kept()
+        self._left: _Kept[list[Bucket]] = _Kept()  # parts of sessions that are over
 
     def source(self, key: Hashable, *, principal: str, address: str, server: str, session: bool) -> Source:
         """The source that ``key`` names for ``principal`` at ``server``; ``session``: not a mere connection."""
         known = (key, principal, address, server)
         found = self._sources.lately.get(known)
-        return found or self._sources.of(known, lambda: self._make(principal, address, server, session=session))
+        return found or self._sources.of(known, lambda: self._make(key, principal, address, server, session=session))
 
-    def _make(self, principal: str, address: str, server: str, *, session: bool) -> Source:
+    def over(self, key: Hashable, *, principal: str, server: str) -> None:
+        """The session that ``key`` names has ended."""
+        own = self._sessions.pop((key, principal, server))
+        if own is not None:
+            self._left.of((principal, server), list).append(own.part)
+
+    def _make(self, key: Hashable, principal: str, address: str, server: str, *, session: bool) -> Source:
         rates = self._rates
         said = self._policy.for_server(server).rate
         to_server = _lower(rates.of("server"), said)
@@ -141,12 +171,18 @@ class Meter:
         sessions = self._policy.limits.sessions
         least = _lower(_lower(rates.of("principal"), to_server), rates.of("address"))
         part = Rate(least.per_second / sessions, max(1.0, least.burst / sessions))
-        whole = Bucket(rates.of("session"))
+
+        def begin() -> Own:
+            left = self._left.again((principal, server)) or [Bucket(part)]
+            fullest = min(range(len(left)), key=lambda at: left[at].at)
+            return Own(Bucket(rates.of("session")), left.pop(fullest))
+
         if session:
-            return Source(principal, whole, Bucket(part), tuple(shared))
+            return Source(principal, self._sessions.of((key, principal, server), begin), tuple(shared))
         beginnings = self._beginnings.of((principal, server), lambda: Bucket(part))
         owes = (NEW + 1) / part.per_second
-        return Source(principal, whole, Bucket(part, empty_at=self._now()), tuple(shared), beginnings, owes)
+        own = Own(Bucket(rates.of("session")), Bucket(part, empty_at=self._now()))
+        return Source(principal, own, tuple(shared), beginnings, owes)
 
     def take(self, source: Source, server: str, message: Message) -> Finding | None:
         """Count one message; or what is to be said of it, where it comes too early. Then it was not counted."""
@@ -184,19 +220,25 @@ class Meter:
         return source.part.wait(self._now()) > source.owes
 
     def _named(self, source: Source, server: str, kind: _Kind) -> Counted:
-        if len(source.named) >= _MAX_NAMED or len(kind[1]) > _MAX_NAME:
+        kinds = source.own.kinds
+        if len(kind[1]) > _MAX_NAME or (kind not in kinds and len(kinds) >= _MAX_NAMED):
             kind = _OTHERS
             if kind in source.named:
                 return source.named[kind]
+        if kind not in kinds:
+            kinds[kind] = self._of_kind(source, server, kind)
+        asked = (*kinds[kind], source.whole, *(bucket for _, bucket in source.shared))
+        source.named[kind] = Counted(kinds[kind], asked, (*asked, source.part))
+        return source.named[kind]
+
+    def _of_kind(self, source: Source, server: str, kind: _Kind) -> tuple[Bucket, ...]:
         method, tool = kind
         works = method in WORK or not method
         found = [Bucket(self._rates.of("tool" if works else "method"))]
         said = self._policy.for_server(server).tool(tool).rate if tool else None
         if said is not None:
             found.append(self._tools.of((source.principal, server, tool), lambda: Bucket(said)))
-        asked = (*found, source.whole, *(bucket for _, bucket in source.shared))
-        source.named[kind] = Counted(tuple(found), asked, (*asked, source.part))
-        return source.named[kind]
+        return tuple(found)
 
 
 class Incoming:

@@ -123,13 +123,18 @@ class Legacy:
                 call.answer(503, headers=RETRY_AFTER, close=True)
             return
         session = self._sessions.add(link, about.place.server)
-        session.on_end = lambda: self._traffic.load.unsubscribe_all(about.principal, session.id, session.subscribed)
+        session.on_end = lambda: self._over(session)
         carriage = Carriage(call, self._traffic.next(), replay=link.downstream.replay)
         # What begins as a stream before the answer is known has the id as well: there is no other place for it.
         carriage.headers = lambda: (("Mcp-Session-Id", session.id),) if link.version or not carriage.done else ()
         link.downstream.on_idle = lambda: self._greeted(session, carriage)
         call.on_gone = lambda: None if carriage.resumable else self._greeted(session, carriage)
         link.take(frame, self._traffic.carry(link, carriage), {})
+
+    def _over(self, session: Session) -> None:
+        principal = session.link.principal
+        self._traffic.load.unsubscribe_all(principal, session.id, session.subscribed)
+        self._traffic.ended(principal, session.server, session.id)
 
     def _greeted(self, session: Session, carriage: Carriage) -> None:
         """The first answer of a session went out, or nobody is there to get it. If it was a refusal, or did not arrive,

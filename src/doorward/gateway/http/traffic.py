@@ -110,6 +110,10 @@ class Traffic:
             call.pace()
         return True
 
+    def ended(self, principal: Principal, server: str, session: str) -> None:
+        """A session is over: what it may send is for the next one."""
+        self._meter.over(session, principal=principal.id, server=server)
+
     def _early(self, call: HttpCall, about: About, early: Finding, message: Message) -> bool:
         """Answer what comes too early; True where that is only observed."""
         observed = self._front.observes(self._policy)
