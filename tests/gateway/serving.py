@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -129,6 +130,10 @@ class Client:
             return self._lines.read()
         except ConnectionError:
             return b""
+
+    def is_readable(self) -> bool:
+        """Whether something came, or its end."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -14,7 +14,8 @@ MEBIBYTE = 1024 * 1024
 
 
 def load(*, subscriptions: int = 16) -> Load:
-    return Load(Limits(sessions=4, concurrent=8, children=4, subscriptions=subscriptions, in_flight_bytes=8 * MEBIBYTE))
+    limits = Limits(sessions=4, concurrent=8, children=4, subscriptions=subscriptions, in_flight_bytes=8 * MEBIBYTE)
+    return Load(limits, lambda _seconds, done: done())
 
 
 def about(verb: str, uri: str) -> Request:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.gateway.scripted_upstream import Upstream, Visit
+from tests.gateway.scripted_upstream import Upstream, Visit, tells
 from tests.gateway.serving import Client, Serve, as_other_user, by_url, modern, place
 from tests.gateway.wrapping import wait_until
 
@@ -59,6 +61,35 @@ def test_connections_are_no_way_to_ever_more_requests_in_flight(serve: Serve, up
         released.set()
     assert [client.answer().status for client in (*held, mine)] == [200] * 9
     assert serve.script("again", "wait").answer().status == 200
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_requests_that_are_taken_back_hold_their_place_a_little_longer(
+    tmp_path: Path, upstream: Upstream, era: str
+) -> None:
+    """A server may go on with what nobody waits for; so many at once are not had by taking them back."""
+    released = threading.Event()
+
+    def long(visit: Visit) -> None:
+        visit.stream()
+        released.wait(60)
+
+    upstream.scripts["long"] = long
+    with place(tmp_path) as house:
+        serve = house.serve(by_url(upstream.url) + "[limits]\nsessions = 1\nconcurrent = 2\n")
+        session = serve.session() if era == "legacy" else None
+        serve.modern("first", "tools/list")
+        before, began = len(upstream.asked("tools/call")), time.monotonic()
+        for number in range(20):
+            there = len(upstream.asked("tools/call"))
+            client = session.script(number, "long") if session else serve.script(number, "long")
+            wait_until(lambda: len(upstream.asked("tools/call")) > there or client.is_readable(), "sent or refused")  # noqa: B023
+            if session:
+                session.ask(tells("notifications/cancelled", requestId=number))
+            client.reset()
+        came, took = len(upstream.asked("tools/call")) - before, time.monotonic() - began
+        released.set()
+    assert came <= 4 * (1 + took), took  # two, and a part of two
 
 
 def fill(serve: Serve) -> list[Client]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.gateway.scripted_upstream import BOUND_S, Upstream, Visit, tells
-from tests.gateway.serving import OLD_TOO, Serve, by_url, call, initialize, place, request
+from tests.gateway.serving import OLD_TOO, Client, Serve, by_url, call, initialize, place, request
 from tests.gateway.wrapping import wait_until
 
 LOG = "notifications/message"
@@ -49,6 +49,10 @@ class Held:
         self._visit = visit
         self._came.set()
         assert self._go.wait(BOUND_S)
+
+    @property
+    def came(self) -> bool:
+        return self._came.is_set()
 
     @property
     def visit(self) -> Visit:
@@ -295,11 +299,17 @@ def test_a_cancelled_legacy_request_ends_at_both_sides_and_frees_its_place(serve
     session = serve.session()
     for number in range(20):  # more than may be in flight
         ignored = Held(upstream, f"ignored {number}")
-        client = session.script(number, f"ignored {number}")
-        _ = ignored.visit
+        sent: list[Client] = []
+
+        def is_there(number: int = number, ignored: Held = ignored, sent: list[Client] = sent) -> bool:
+            sent.append(session.script(number, f"ignored {number}"))
+            wait_until(lambda: ignored.came or sent[-1].is_readable(), "sent, or refused")
+            return ignored.came
+
+        wait_until(is_there, "a place, which one that was taken back gives up after a moment")
         told = session.ask(tells("notifications/cancelled", requestId=number, reason="enough"))
         assert told.status == 202
-        answer = client.answer()
+        answer = sent[-1].answer()
         assert (answer.status, answer.body) == (200, b""), answer
         ignored.release()
     wait_until(lambda: _cancelled(upstream) == set(range(20)), "the server heard of each")

@@ -72,6 +72,7 @@ class Carriage:
         self._unread = unread
         self.headers = headers
         self.on_done = on_done
+        self.taken_back = False  # its client gave something of it up before its answer
         self._old = False
         self._began = False  # a stream was opened, on this connection or on one before it
 
@@ -109,6 +110,7 @@ class Carriage:
 
     def forgo(self) -> None:
         """One answer less to wait for: its request was taken back."""
+        self.taken_back = True
         self.awaited -= 1
         if self.done and self._began:
             self._end()

@@ -115,6 +115,7 @@ class Downstream:
         carriage = self._carriages.get(exchange)
         if carriage is None or carriage.resumable:
             return False
+        carriage.taken_back = True
         self._forget(exchange)
         return True
 

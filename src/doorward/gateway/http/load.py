@@ -1,9 +1,10 @@
 """What is in flight through one door: bytes of the whole process; requests and subscriptions of each principal.
 
-A request is in flight from when it is carried to when its last answer was handed over, or its client took it back. Of
-what a principal may have at once each sender (a session, or a connection where there are none) has its own part, one in
-as many as there may be sessions: that it gets also where the others of its principal have used up all. A connection is
-had for nothing, so all of a principal's connections together get no more such parts than it may have sessions.
+A request is in flight from when it is carried to when its last answer was handed over. One that its client took back
+holds its place for a second more: the server may still be at it, and taking back is no way to have ever more at once.
+Of what a principal may have at once each sender (a session, or a connection where there are none) has its own part, one
+in as many as there may be sessions: that it gets also where the others of its principal have used up all. A connection
+is had for nothing, so all of a principal's connections together get no more such parts than it may have sessions.
 
 Bytes of bodies that are still coming in are held by calls. The first of each call (``OWN_BYTES``) count for nobody, as
 what waits unread on a connection does not: so an ordinary message is taken whatever others hold. Of the rest no
@@ -16,7 +17,7 @@ everything it has for each of them, and meanwhile serves nobody.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from doorward.gateway.http.carriage import Carriage
@@ -29,6 +30,9 @@ from doorward.wire.jsonrpc import Message, Request
 OWN_BYTES: Final = PIECE_BYTES
 """Of each body: one read of a socket, and more than nearly all messages have."""
 
+TAKEN_BACK_S: Final = 1.0
+"""A client that gives up so many requests a second as it may have at once has its places back before it misses them."""
+
 _TIMES_LEFT: Final = 3
 _SUBSCRIBING: Final = frozenset({"resources/subscribe", "resources/unsubscribe"})
 
@@ -37,10 +41,13 @@ Claim = Counter[tuple[str, ...]]
 
 
 class Load:
-    """Counts against ``limits``, which may be exchanged at any time: what is in flight already stays."""
+    """Counts against ``limits``, which may be exchanged at any time: what is in flight already stays. ``later`` does
+    something after so many seconds.
+    """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, later: Callable[[float, Callable[[], None]], object]) -> None:
         self.limits = limits
+        self._later = later
         self._held: Claim = Counter()
         self._bytes: Counter[str] = Counter()  # of each principal, beyond what is each body's own
         self._all_bytes = 0
@@ -113,6 +120,12 @@ class Load:
         self._held.update(held)
 
         def done() -> None:
+            if carriage.taken_back:
+                self._later(TAKEN_BACK_S, give_back)
+            else:
+                give_back()
+
+        def give_back() -> None:
             self._give_back(held)
 
         carriage.on_done = done

@@ -53,7 +53,7 @@ class Traffic:
 
     def __init__(self, front: Front, policy: Policy) -> None:
         self._policy = policy
-        self.load = Load(policy.limits)
+        self.load = Load(policy.limits, asyncio.get_running_loop().call_later)
         self._meter = Meter(policy, asyncio.get_running_loop().time)
         self._line = Line(asyncio.get_running_loop())
         self._front = front
