@@ -9,7 +9,7 @@ from tests.confine.conftest import World
 
 from doorward.confine import seccomp, tracing
 from doorward.confine.tracing import Seen
-from doorward.confine.wishes import Lessons, Wish
+from doorward.confine.wishes import Lessons, Wish, wish_behind
 
 
 @pytest.fixture
@@ -77,6 +77,20 @@ def test_a_link_is_what_it_leads_to(world: World, lessons: Lessons) -> None:
     Path(world.folder, "link").symlink_to(world.canary)
     lessons.take(Seen("read", f"{world.folder}/link"))
     assert wishes(lessons) == [("read", str(world.canary), False)]
+
+
+def test_what_a_process_calls_itself_is_not_what_we_are(world: World, lessons: Lessons) -> None:
+    """node asks for /proc/self/exe at its start: read by us, that is the Python that watches it."""
+    (world.outside / "me").symlink_to("/proc/self/exe")
+    for path in ("/proc/self/exe", "/proc/self/cwd", "/proc/thread-self/exe", str(world.outside / "me")):
+        for does in ("look", "read", "run", "write"):
+            lessons.take(Seen(does, path))
+    assert lessons.wishes() == ()
+
+
+@pytest.mark.parametrize("path", ["/proc/self/exe", "/proc/self/root/outside", "/dev/fd/../exe"])
+def test_no_option_is_named_for_what_a_server_says_of_itself(world: World, path: str) -> None:
+    assert wish_behind(path, "denied", world.profile(["/bin/true"])) is None
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -3,8 +3,9 @@
 A file that exists outside and that it opened, ran or looked for; a folder in which it wanted to change something; an
 address that it connected to by itself. What does not exist is no wish: programs look in many places. Of what it merely
 looked at, a folder counts only where it went no deeper. Three files of one folder become that folder, unless many
-programs keep their things in it. ``/proc``, ``/sys`` and ``/dev`` are never proposed, nor are the places where Python
-keeps what it compiled: it does without.
+programs keep their things in it. ``/proc``, ``/sys`` and ``/dev`` are never proposed, nor what leads through them (a
+server's ``/proc/self/exe`` is another file when we resolve it), nor are the places where Python keeps what it compiled:
+it does without.
 
 What should rather not be given says so, and is left out of the flags: whole homes and shared folders, credentials of
 the user's other programs, the system's own programs to be written, Doorward's own files. That list is of well-known
@@ -117,8 +118,9 @@ class Lessons:
 
     def missed(self, does: str, path: str) -> None:
         """Take in that it wanted to ``look`` at a path, to ``read``, ``run`` or ``write`` it."""
+        links = links_on_the_way(path)
         path = os.path.realpath(path)
-        if _is_below_any(path, _NEVER) or "__pycache__" in path.split("/"):
+        if any(_is_below_any(place, _NEVER) for place in (*links, path)) or "__pycache__" in path.split("/"):
             return
         if does == "write":
             if not _is_below_any(path, self._written):
@@ -194,8 +196,8 @@ def wish_behind(path: str, how: str, profile: SandboxProfile, own: Iterable[str]
         path, (*written, *_MADE_FOR_IT, _OF_OTHER_HOSTS)
     ):
         return None
-    if any(_is_below_any(link, written) for link in links_on_the_way(path)):
-        return None  # it would lead where the server likes
+    if any(_is_below_any(link, (*written, *_NEVER)) for link in links_on_the_way(path)):
+        return None  # it would lead where the server likes, or to what we are and not what it is
     real = os.path.realpath(path)
     is_there, is_shown = os.path.lexists(real), _is_below_any(real, profile.readable())
     writes = how == "read-only" or (how == "denied" and (is_shown or not is_there))
