@@ -35,6 +35,12 @@ for line in sys.stdin:
         print(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}), flush=True)
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {}}), flush=True)
 """
+MUTE = """
+import os, time
+os.close(1)
+while True:
+    time.sleep(1)
+"""
 DEAF = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -97,6 +103,15 @@ async def test_a_child_that_ends_breaks_the_link_and_says_how(tmp_path: Path) ->
         assert ear.ends == ["the server ended (code 7)"]
         assert connector.broken
         assert not connector.put(call(1))
+
+
+@on_both_loops
+async def test_a_child_that_closes_its_output_and_lives_on_is_ended(tmp_path: Path) -> None:
+    async with child_of(MUTE, tmp_path) as (connector, ear, _, _child):
+        connector.put(call(1))
+        await until(lambda: ear.ends)
+        assert ear.ends == ["the server closed its output"]
+        assert connector.broken
 
 
 @on_both_loops

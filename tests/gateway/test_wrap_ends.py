@@ -74,6 +74,13 @@ def test_a_server_that_never_answers_is_ended_after_its_client_left(world: World
     wait_gone(*below)
 
 
+def test_a_server_that_closes_its_output_and_lives_on_is_ended_and_who_waits_hears_of_it(world: World) -> None:
+    wrapped = world.wrap(("/bin/sh", "-c", "exec sleep 600 >&-"))
+    assert wrapped.initialize()["error"]["data"]["outcome"] == "unknown"
+    assert wrapped.wait() == 128 + signal.SIGTERM
+    assert "no answer to initialize: the server closed its output" in wrapped.stderr
+
+
 def test_a_client_whose_output_broke_ends_the_server(world: World) -> None:
     wrapped = started(world)
     below = wrapped.descendants()

@@ -115,6 +115,8 @@ class StdioDoor:
             return arrivals.take(line, "server")
 
         await Intake(self._child.stdout, self._limits["server"].max_bytes, take).run()
+        # As a rule it ended, which is seen at once. If it lives on, nobody will have an answer of it any more.
+        asyncio.get_running_loop().call_later(_PATIENCE_IDLE_S, self.stop, "the server closed its output")
 
     async def _read_stderr(self) -> None:
         def take(line: bytes | Overlong) -> None:

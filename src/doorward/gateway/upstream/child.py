@@ -111,6 +111,8 @@ class ChildConnector:
 
     async def _read_stdout(self) -> None:
         await Intake(self._child.stdout, self._max_bytes, self._take).run()
+        # As a rule it ended, which is seen at once. If it lives on, nobody will have an answer of it any more.
+        asyncio.get_running_loop().call_later(_PATIENCE_IDLE_S, self._silenced)
 
     def _take(self, line: bytes | Overlong) -> Awaitable[None] | None:
         if self._closing:
@@ -153,6 +155,11 @@ class ChildConnector:
         """It may be about to end by itself, and may still answer; after a while nobody can use it."""
         self._why = f"the server no longer reads: {why}"
         asyncio.get_running_loop().call_later(_PATIENCE_IDLE_S, self._kill_soon)
+
+    def _silenced(self) -> None:
+        if not self._child.ended:
+            self._why = self._why or "the server closed its output"
+            self._kill_soon()
 
     def _kill_soon(self) -> None:
         if not self._child.ended and not self._closing:
