@@ -94,6 +94,8 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         (["-v"], "unrecognised: -v", "doorward --help"),
         (["wrap", "npx", "-y"], "'npx' is no option: a command begins after --", "doorward wrap [options] -- COMMAND…"),
         (["wrap", "--name", "", "--", "x"], "--name is empty", "leave it out, and a name is made of the command"),
+        (["--json", "demo", "--list"], "--json of demo names a file", "doorward demo --json FILE, - for stdout"),
+        (["--json", "attack"], "--json of attack names a file", "doorward attack --json FILE, - for stdout"),
     ],
 )
 def test_wrong_use_is_one_error_one_hint_and_exit_2(
@@ -245,6 +247,35 @@ def test_a_reader_that_left_ends_it_quietly_with_141() -> None:
     finally:
         os.close(write_end)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+CLOSED = 'exec "$0" -c "$@" '
+"""A shell's line that starts the console entry, to which redirections are added."""
+
+
+def run_closed(closed: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    line = ("/bin/sh", "-c", CLOSED + closed, sys.executable, CONSOLE_ENTRY, *argv)
+    return subprocess.run(line, stdin=subprocess.PIPE, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize(("to", "why"), [(">&-", "bad file descriptor"), (">/dev/full", "no space left on device")])
+@pytest.mark.parametrize("argv", [("policy", "show"), ("policy", "check"), ("--json", "policy", "show")])
+def test_a_result_that_nobody_can_get_is_an_error_and_no_defect(argv: tuple[str, ...], to: str, why: str) -> None:
+    done = run_closed(to, *argv)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"doorward: error: {why}\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_a_stream_that_was_closed_before_is_not_taken_for_another(closed: str) -> None:
+    """Else what is opened first becomes the input or the log, and libuv ends the process when it is closed."""
+    done = run_closed(closed, "wrap", "--name", "x", "--", "cat")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert ("first use of x" in done.stderr) == ("2>" not in closed)
+
+
+def test_a_wrap_whose_output_is_closed_ends(own_home: Path) -> None:
+    assert run_closed("<&- >&- 2>&-", "wrap", "--name", "x", "--", "cat").returncode == 0
+    assert list((own_home / ".local/state/doorward/audit").glob("*")), "it was started"
 
 
 def test_a_terminal_that_knows_ascii_only_gets_escapes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from doorward.cli.main import main
+from doorward.cli.policy_file import write_new
+from doorward.errors import UsageError
 from doorward.policy import keys
 from doorward.policy.load import load
 from doorward.policy.profiles import PROFILES
@@ -102,6 +105,24 @@ def test_init_leaves_a_file_alone_that_is_there(usual: Path, capsys: Output) -> 
     assert main(["policy", "init"]) == 2
     assert f"{usual} is there already" in capsys.readouterr().err
     assert usual.read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("verb", ["init", "learn"])
+def test_what_could_not_be_written_whole_is_not_left_there(tmp_path: Path, capsys: Output, verb: str) -> None:
+    """An empty file would be the profile ``standard``, whatever was asked for, and no later ``init`` would mend it."""
+    path = tmp_path / "mine.toml"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        if verb == "init":
+            assert main(["policy", "init", "--profile", "strict", str(path)]) == 2
+        else:
+            with pytest.raises(UsageError, match="file too large"):
+                write_new(path, "# learnt\n" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not path.exists()
+    assert verb == "learn" or capsys.readouterr() == ("", f"doorward: error: cannot write {path}: file too large\n")
 
 
 def test_init_follows_no_link(tmp_path: Path, usual: Path) -> None:

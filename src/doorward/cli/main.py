@@ -101,11 +101,30 @@ class _FrontParser(Parser):
 
 def run() -> NoReturn:
     """The console entry."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its escape, not a crash in the middle of a message.
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Put something in the place of a standard stream that our caller closed: else what we open first would be taken
+    for it. Input is at its end, a result cannot be written and is an error, and what is said to a person is lost.
+    """
+    for descriptor, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest that is free, which is this one
+            os.set_inheritable(descriptor, True)
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -118,8 +137,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes stdout once more at its end; let that go nowhere instead of complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         return UNREAD
     except SystemExit as end:  # argparse, after --help and --version
         return end.code if isinstance(end.code, int) else CLEAN
@@ -127,7 +145,16 @@ def main(argv: Sequence[str]) -> int:
         if os.environ.get("DOORWARD_DEBUG"):
             raise
         _report(problem)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _let_go()
         return ENVIRONMENT
+
+
+def _let_go() -> None:
+    """The interpreter flushes stdout once more at its end; let that go nowhere instead of complaining."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -140,8 +167,6 @@ def _dispatch(argv: list[str]) -> int:
     if strange := _strange_option(front):
         raise UsageError(f"unrecognised: {strange}", hint="doorward --help")
     name = _verb_in(front)
-    if name and name not in VERBS:
-        raise UsageError(f"there is no verb {name!r}", hint=_nearest(name))
     parser = _parser(name)
     if not front:
         sys.stderr.write(parser.format_help())
@@ -186,7 +211,7 @@ def _strange_option(front: list[str]) -> str:
 
 
 def _verb_in(front: list[str]) -> str:
-    """The verb, before anything is parsed: the first word that is one, else the first that is meant as one."""
+    """The verb, before anything is parsed: the first word that is one, "" where nothing is meant as one."""
     words = []
     rest = iter(front)
     for word in rest:
@@ -194,7 +219,13 @@ def _verb_in(front: list[str]) -> str:
             next(rest, "")  # its value
         elif not word.startswith("-"):
             words.append(word)
-    return next((word for word in words if word in VERBS), words[0] if words else "")
+    name = next((word for word in words if word in VERBS), words[0] if words else "")
+    if name and name not in VERBS:
+        raise UsageError(f"there is no verb {name!r}", hint=_nearest(name))
+    # Of `--json demo` the verb is the file's name, and of `demo --json` there is none.
+    if name and VERBS[name].json_file and front.count(name) == 1 and front[front.index(name) - 1] == "--json":
+        raise UsageError(f"--json of {name} names a file", hint=f"doorward {name} --json FILE, - for stdout")
+    return name
 
 
 def _nearest(name: str) -> str:

@@ -72,7 +72,9 @@ def _target(args: argparse.Namespace) -> Path:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write ``text`` to a file of ours that is not there yet. UsageError: it is, or it cannot be written."""
+    """Write ``text`` to a file of ours that is not there yet. UsageError: it is, or it cannot be written as a whole;
+    then nothing is there, since half a policy says less than was meant.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -80,9 +82,17 @@ def write_new(path: Path, text: str) -> None:
     except FileExistsError:
         raise UsageError(f"{path} is there already", hint="doorward policy check, or name another file") from None
     except OSError as problem:
-        raise UsageError(f"cannot write {path}: {(problem.strerror or str(problem)).lower()}") from None
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+        raise _unwritten(path, problem) from None
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as problem:
+        path.unlink()
+        raise _unwritten(path, problem) from None
+
+
+def _unwritten(path: Path, problem: OSError) -> UsageError:
+    return UsageError(f"cannot write {path}: {(problem.strerror or str(problem)).lower()}")
 
 
 def _commented(profile: str) -> str:
