@@ -134,6 +134,17 @@ def test_a_name_that_env_gives_and_nobody_set_is_said_and_doorwards_own_are_not_
     assert "DOORWARD_STATE" not in served.stderr
 
 
+@pytest.mark.parametrize("verb", ["wrap", "sandbox show", "serve"])
+def test_a_value_that_env_gives_is_refused_and_not_repeated(world: World, verb: str) -> None:
+    """``docker -e NAME=VALUE`` is a habit, and stderr is in many clients a log."""
+    last = ("--upstream", "true") if verb == "serve" else ("--", "true")
+    told = world.doorward(*verb.split(), "--env", "A_TOKEN=a-value-of-mine", *last)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "doorward: error: --env 'A_TOKEN=…' is not the name of a variable\n" in told.stderr
+    assert "doorward: hint: write the name only, no value" in told.stderr
+    assert "a-value-of-mine" not in told.stderr
+
+
 def test_a_changed_argument_under_a_known_name_starts_nothing(world: World) -> None:
     first = world.wrap(crafted("plain", world.folder), after=("--name", "notes"))
     first.initialize()

@@ -158,7 +158,7 @@ def demands(rules: str) -> str:
         ('[servers.fs]\nread = ["../x"]', "is not an absolute path"),
         ('[servers.fs]\nread = ["~root/x"]', "is not an absolute path"),
         ('[servers.fs]\nread = ["/x\\u0000"]', "NUL"),
-        ('[servers.fs]\nenv = ["TOKEN=x"]', "is not the name of a variable"),
+        ('[servers.fs]\nenv = ["TOKEN=x"]', "'TOKEN=…' is not the name of a variable"),
         ('[servers.fs.tools."read_*"]', "is not the name of a tool"),
         ("[servers.fs.tools.t]\nask = 1", "neither true nor false"),
         ("[servers.fs.tools.t.arguments]\na = {}", "constrains nothing"),

@@ -17,6 +17,7 @@ from doorward.gateway.identity import judgment
 from doorward.gateway.identity.command import CommandIdentity
 from doorward.policy import lock
 from doorward.policy.home import home
+from doorward.policy.identity import variable_problem
 from doorward.policy.model import Policy, ServerPolicy
 
 if TYPE_CHECKING:
@@ -147,9 +148,12 @@ def walls_of(
 ) -> profile.SandboxProfile:
     """The walls around a command, from its own words, the command line and the policy.
 
-    What was ``fetched`` for it is read, and never written. Raises UsageError where ``--network`` is none,
+    What was ``fetched`` for it is read, and never written. Raises UsageError where ``--network`` or ``--env`` is none,
     ConfinementError where a folder is named that no server may have.
     """
+    for variable in options.env:
+        if problem := variable_problem(variable):
+            raise UsageError(f"--env {problem}", hint="write the name only, no value")
     said, caps = policy.for_server(identity.name), policy.caps_of(identity.name)
     network, connect = _network(options, said)
     walls = profile.derive(

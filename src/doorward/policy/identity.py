@@ -14,6 +14,7 @@ import msgspec
 
 _DOMAIN: Final = b"doorward/identity/1\0"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
@@ -62,3 +63,14 @@ def name_problem(name: str) -> str:
     if _NAME.fullmatch(name):
         return ""
     return f"{name!r} cannot be the name of a server: letters, digits and . _ - only, at most 64, no sign first"
+
+
+def variable_problem(name: str) -> str:
+    """Why ``name`` cannot be that of a variable of the environment; empty if it can.
+
+    What stands behind a ``=`` is a value, often of a credential, and is not repeated.
+    """
+    if _VARIABLE.fullmatch(name):
+        return ""
+    before, has_value, _ = name.partition("=")
+    return f"{(f'{before}=…' if has_value else before)!r} is not the name of a variable"

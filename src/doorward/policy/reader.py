@@ -24,7 +24,7 @@ from doorward.errors import PolicyError
 from doorward.policy import keys
 from doorward.policy.amounts import Limits, RateLimits, Sizes
 from doorward.policy.home import home
-from doorward.policy.identity import name_problem
+from doorward.policy.identity import name_problem, variable_problem
 from doorward.policy.model import (
     EVERY_SERVER,
     HOLD_SECONDS,
@@ -51,7 +51,6 @@ HOLD_SECONDS_RANGE: Final = range(1, 601)
 RATE_RANGE: Final = range(1, 1_000_001)
 
 _TOOL_NAME: Final = re.compile(r"[^\s*?\[\]]{1,256}")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POINTER: Final = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _GRANT: Final = re.compile(r"(?!(?:experimental|extensions)/?$)[^\s*?\[\]]{1,256}")
 _Numbers = TypeVar("_Numbers", Sizes, Limits, RateLimits)
@@ -172,10 +171,8 @@ class Reader:
         self._shapes.known(raw, key, keys.SERVER)
         env = self._shapes.strings(raw, key, "env")
         for variable in env:
-            if not _VARIABLE.fullmatch(variable):
-                self._shapes.add(
-                    (*key, "env"), f"{variable!r} is not the name of a variable", "write the name only, no value"
-                )
+            if problem := variable_problem(variable):
+                self._shapes.add((*key, "env"), problem, "write the name only, no value")
         return ServerPolicy(
             name,
             read=self._folders(raw, key, "read"),
