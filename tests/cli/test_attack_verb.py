@@ -39,7 +39,7 @@ THING = Path(__file__).parents[1] / "lab" / "attacked" / "thing.py"
         (["--url", "http://127.0.0.1:1/mcp", "--header-env", "X=NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
         (["--only", "nonsense", "--stdio", "--", "x"], "there is no family 'nonsense'"),
         (["--only", "argument-injection", "--stdio", "--", "x"], "may change what it touches"),
-        (["--plant", "/", "--stdio", "--", "x"], "no folder that something could be planted beside"),
+        (["--plant", "/", "--stdio", "--", "true"], "no folder that something could be planted beside"),
     ],
 )
 def test_what_cannot_or_may_not_be_attacked_is_refused_in_words(
@@ -134,7 +134,7 @@ def test_what_is_no_baseline_is_refused_before_anything_is_sent(
     file = tmp_path / "baseline.json"
     if text is not None:
         file.write_text(text, encoding="latin-1")
-    assert main(["attack", "--baseline", str(file), "--stdio", "--", "not-a-program"]) == 2
+    assert main(["attack", "--baseline", str(file), "--stdio", "--", "true"]) == 2
     told = capsys.readouterr().err
     assert said in told
     assert "attacking" not in told
@@ -353,6 +353,22 @@ def test_what_is_no_attack_on_a_client_is_refused_in_words(
 ) -> None:
     assert main(["attack", "--client", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["/no/such/server", "no-such-server", "./no-such-server"])
+def test_a_server_that_is_not_there_is_an_error_and_no_verdict(
+    capsys: pytest.CaptureFixture[str], program: str
+) -> None:
+    assert main(["attack", "--stdio", "--", program]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"doorward: error: there is no program {program!r}\n")
+
+
+def test_a_verdict_on_what_spoke_no_revision_names_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", "--only", "log-leakage", "--stdio", "--", "true"]) == 2
+    row = next(line for line in capsys.readouterr().out.splitlines() if "INCONCLUSIVE" in line)
+    assert "bare, everything: not reached: it ended before it answered initialize" in row
 
 
 def test_a_client_that_never_comes_is_inconclusive_for_a_script_too(

@@ -167,8 +167,7 @@ def _run_on_client(args: argparse.Namespace) -> int:
             raise UsageError(f"{option} is about a server", hint="leave it out, or leave out --client")
     if not args.command:
         raise UsageError("no client to attack", hint="doorward attack --client -- COMMAND [ARGUMENT…]")
-    if shutil.which(args.command[0]) is None:
-        raise UsageError(f"there is no program {args.command[0]!r}", hint="name one that can be started from here")
+    _require_program(args.command[0])
     _require_sdk()
     from doorward.lab.attack.aim import located
     from doorward.lab.attack.clients import run as clients
@@ -207,6 +206,11 @@ def _told(args: argparse.Namespace, report: Report) -> int:
 
 def _named(aim: Aim) -> dict[str, tuple[str, ...]]:
     return {"url": (aim.url,)} if aim.url else {"command": aim.command}
+
+
+def _require_program(name: str) -> None:
+    if shutil.which(name) is None:
+        raise UsageError(f"there is no program {name!r}", hint="name one that can be started from here")
 
 
 def _require_sdk() -> None:
@@ -259,6 +263,7 @@ def _aim(args: argparse.Namespace) -> Aim:
             raise UsageError("no command to attack", hint="doorward attack --stdio -- COMMAND [ARGUMENT…]")
         if args.header or args.header_env or args.token_env or args.client_certificate:
             raise UsageError("headers, tokens and certificates are for a URL", hint="give --url, or leave them out")
+        _require_program(args.command[0])
         return Aim(command=located(args.command))
     if args.command:
         raise UsageError("a URL and a command", hint="give one of them")

@@ -41,7 +41,8 @@ def _row(row: Run) -> Iterator[str]:
     relayed = row.target == "relayed"
     by = f" by {row.control}" if row.control else ""
     why = f": {row.reason}" if row.reason else ""
-    yield f"  {row.outcome:<14} {'behind doorward' if relayed else 'bare'}, {row.example} ({row.era}){by}{why}"
+    era = f" ({row.era})" if row.era else ""
+    yield f"  {row.outcome:<14} {'behind doorward' if relayed else 'bare'}, {row.example}{era}{by}{why}"
     shown = [one for one in row.evidence["variants"] if one["outcome"] == Outcome.SUCCEEDED or one["alone"]]
     for one in shown[:MOST_SHOWN]:
         if relayed:
