@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.gateway.scripted_upstream import Upstream, Visit
 from tests.gateway.serving import Place, by_command, by_url, call, initialize, request
 from tests.gateway.test_serve_modern import BOTH, CHILD
 from tests.gateway.test_serve_streams import Held, log
-from tests.gateway.wrapping import wait_gone, wait_until
+from tests.gateway.wrapping import World, wait_gone, wait_until
 
 # -- health, and the end -----------------------------------------------------------------------------------------------
 
@@ -41,6 +42,17 @@ def test_health_is_told_without_a_session_and_readiness_ends_first(house: Place,
     assert answer.headers["connection"] == "close"
     assert serve.process.wait(20) == 0
     assert not upstream.sessions  # it was ended there, too
+
+
+def test_a_port_that_another_has_is_an_error_with_the_option_that_chooses_one(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = world.doorward("serve", "--listen", f"127.0.0.1:{port}", "--upstream", "true")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.endswith(
+        f"doorward: error: cannot listen on 127.0.0.1 port {port}: another program does\n"
+        "doorward: hint: --listen HOST:PORT chooses another; port 0 takes any that is free\n"
+    ), told.stderr
 
 
 def test_what_does_not_finish_in_time_ends_with_a_clear_error(house: Place, upstream: Upstream) -> None:

@@ -8,6 +8,7 @@ archive is signed.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -247,8 +248,12 @@ class _Gateway:
         try:
             server = await listen(door, host, port, limits)
         except OSError as problem:
-            reason = (problem.strerror or str(problem)).lower()
-            raise DoorwardError(f"cannot listen on {host} port {port}: {reason}") from None
+            taken = problem.errno == errno.EADDRINUSE  # which each loop says in other words
+            reason = "another program does" if taken else (problem.strerror or str(problem)).lower()
+            raise DoorwardError(
+                f"cannot listen on {host} port {port}: {reason}",
+                hint="--listen HOST:PORT chooses another; port 0 takes any that is free",
+            ) from None
         if not is_loopback(server.address[0]):
             server.abort()
             raise UsageError(f"{host} is not loopback", hint="listen on 127.0.0.1")
