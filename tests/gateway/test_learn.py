@@ -168,7 +168,7 @@ def test_a_file_that_is_there_is_left_alone(world: World) -> None:
     [
         (("--server", "nobody"), "nothing that 'nobody' was asked for"),
         (("--server", "agreeing", "--since", "tomorrow"), "is no time"),
-        (("--server", "agreeing", "--since", "2999-01-01"), "nothing that 'agreeing' was asked for"),
+        (("--server", "agreeing", "--since", "2999-01-01"), "nothing that 'agreeing' was asked for since 2999-01-01"),
         (("--server", "a/b"), "--server"),
         ((), "--server"),
     ],
@@ -178,6 +178,17 @@ def test_what_cannot_be_learnt_from_is_said(world: World, words: tuple[str, ...]
     done = world.doorward("learn", *words)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+def test_a_run_in_which_nothing_was_asked_for_says_so_and_makes_no_file(world: World) -> None:
+    learnt(world)
+    file = world.top / "proposed.toml"
+    command = (sys.executable, "-I", "-S", str(AGREEING), str(world.folder))
+    words = ("learn", "--server", "agreeing", "--write", str(file), "--", *command)
+    wrapped = world.run((*DOORWARD, "--state", str(world.state), *words))
+    assert wrapped.end() == 2
+    assert "error: nothing that 'agreeing' was asked for in this run is recorded" in wrapped.stderr
+    assert not file.exists()
 
 
 def test_the_proposal_is_part_of_the_json(world: World) -> None:

@@ -121,8 +121,9 @@ def _propose(args: argparse.Namespace, since_us: int) -> int:
             lessons.elsewhere = lessons.elsewhere or f"{args.server} (command," not in found.entry.server
             _learn(lessons, found.entry, found.body)
     if not lessons.total:
+        when = " in this run" if args.command else f" since {args.since}" if args.since else ""
         raise UsageError(
-            f"nothing that {args.server!r} was asked for is recorded in {state}",
+            f"nothing that {args.server!r} was asked for{when} is recorded in {state}",
             hint="doorward audit show lists the last entries; give wrap the same --name",
         )
     text = lessons.proposal()
