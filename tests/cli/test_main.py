@@ -54,6 +54,12 @@ def test_help_names_every_verb_and_imports_none() -> None:
     assert done.stdout.splitlines()[-1] == f"0 {ours}"
 
 
+def test_the_readme_names_every_verb() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## The verbs\n")[2].partition("\n## ")[0]
+    assert [verb for verb in VERBS if f"`doorward {verb}" not in table] == []
+
+
 def test_a_verb_imports_no_other_verb() -> None:
     probe = (
         "import sys\n"

@@ -107,6 +107,15 @@ def test_init_leaves_a_file_alone_that_is_there(usual: Path, capsys: Output) -> 
     assert usual.read_text() == "# mine\n"
 
 
+def test_the_how_to_names_every_key_that_weakens() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-policy.md"
+    table = page.read_text(encoding="utf-8").partition("## What weakens\n")[2].partition("\n## ")[0]
+    tables = (found for found in vars(keys).values() if isinstance(found, dict))
+    unsafe = {key for table in tables for key in table if str(key).startswith("unsafe_")}
+    assert len(unsafe) > 8
+    assert sorted(key for key in unsafe if f"`{key}" not in table and f"`[{key}]" not in table) == []
+
+
 @pytest.mark.parametrize("verb", ["init", "learn"])
 def test_what_could_not_be_written_whole_is_not_left_there(tmp_path: Path, capsys: Output, verb: str) -> None:
     """An empty file would be the profile ``standard``, whatever was asked for, and no later ``init`` would mend it."""

@@ -328,12 +328,23 @@ ask = true
     ("rate", "what"),
     [
         ("{ per_second = 0, burst = 1 }", "servers.a.rate.per_second: is not a whole number from 1 to 1000000"),
-        ("{ per_second = 1 }", "servers.a.rate.burst: is not a whole number from 1 to 1000000"),
+        ("{ per_second = 1 }", "servers.a.rate.burst: is missing"),
+        ("{ burst = 1 }", "servers.a.rate.per_second: is missing"),
+        ("5", "servers.a.rate: is not a table"),
         ("{ per_second = 1, burst = 1, per_hour = 1 }", "servers.a.rate.per_hour: is not a known key"),
     ],
 )
 def test_a_rate_that_cannot_be_is_a_problem(tmp_path: Path, rate: str, what: str) -> None:
     assert only(tmp_path, f"[servers.a]\nrate = {rate}\n").what == what
+
+
+def test_a_rate_of_nothing_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as refused:
+        loaded(tmp_path, "[servers.a]\nrate = {}\n")
+    assert [problem.what for problem in refused.value.problems] == [
+        "servers.a.rate.per_second: is missing",
+        "servers.a.rate.burst: is missing",
+    ]
 
 
 def test_limits_of_a_principal_are_raised_only_under_an_unsafe_name_and_then_named(tmp_path: Path) -> None:

@@ -227,8 +227,11 @@ class Reader:
             return None
         here, given = (*key, "rate"), self._shapes.table(raw, key, "rate")
         self._shapes.known(given, here, keys.RATE)
-        numbers = [self._shapes.whole(given, here, name, RATE_RANGE, 0) for name in keys.RATE]
-        return Rate(*numbers) if all(numbers) else None
+        for name in keys.RATE:
+            if name not in given and isinstance(raw["rate"], dict):
+                self._shapes.add((*here, name), "is missing", "rate = { per_second = 5, burst = 10 }")
+        numbers = [self._shapes.whole(given, here, name, RATE_RANGE, 0) for name in keys.RATE if name in given]
+        return Rate(*numbers) if len(numbers) == len(keys.RATE) and all(numbers) else None
 
     def _prompts(self, key: Key, raw: Raw) -> dict[str, PromptPolicy]:
         key, prompts, found = (*key, "prompts"), self._shapes.table(raw, key, "prompts"), {}

@@ -235,7 +235,9 @@ def _find(word: str, path: str, cwd: str) -> str:
         if os.path.isfile(found) and os.access(found, os.X_OK):
             return found
     where = "is not an executable file" if "/" in word else "is nowhere on PATH"
-    raise IdentityError(f"{word!r} {where}", hint="write the command as you would in a shell, or the program's full path")
+    raise IdentityError(
+        f"{word!r} {where}", hint="write the command as you would in a shell, or the program's full path"
+    )
 
 
 def _shebang(executable: str) -> tuple[str, ...]:
