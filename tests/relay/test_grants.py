@@ -59,11 +59,12 @@ def passed(era: Era, policy: Policy, sender: str, declared: Tree = DECLARED) -> 
 
 def test_what_initialize_declares_beside_its_own_place_is_cut_as_well() -> None:
     asked = initialize(capabilities={"sampling": {}})
-    meta = {"io.modelcontextprotocol/clientCapabilities": {"sampling": {}, "experimental": {"fast": {}}}}
+    key = "io.modelcontextprotocol/clientCapabilities"
+    meta: dict[str, object] = {key: {"sampling": {}, "experimental": {"fast": {}}}}
     asked["params"]["_meta"] = {**meta, "x": 1}
     turn = Dialogue("legacy", policy=granting()).client(asked)
     heard = turn.only("server")["params"]
-    assert heard["_meta"] == {"io.modelcontextprotocol/clientCapabilities": {"sampling": {}}, "x": 1}
+    assert heard["_meta"] == {key: {"sampling": {}}, "x": 1}
     assert heard["capabilities"] == {"sampling": {}}
     assert "capability-grants" in turn.controls
 
