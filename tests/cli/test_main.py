@@ -71,6 +71,22 @@ def test_a_verb_imports_no_other_verb() -> None:
     assert done.stdout.splitlines()[-1] == "['policy']"
 
 
+@pytest.mark.parametrize(
+    "argv", ["demo", "demo --list", "attack --list", "attack --stdio -- true", "attack --client -- true"]
+)
+def test_without_the_extra_of_the_lab_it_is_named_and_nothing_is_a_defect(argv: str) -> None:
+    without = "import sys\nsys.modules.update(dict.fromkeys(('anyio', 'httpx2', 'mcp', 'mcp_types')))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", without + CONSOLE_ENTRY, *argv.split()],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("doorward: error: the lab needs the MCP SDK\ndoorward: hint: install doorward with")
+
+
 def test_nothing_to_do_prints_help_on_stderr_and_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     out, err = capsys.readouterr()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from doorward.cli import reporting, terminal
-from doorward.cli.playing import CLEAN, exit_code, play_until, seed_of
+from doorward.cli.playing import CLEAN, exit_code, play_until, require_lab, seed_of
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
         UsageError: there is no target, it is not on this machine and nobody says whose it is, or something that was
             asked for does not exist or may not be done.
     """
+    require_lab()
     if args.client:
         return _run_on_client(args)
     from doorward.lab.attack.families import FAMILIES
@@ -168,7 +169,6 @@ def _run_on_client(args: argparse.Namespace) -> int:
     if not args.command:
         raise UsageError("no client to attack", hint="doorward attack --client -- COMMAND [ARGUMENT…]")
     _require_program(args.command[0])
-    _require_sdk()
     from doorward.lab.attack.aim import located
     from doorward.lab.attack.clients import run as clients
     from doorward.lab.attack.clients.visit import Client
@@ -213,15 +213,7 @@ def _require_program(name: str) -> None:
         raise UsageError(f"there is no program {name!r}", hint="name one that can be started from here")
 
 
-def _require_sdk() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("mcp") is None:
-        raise UsageError("the lab needs the MCP SDK", hint="install doorward with its extra: doorward[lab]")
-
-
 def _orders(args: argparse.Namespace, chosen: tuple[Family, ...]) -> Orders:
-    _require_sdk()
     from doorward.lab.attack.run import Orders
 
     aim = _aim(args)

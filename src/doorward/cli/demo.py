@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import reporting, terminal
-from doorward.cli.playing import CLEAN, exit_code, play_until, seed_of
+from doorward.cli.playing import CLEAN, exit_code, play_until, require_lab, seed_of
 from doorward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         UsageError: the extra ``lab`` is not installed, ``--only`` names no scenario (with ``--guarded`` none with a
             twin), nothing is played over ``--topology``, or a file cannot be written.
     """
+    require_lab()
     known = {scenario.id: scenario for scenario in _catalogue(args)}
     for wanted in args.only:
         if wanted not in known:
@@ -127,11 +128,8 @@ def _catalogue(args: argparse.Namespace) -> Sequence[Any]:
 
 
 def _play(chosen: Sequence[Any], seed: int, topologies: Sequence[str], *, whole: bool, guarded: bool) -> list[Run]:
-    import importlib.util
     import signal
 
-    if importlib.util.find_spec("mcp") is None:
-        raise UsageError("the targets of the demo need the MCP SDK", hint="`make demo` in a checkout installs them")
     from doorward.lab import guarded as twins
     from doorward.lab.runner import canonical, cells, play_all, together
     from doorward.lab.scenario import GATEWAY, Topology

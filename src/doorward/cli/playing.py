@@ -21,6 +21,20 @@ CLEAN, FINDING, ENVIRONMENT = 0, 1, 2
 T = TypeVar("T")
 
 
+def require_lab() -> None:
+    """Ask this before anything of the lab is loaded.
+
+    Raises:
+        UsageError: what only the extra ``lab`` brings is not there.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("mcp") is None:
+        raise UsageError(
+            "the lab needs the MCP SDK", hint="install doorward with its extra, doorward[lab]; in a checkout: make demo"
+        )
+
+
 def seed_of(given: int | None) -> int:
     """The seed that was asked for, else a fresh one."""
     return int.from_bytes(os.urandom(4), "big") if given is None else given
