@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tests.gateway.wrapping import wait_until
 
 from doorward.cli.main import main
 from doorward.confine import probe
@@ -92,3 +95,19 @@ def test_what_a_control_group_holds_is_said_and_what_holds_instead(
     assert said.count("no control group can be had here") == 2 - len({*groups} - {"cpu"})
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["groups"] == list(groups)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_doctor_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "doorward", "doctor"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    wait_until(lambda: list(tmp_path.iterdir()), "it tries something")
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err) == (128 + number, "", "")
+    assert not list(tmp_path.iterdir())

@@ -167,11 +167,13 @@ def test_without_walls_it_gets_what_it_wants_and_that_is_said(learner: Learner) 
     assert f"--read {learner.single}\n" in err
 
 
-def test_an_interrupt_ends_the_run_and_what_was_seen_is_said(learner: Learner) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_ends_the_run_and_what_was_seen_is_said(learner: Learner, number: signal.Signals) -> None:
+    """Clients whose server does not end by itself send SIGTERM: it stands in the place of one, in their mcp.json."""
     running = learner.start("--", "/bin/sh", "-c", f"cat {learner.single}; echo here; read -r _; sleep 1000")
     assert running.stdout is not None
     assert running.stdout.readline() == "here\n"
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 0
     assert f"--read {learner.single}\n" in err

@@ -7,8 +7,8 @@ A verb is a module with ``register(verbs, common)``: it adds its parser to ``ver
 ``run``, a function of the parsed arguments to the exit code. What follows ``--`` is cut off before argparse sees it
 and handed over as ``args.command``; a verb that wants it sets ``takes_command=True``.
 
-Exit codes: 0 clean; 1 a finding; 2 usage or environment; 130 interrupted; 141 nobody reads our output any more.
-``wrap`` ends with its child's code.
+Exit codes: 0 clean; 1 a finding; 2 usage or environment; 130 interrupted, 128+n by signal n; 141 nobody reads our
+output any more. ``wrap`` ends with its child's code.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -106,7 +107,18 @@ def run() -> NoReturn:
         # A terminal that cannot show a character gets its escape, not a crash in the middle of a message.
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # ignored under nohup
+            signal.signal(number, _end)
     sys.exit(main(sys.argv[1:]))
+
+
+class _EndedError(KeyboardInterrupt):
+    """A signal asks us to end. It is raised wherever it finds us, as ctrl-c is, so that what stands is cleared away."""
+
+
+def _end(number: int, _: object) -> NoReturn:
+    raise _EndedError(number)
 
 
 def _open_streams() -> None:
@@ -134,6 +146,8 @@ def main(argv: Sequence[str]) -> int:
     """
     try:
         return _dispatch(list(argv))
+    except _EndedError as end:
+        return 128 + int(end.args[0])
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
