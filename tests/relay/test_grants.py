@@ -60,7 +60,7 @@ def passed(era: Era, policy: Policy, sender: str, declared: Tree = DECLARED) -> 
 def test_what_initialize_declares_beside_its_own_place_is_cut_as_well() -> None:
     asked = initialize(capabilities={"sampling": {}})
     key = "io.modelcontextprotocol/clientCapabilities"
-    meta: dict[str, object] = {key: {"sampling": {}, "experimental": {"fast": {}}}}
+    meta: Tree = {key: {"sampling": {}, "experimental": {"fast": {}}}}
     asked["params"]["_meta"] = {**meta, "x": 1}
     turn = Dialogue("legacy", policy=granting()).client(asked)
     heard = turn.only("server")["params"]

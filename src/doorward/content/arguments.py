@@ -29,7 +29,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.content import constraints, uris
-from doorward.content.embedded import embedded
+from doorward.content.embedded import embedded, may_embed
 from doorward.content.pointers import empty_objects, join, leaves, split
 
 Value = str | int | float | tuple[str | int | float | bool, ...]
@@ -71,11 +71,12 @@ ALSO_INSIDE: Final = frozenset({"no_leading_dash", "path_below", "single_line"})
 pass."""
 
 
-def texts_inside(constraint: Constraint, leaf: object) -> Iterator[str]:
+def texts_inside(constraint: Constraint, leaf: object) -> list[str]:
     """The texts in ``leaf``, member names among them, that a server has of it that parses JSON in strings."""
-    if constraint.kind in ALSO_INSIDE and isinstance(leaf, str):
-        held = embedded(leaf)
-        yield from () if held is None else (one for _, one, _ in leaves(held) if isinstance(one, str))
+    if not isinstance(leaf, str) or not may_embed(leaf) or constraint.kind not in ALSO_INSIDE:
+        return []
+    held = embedded(leaf)
+    return [] if held is None else [one for _, one, _ in leaves(held) if isinstance(one, str)]
 
 
 def violates(constraint: Constraint, leaf: object) -> str | None:

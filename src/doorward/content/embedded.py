@@ -13,21 +13,24 @@ import re
 from contextlib import suppress
 from typing import Final
 
-_OPENS: Final = ("[", "{", '"')
+_OPENS: Final = re.compile(r'[ \t\r\n]*+[\[{"]')
 _TEXT: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+
+may_embed: Final = _OPENS.match
+"""Whether it is worth asking: cheap, since every path and every demand asks."""
 
 
 def embedded(text: str) -> object:
     """What ``text`` holds as JSON if that is a list, an object or a text; else None. Of an object that names a member
     twice both are there, each in an object of its own.
     """
-    beginning = text.lstrip()
-    if not beginning.startswith(_OPENS):
+    if not may_embed(text):
         return None
     try:
-        return json.loads(beginning, object_pairs_hook=_members, parse_int=_number, parse_float=_number)
+        return json.loads(text, object_pairs_hook=_members, parse_int=_number, parse_float=_number)
     except RecursionError:
-        return _texts(beginning)  # nested too deeply for Python, and not for others
+        return _texts(text)  # nested too deeply for Python, and not for others
     except ValueError:
         return None
 

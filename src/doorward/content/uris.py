@@ -24,7 +24,7 @@ from functools import lru_cache
 
 import msgspec
 
-from doorward.content.embedded import embedded
+from doorward.content.embedded import embedded, may_embed
 from doorward.content.folding import folded
 from doorward.content.pointers import join
 from doorward.content.schemes import is_disguised_file, is_local, scheme_of
@@ -128,11 +128,14 @@ def _walk(arguments: object, *, into: bool) -> Iterator[tuple[str, str]]:
         pointer, members = stack[-1]
         for token, value, name in members:
             if isinstance(value, str):
-                if _is_path(name, value):
+                kind = _kind(name)
+                if kind and _is_path(kind, name, value):
                     yield join(pointer, token), value
-                if into and _kind(name):
-                    for path in _held(name, value):
-                        yield join(pointer, token), path
+                if kind and into:
+                    if may_embed(value):
+                        yield from ((join(pointer, token), path) for path in _embedded(name, value))
+                    if kind == "path" and name[-1:] in "sS":
+                        yield from ((join(pointer, token), part) for part in _listed(value))
             elif isinstance(value, _CONTAINERS):
                 place = join(pointer, token)
                 if isinstance(value, dict) and _kind(name) == "path":
@@ -143,14 +146,16 @@ def _walk(arguments: object, *, into: bool) -> Iterator[tuple[str, str]]:
             stack.pop()
 
 
-def _held(name: str, text: str) -> Iterator[str]:
-    """Paths in the JSON that a server may take ``text`` for, and parts of it, of which a server may take each for a
-    path, that do not stay where the whole does.
-    """
+def _embedded(name: str, text: str) -> Iterator[str]:
+    """Paths in the JSON that a server may take ``text`` for."""
     held = embedded(text)
     if held is not None:
         yield from (path for _, path in _walk({name: held}, into=False))
-    if _kind(name) == "path" and name.lower().endswith("s") and _PARTS.search(text):
+
+
+def _listed(text: str) -> Iterator[str]:
+    """Parts of ``text``, of which a server may take each for a path, that do not stay where the whole does."""
+    if _PARTS.search(text):
         yield from (part for part in _PARTS.split(text) if _LEADS_ELSEWHERE.search(part))
 
 
@@ -169,10 +174,7 @@ def _inside(value: object, name: str) -> Iterator[tuple[str | int, object, str]]
             yield index, child, name
 
 
-def _is_path(name: str, text: str) -> bool:
-    kind = _kind(name)
-    if not kind:
-        return False
+def _is_path(kind: str, name: str, text: str) -> bool:
     scheme = scheme_of(text)
     is_file = scheme == "file" or is_disguised_file(text) or (is_local(text) and not _is_of_a_server(name))
     if kind == "url":
@@ -334,9 +336,7 @@ def _levels(text: str) -> list[str]:
         raise _RefusedError("longer than any path")
     _judge_text(text)
     levels = [_path_of(text)]
-    if "%" not in text:
-        return levels
-    while len(levels) <= _MAX_ROUNDS:
+    while "%" in levels[-1] and len(levels) <= _MAX_ROUNDS:
         decoded = _ESCAPES.sub(_decode, levels[-1])
         if decoded == levels[-1]:
             return levels
@@ -380,11 +380,12 @@ def _path_of(text: str) -> str:
 
 
 def _judge_text(text: str) -> None:
-    if _CONTROLS.search(text):
-        raise _RefusedError("holds a control character")
-    if not text.isascii() and _SURROGATES.search(text):
-        raise _RefusedError("holds a lone surrogate")
-    if _ODD_ESCAPE.search(text):
+    if not text.isprintable():  # which nearly every path is
+        if _CONTROLS.search(text):
+            raise _RefusedError("holds a control character")
+        if _SURROGATES.search(text):
+            raise _RefusedError("holds a lone surrogate")
+    if "%" in text and _ODD_ESCAPE.search(text):
         raise _RefusedError("holds a %u escape, which no standard knows")
     if _EXPANDS_ANYWHERE in text:
         raise _RefusedError("holds a variable that the server may expand")
@@ -454,6 +455,8 @@ def _climbs_above_root(path: str) -> bool:
 
 def _both_ways(path: str) -> tuple[str, ...]:
     """``path`` as the kernel walks it, and as a server collapses it; the same unless ``..`` may cross a link."""
+    if "/." not in path and "//" not in path:
+        return (path.rstrip("/") or "/",)
     collapsed = posixpath.normpath(path)
     if collapsed == path:
         return (path,)
@@ -464,5 +467,5 @@ def _both_ways(path: str) -> tuple[str, ...]:
 def _judge_absolute(path: str) -> None:
     if len(path.encode("utf-8", "surrogatepass")) > _MAX_PATH_BYTES:
         raise _RefusedError("longer than any path")
-    if _RELATIVE_TO_OPENER.match(posixpath.normpath(path)):
+    if ("/proc" in path or "/dev" in path) and _RELATIVE_TO_OPENER.match(posixpath.normpath(path)):
         raise _RefusedError("names a file that depends on who opens it")

@@ -102,7 +102,8 @@ def _in(arguments: dict[str, object], demands: dict[str, tuple[Constraint, ...]]
         for pointer, leaf in select(arguments, key):
             for constraint in constraints:
                 yield Demanded(pointer, constraint, leaf)
-                yield from (Demanded(pointer, constraint, text) for text in texts_inside(constraint, leaf))
+                for text in texts_inside(constraint, leaf):
+                    yield Demanded(pointer, constraint, text)
         of_values = [constraint for constraint in constraints if constraint.kind in OF_VALUES]
         for pointer in select_empty(arguments, key) if of_values else ():
             yield Demanded(pointer, of_values[0], {})
