@@ -102,6 +102,13 @@ _TABLE: Final = (
         "doorward.judge.gates.lifecycle",
     ),
     Control(
+        "member-names",
+        "no member of a message is one of the protocol's in other letters",
+        ("capability-forgery", "consent-bypass"),
+        "gate",
+        "doorward.judge.gates.member_names",
+    ),
+    Control(
         "part-limits",
         "ids, URIs, names, peer information and string arguments are bounded",
         ("oversized-payload",),

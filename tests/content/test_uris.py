@@ -12,15 +12,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from doorward.content.path_names import PATH_NAMES, is_path_like, walk_path_arguments
 from doorward.content.schemes import may_open_a_file, scheme_of
 from doorward.content.uris import (
     MAX_READINGS,
-    PATH_NAMES,
     canonical,
     is_below,
-    is_path_like,
     readings,
-    walk_path_arguments,
 )
 
 WORKSPACE = "/home/user/workspace"

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from doorward.content import schemes, uris
+from doorward.content import path_names, schemes, uris
 from doorward.content.arguments import Constraint, select, text_of, violates
 from doorward.policy.pace import HEAD_ROOM, Pace
 from doorward.policy.reached import Beginnings, Folder
@@ -46,7 +46,7 @@ class Argument:
         self._low: float = 0
         self._high: float = 0
         self._flags = dict.fromkeys(_FLAGS, True)
-        self._folder: str | None = "" if uris.is_path_like(name) else None  # None: no path
+        self._folder: str | None = "" if path_names.is_path_like(name) else None  # None: no path
         self._places: dict[str, None] | None = {}  # None: no URLs, or many
 
     def add(self, leaves: list[object], folder_of: Callable[[str], str]) -> None:

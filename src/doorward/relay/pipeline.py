@@ -35,6 +35,7 @@ from doorward.judge.gates.contents import require_bounded_content
 from doorward.judge.gates.envelope import require_envelope
 from doorward.judge.gates.headers import require_agreeing_headers
 from doorward.judge.gates.lifecycle import require_lifecycle
+from doorward.judge.gates.member_names import require_exact_names
 from doorward.judge.gates.methods import require_known_method
 from doorward.judge.gates.owed import require_written_outcomes
 from doorward.judge.gates.parts import require_bounded_parts
@@ -75,6 +76,7 @@ def build(masker: Masker) -> Pipeline:
     return Pipeline(
         gates=(
             require_solicited,
+            require_exact_names,
             require_agreeing_headers,
             require_envelope,
             require_known_method,

@@ -19,6 +19,7 @@ from typing import Final
 
 from doorward.content import schemes, uris
 from doorward.content.climbing import climbs
+from doorward.content.path_names import walk_path_arguments
 from doorward.judge.vocabulary import MAX_EVIDENCE, Context, Effect, Finding
 from doorward.protocol.actions import Action, CallTool, Complete, GetPrompt, ReadResource
 
@@ -36,7 +37,7 @@ def confine_paths(action: Action, context: Context) -> Finding | None:
 def named_paths(action: Action) -> Iterator[tuple[str, str]]:
     """(where it stands, the text) of every path in ``action``."""
     if isinstance(action, CallTool):
-        yield from uris.walk_path_arguments(action.arguments)
+        yield from walk_path_arguments(action.arguments)
     elif isinstance(action, ReadResource):
         for uri in action.uris:
             if schemes.may_open_a_file(uri):
@@ -45,9 +46,9 @@ def named_paths(action: Action) -> Iterator[tuple[str, str]]:
         yield action.argument, action.value  # whatever it is called, it becomes part of the path
         yield from ((name, text) for name, text in action.others.items() if isinstance(text, str))
     elif isinstance(action, Complete) and not schemes.scheme_of(action.reference):
-        yield from uris.walk_path_arguments({**action.others, action.argument: action.value})
+        yield from walk_path_arguments({**action.others, action.argument: action.value})
     elif isinstance(action, GetPrompt):
-        yield from uris.walk_path_arguments(action.arguments)
+        yield from walk_path_arguments(action.arguments)
 
 
 def _judge(where: str, text: str, context: Context) -> Finding | None:
