@@ -207,6 +207,14 @@ def test_a_servers_word_that_a_tool_only_reads_excuses_nothing(era: Era) -> None
     assert asks_for(ready(era, tools=[kind], policy=STRICT))
 
 
+@eras()
+def test_a_prototype_among_the_arguments_is_refused_where_everything_else_is_open(era: Era) -> None:
+    talk = ready(era, tools=[{"name": "read", "inputSchema": {"type": "object"}}])
+    assert talk.client(talk.call(1, arguments={"a": '{"__proto__": 1}', "proto": {"constructor": 1}})).told("server")
+    turn = talk.client(talk.call(2, arguments={"a": [{"b": {"__proto__": {"isAdmin": True}}}]}))
+    assert (turn.told("server"), denied_by(turn)) == ([], {"definition-arguments"})
+
+
 # -- argument-constraints, path-confinement, masked-arguments ----------------------------------------------------------
 
 

@@ -201,6 +201,27 @@ def test_what_completes_a_template_stays_in_its_place(era: Era, value: str, *, f
     assert bool(turn.told("server")) if fine else denied(turn) == {"known-resources"}
 
 
+@eras()
+@pytest.mark.parametrize(
+    ("template", "value", "fine"),
+    [
+        ("file:///work/space/{name}", "", True),
+        ("file:///work/space/{name}", "a.t", True),
+        ("file:///work/space/docs-{name}", "x", True),
+        ("file:///{+path}", "a.t", True),
+        ("file:///etc/{name}", "", False),
+        ("file:///etc/{name}", "pass", False),
+        ("file:///work/space{name}", "-evil/x", False),
+        ("FILE:///work/space/%2e%2e/{name}", "x", False),
+        ("notes://a/../{name}", "x", False),
+    ],
+)
+def test_a_template_that_is_completed_begins_below_a_folder(era: Era, template: str, value: str, *, fine: bool) -> None:
+    talk = ready(era, folders=("/work/space",))
+    params = {"ref": {"type": "ref/resource", "uri": template}, "argument": {"name": "name", "value": value}}
+    assert bool(talk.client(talk.request(1, "completion/complete", params)).told("server")) is fine
+
+
 # -- paths of a server elsewhere --------------------------------------------------------------------------------------
 
 OPEN = {"name": "open", "inputSchema": {"type": "object"}}

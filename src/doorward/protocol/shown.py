@@ -74,10 +74,6 @@ class Shown:
         near = (one for template, one in self._templates.items() if uri.startswith(templates.beginning(template)))
         return any(templates.fits(uri, one) for one in islice(near, max(1, MAX_SEARCHED // (len(uri) + 1))))
 
-    def is_template(self, text: str) -> bool:
-        """Whether ``text`` is one of the server's templates."""
-        return text in self._templates
-
 
 def normal(uri: str) -> str:
     """``uri`` as clients send it on, whatever they were given."""

@@ -4,6 +4,9 @@ Strict where the schema is silent: an argument that it does not name is refused 
 that it allows more (DESIGN §7). What judging by a schema may cost is bounded first (``judge.validators``). A tool whose
 schema cannot be used cannot be judged, so it cannot be called.
 
+No member is called ``__proto__``, however deep and whatever the schema allows: whoever copies it in JavaScript gets
+another prototype.
+
 Does not protect against values that fit the schema and are still harmful: that is what constraints, folders and the
 sandbox are for.
 """
@@ -18,6 +21,8 @@ from doorward.protocol.actions import Action, CallTool
 from doorward.protocol.headers import unusable_in
 
 CONTROL: Final = "definition-arguments"
+_PROTOTYPE: Final = b'"__proto__":'
+"""As it stands in our encoding of a message, where no text can hold it: a quote in a text has an escape before it."""
 
 
 class ValidateArguments:
@@ -44,6 +49,8 @@ class ValidateArguments:
             return Finding(CONTROL, Effect.DENY, reason, str(unusable))
         if work.exceeds(action.arguments, len(context.body)):
             return Finding(CONTROL, Effect.DENY, "the tool's schema makes too much work of these arguments")
+        if _PROTOTYPE in context.body:
+            return Finding(CONTROL, Effect.DENY, "a member that is a prototype to readers of JavaScript", "__proto__")
         if validator.is_valid(action.arguments):
             return None
         pointer, rule = misfit(validator, work, action.arguments, len(context.body))

@@ -64,6 +64,8 @@ def _completed(action: Complete) -> Finding | None:
     """Of a template the values so far, each by itself."""
     if not schemes.scheme_of(action.reference) or schemes.may_open_a_file(action.reference):
         return None
+    if why := climbs(action.reference.partition("{")[0], as_uri=True):
+        return Finding(CONTROL, Effect.DENY, f"a template that {why}", action.reference[:MAX_EVIDENCE])
     for name, value in ((action.argument, action.value), *action.others.items()):
         if not isinstance(value, str):
             continue

@@ -45,6 +45,10 @@ def named_paths(action: Action) -> Iterator[tuple[str, str]]:
     elif isinstance(action, Complete) and schemes.scheme_of(action.reference) == "file":
         yield action.argument, action.value  # whatever it is called, it becomes part of the path
         yield from ((name, text) for name, text in action.others.items() if isinstance(text, str))
+        beginning = action.reference.partition("{")[0]
+        if beginning.rstrip("/\\").rpartition(":")[2]:  # or what the path is relative to, only the server knows
+            yield "ref", beginning
+            yield "ref", beginning + action.value
     elif isinstance(action, Complete) and not schemes.scheme_of(action.reference):
         yield from walk_path_arguments({**action.others, action.argument: action.value})
     elif isinstance(action, GetPrompt):
