@@ -22,10 +22,10 @@ _RETURN_ROWS: Final = frozenset(
     for b in ("", "b")
     for name in "each each_text populate_record populate_recordset to_record to_recordset".split()
 )
-# They stand without parentheses, also in FROM.
+# They stand without parentheses, also in FROM; so does `user`, which tables are called elsewhere, and is a short name.
 _WITHOUT_PARENTHESES: Final = frozenset(
     """current_catalog current_date current_role current_schema current_time current_timestamp current_user localtime
-    localtimestamp session_user system_user user""".split()
+    localtimestamp session_user system_user""".split()
 )
 
 
