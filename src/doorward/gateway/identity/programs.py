@@ -52,7 +52,10 @@ _NODE_VALUES: Final = frozenset(
 _NODE_INLINE: Final = frozenset({"-e", "--eval", "-p", "--print", "-pe"})
 
 _NPM_SPEC: Final = re.compile(r"(?P<name>(?:@[^/@]+/)?[^@/:]+)(?:@(?P<version>[^@]+))?")
-_PYPI_SPEC: Final = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:(?:==|@)\s*(?P<version>\S+))?")
+_PYPI_SPEC: Final = re.compile(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[^\]]*\])?\s*"
+    r"(?:(?:===?|@)\s*(?P<version>[^\s,]+)|(?:===?|[<>!~]=|[<>]).*)?"
+)
 _EXACT: Final = re.compile(r"v?[0-9]+\.[0-9][0-9A-Za-z.+_-]*")
 
 
@@ -74,6 +77,8 @@ class Program(msgspec.Struct, frozen=True):
 def program_of(invoked: str, executable: str, arguments: tuple[str, ...], cwd: str) -> Program:
     """What ``arguments`` tell the program at ``invoked``, which resolves to ``executable``, to run from ``cwd``."""
     word = os.path.basename(invoked)
+    if word == "bun" and arguments[:1] == ("x",):
+        word, arguments = "bunx", arguments[1:]
     if word in _LAUNCHERS:
         return _launched(word, arguments)
     if word in _WRAPPERS:
