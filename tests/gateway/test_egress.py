@@ -59,6 +59,7 @@ async def way_out(
     *,
     relays: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
+    closed: tuple[str, ...] = (),
     connect: tuple[tuple[str, int], ...] = (),
     onward: Onward | None = None,
     limits: Limits | None = None,
@@ -72,6 +73,7 @@ async def way_out(
     egress = Egress(
         way.refuse,
         hosts=hosts,
+        closed=closed,
         connect=connect,
         onward=onward,
         shared=shared,
@@ -240,6 +242,27 @@ async def test_a_host_that_is_not_on_the_list_is_not_even_resolved() -> None:
         assert said.endswith(b"hello")
         assert asked == ["api.example.org"]
         assert [why for _, why in way.refused] == ["it is not on the list of hosts"] * 4
+
+
+@on_both_loops
+async def test_a_host_that_is_closed_is_not_resolved_either_unless_it_is_a_target() -> None:
+    asked: list[str] = []
+
+    async def noting(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    async with raw_upstream(hello) as server:
+        closed, connect = ("example.org", "*.example.org"), (("own.example.org", server.port),)
+        async with way_out(resolve=noting, closed=closed, connect=connect) as way:
+            for host in ("example.org", "API.example.ORG.", "own.example.org:1", "a.own.example.org"):
+                asking = host if ":" in host else f"{host}:{server.port}"
+                said = await answer(way.proxy, f"CONNECT {asking} HTTP/1.1\r\n\r\n".encode())
+                assert said.startswith(b"HTTP/1.1 403 ")
+            assert asked == []
+            for host in ("own.example.org", "notexample.org"):
+                said = await answer(way.proxy, f"GET http://{host}:{server.port}/ HTTP/1.1\r\n\r\n".encode())
+                assert said.endswith(b"hello")
 
 
 @on_both_loops

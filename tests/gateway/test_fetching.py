@@ -185,6 +185,15 @@ def test_a_dependency_from_git_runs_nothing_and_learns_nothing(
     assert [path for path in registry.asked if "told" in path or ".git" in path] == []
 
 
+def test_where_npm_fetches_repositories_as_archives_nothing_is_fetched(world: World, registry: Registry) -> None:
+    """As those before 11.10 still would, though they find no git."""
+    archive = "codeload.github.com"
+    registry.npm(NAME, "1.0.0", dependencies={"archive": f"https://{archive}/made/archive/tar.gz/main"})
+    refused = world.wrap(command("npx"))
+    assert refused.wait() == 2
+    assert f"npm may not connect to {archive}:443: nothing is fetched from there" in refused.stderr
+
+
 @pytest.mark.parametrize("programs", [["bin.js"], 7, {NAME: ["bin.js"]}, "a\0b", "/bin/sh", "../../../../bin/sh"])
 def test_a_package_that_says_nonsense_about_its_program_is_refused(tmp_path: Path, programs: object) -> None:
     package = tmp_path / "node_modules" / NAME

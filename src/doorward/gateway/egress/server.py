@@ -87,16 +87,18 @@ def way_out(walls: SandboxProfile, refuse: Refuse, say: Say, *, shared: asyncio.
 class Egress:
     """The way out of one server, in one event loop. ``open`` takes over the descriptors of its listeners.
 
-    ``refuse`` hears of what was refused. ``hosts`` limits the proxy (empty: it does not), ``connect`` are the targets,
-    which the proxy reaches too, ``onward`` is the operator's own proxy. ``shared`` is room that servers of one process
-    share. ``resolve`` and ``judge`` take the place of the system's resolver and of ``why_closed``, in tests.
+    ``refuse`` hears of what was refused. ``hosts`` limits the proxy (empty: it does not), ``closed`` are hosts that it
+    does not reach, in the same form, ``connect`` are the targets, which it reaches in any case, ``onward`` is the
+    operator's own proxy. ``shared`` is room that servers of one process share. ``resolve`` and ``judge`` take the place
+    of the system's resolver and of ``why_closed``, in tests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one bound, or one part that tests exchange
         self,
         refuse: Refuse,
         *,
         hosts: tuple[str, ...] = (),
+        closed: tuple[str, ...] = (),
         connect: tuple[Target, ...] = (),
         onward: Onward | None = None,
         shared: asyncio.Semaphore | None = None,
@@ -106,6 +108,7 @@ class Egress:
     ) -> None:
         self._refuse = refuse
         self._hosts = hosts
+        self._closed = closed
         self._connect = frozenset(connect)
         self._onward = onward
         self._limits = limits or Limits()
@@ -272,6 +275,8 @@ class Egress:
             return await self._resolve(host, port)
         if self._hosts and not is_listed(host, self._hosts):
             raise self._refused(target, f"{host} is not on the list of hosts", "it is not on the list of hosts")
+        if is_listed(host, self._closed):
+            raise self._refused(target, f"{host} is closed", "nothing is fetched from there")
         closed = {address: self._judge(address) for address in await self._resolve(host, port)}
         found = [address for address, why in closed.items() if not why]
         if closed and not found:

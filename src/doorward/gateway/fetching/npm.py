@@ -2,11 +2,13 @@
 
 *Nothing comes from git*, however deep the package that names it. npm prepares such a dependency by an installation of
 its own inside of it, under the settings that lie there: they choose the program that is run as git, and where requests
-go that name any variable of the step, also the one in which the operator keeps the registry's token.
+go that name any variable of the step, also the one in which the operator keeps the registry's token. Before 11.10 npm
+knows no ``allow-git``: there git is no program that could be run, and the hosts whose repositories npm fetches as
+archives are closed.
 
-Does not protect, with npm before 11.10, which has no ``allow-git``: there git is not found, so none of it is run; but
-what GitHub and its like hand out as an archive is still prepared, and can carry off the variables that the operator's
-``.npmrc`` refers to (not what stands in it).
+Does not protect, with such an npm, where the operator's settings name one of those hosts, or a proxy: then what comes
+from there is still prepared. None of it runs, but it can carry off the variables that the operator's ``.npmrc`` refers
+to (not what stands in it).
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ PINS: Final = ("package.json", "package-lock.json")
 """The files that, taken along, make the next fetch bring the same packages."""
 
 _QUIET: Final = ("--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier", "--no-progress")
-# The program is for those who know no `allow-git`; what is said here holds in whatever npm starts, too.
 _NO_GIT: Final = ("--allow-git=none", f"--git={os.devnull}")
+"""Both hold in whatever npm starts as well, which it tells of them."""
+_HOSTS: Final = ("github.com", "*.github.com", "gitlab.com", "bitbucket.org", "git.sr.ht")
+"""Those of npm's hosted-git-info."""
 _LOCAL: Final = ("--location=project", "--no-global", "--omit=dev", "--package-lock", "--no-dry-run")
 _INTEGRITY: Final = re.compile(r"sha(?:256|384|512)-[A-Za-z0-9+/]+=*")
 
@@ -46,13 +50,13 @@ def manager(launcher: str, _search: str) -> str:
 def steps(asked: Asked, npm: str, folder: str, *, pinned: bool, scripts: bool) -> Iterator[Step]:
     """What to do in ``folder``, which holds `PINS` where ``pinned``."""
     if pinned:
-        yield Step((npm, "ci", "--ignore-scripts", *_NO_GIT, *_QUIET, *_LOCAL))
+        yield Step((npm, "ci", "--ignore-scripts", *_NO_GIT, *_QUIET, *_LOCAL), closed=_HOSTS)
     else:
         with open(os.path.join(folder, "package.json"), "x", encoding="utf-8") as file:
             file.write('{"private": true}\n')
         specs = tuple(_word(spec) for spec in asked.specs)
         words = ("install", "--ignore-scripts", "--save", "--save-exact", *_NO_GIT, *_QUIET, *_LOCAL)
-        yield Step((npm, *words, "--", *specs))
+        yield Step((npm, *words, "--", *specs), closed=_HOSTS)
     if scripts:
         # In a step of its own, which sees nothing of the operator's settings: they may hold the registry's token.
         yield Step((npm, "rebuild", "--no-ignore-scripts", *_QUIET, *_LOCAL), settings=False, keeps=PINS)

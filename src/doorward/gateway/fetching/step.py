@@ -5,7 +5,8 @@ operator's settings name: a registry on this machine or in this network. A step 
 network of its own that is the launcher's socket, without one it is a socket of this machine, listened to as long as the
 step runs. The package manager thereby needs no name service, and where Landlock alone confines it no other port.
 
-Where the operator's settings name a proxy themselves, that is used, and can be reached in place of ours.
+Where the operator's settings name a proxy themselves, that is used, and can be reached in place of ours; then no host
+is closed to the step but by that one.
 
 Does not protect against other programs of this machine that find the socket meanwhile: they can go through it where
 they could go themselves.
@@ -73,7 +74,8 @@ async def do(  # noqa: PLR0913 - what is done, and each bound of it
             mechanism=mechanism,
         )
         child = process.start(step.argv, walls, unsafe_no_sandbox=unsafe_no_sandbox)
-        egress = Egress(_refusals(os.path.basename(step.argv[0]), say), connect=settings.targets)
+        refuse = _refusals(os.path.basename(step.argv[0]), say)
+        egress = Egress(refuse, closed=step.closed, connect=settings.targets)
         loop = asyncio.get_running_loop()
 
         def started() -> None:

@@ -16,12 +16,14 @@ class Step(msgspec.Struct, frozen=True):
     """One command of a package manager, whether it may read the operator's settings, and variables that it gets.
 
     ``keeps`` are files that stay as they were, since code of what was fetched may run: it would say itself what it is.
+    ``closed`` are hosts that it does not reach unless the operator's settings name them.
     """
 
     argv: tuple[str, ...]
     settings: bool = True
     told: tuple[tuple[str, str], ...] = ()
     keeps: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
 
 
 class Package(msgspec.Struct, frozen=True, order=True):
