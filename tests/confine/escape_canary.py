@@ -218,6 +218,14 @@ def _() -> None:
     os.utime(P["outside"] + "/times", (1, 1))
 
 
+@attempt("change access lists outside")
+def _() -> None:
+    # Its owner, user 12345, the group, the mask, all others: each a tag, rights and who (struct posix_acl_xattr_entry)
+    entries = ((1, 6, -1), (2, 4, 12345), (4, 4, -1), (16, 4, -1), (32, 0, -1))
+    packed = b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(P["outside"] + "/lists", "system.posix_acl_access", struct.pack("<I", 2) + packed)
+
+
 @attempt("change modes of a device")
 def _() -> None:
     os.chmod("/dev/null", os.stat("/dev/null").st_mode & 0o7777)

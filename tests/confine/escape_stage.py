@@ -82,7 +82,7 @@ class Stage:
             path.write_text(self.secret())
         (self.given / "leased").write_text("")
         self.lasting: set[str] = set()
-        for name in ("changed", "emptied", "removed", "moved", "modes", "times", "kept/file"):
+        for name in ("changed", "emptied", "removed", "moved", "modes", "lists", "times", "kept/file"):
             (self.outside / name).write_text("as it was")
             (self.outside / name).chmod(0o644)
         (self.given / "changed").write_text("as it was")
@@ -279,6 +279,7 @@ class Stage:
             "change a file that it may read": read(self.given / "changed") != "as it was",
             "make a read-only mount writable": (self.fixed / "remounted").exists(),
             "change modes outside": stat.S_IMODE((outside / "modes").stat().st_mode) != 0o644,
+            "change access lists outside": stat.S_IMODE((outside / "lists").stat().st_mode) != 0o644,
             "change times outside": (outside / "times").stat().st_mtime == 1,
             "leave a setuid program": bool(mode(self.folder / "planted") & stat.S_ISUID),
             "make a device": stat.S_ISBLK(mode(self.folder / "disk")),

@@ -63,6 +63,7 @@ FILES = {
     "move a file of its own outside": Probe("changed"),
     "change a file that it may read": Probe("changed"),
     "change modes outside": Probe("changed", gap={LANDLOCK: ONLY_METADATA}),
+    "change access lists outside": Probe("changed", PERHAPS, PERHAPS, {LANDLOCK: ONLY_METADATA}),
     "change times outside": Probe("changed", gap={LANDLOCK: ONLY_METADATA}),
     "change modes of a device": Probe("word", ordinary=ROOT_ONLY, gap={LANDLOCK: ONLY_METADATA}),
     "events of a folder outside": Probe("told", gap={LANDLOCK: "inotify asks for no right of Landlock's"}),

@@ -453,6 +453,23 @@ def test_no_server_gets_the_folder_of_the_sockets(world: World) -> None:
     assert "doorward's own files" in wrapped.stderr
 
 
+@pytest.mark.parametrize(
+    "folder", [Path(process.__file__).parents[1], Path(sys.prefix), Path(sys.executable).resolve().parent]
+)
+def test_no_server_writes_where_doorward_itself_lies(walls: Walls, folder: Path) -> None:
+    """What it leaves there is what stands outside of its walls next time."""
+    said = "would let the server write doorward's own program"
+    for place in (folder, folder.parent):
+        with pytest.raises(ConfinementError, match=said):
+            walls.profile(["/bin/true", str(place)])
+        with pytest.raises(ConfinementError, match=said):
+            walls.profile(["/bin/true"], write=[str(place)])
+        assert covers(walls.profile(["/bin/true"], read=[str(place)]), place)
+    inside = Path(process.__file__).parent
+    with pytest.raises(ConfinementError, match=said):
+        walls.profile(["/bin/true"], write=[str(inside)])
+
+
 def test_what_was_left_out_of_a_repository_is_said_with_the_option_that_shows_it(world: World) -> None:
     (world.top / "modules" / "node_modules").mkdir(parents=True)
     (world.folder / "package.json").write_text("{}")

@@ -8,11 +8,11 @@ Rights, structures and the rights that each ABI brought: the kernel's documentat
 
 Does not protect: the network beyond TCP ports (datagrams, fast open and multipath TCP pass by it: ``seccomp`` refuses
 them); sockets that have a path (``connect`` is no access to a file: ``seccomp`` refuses such sockets); metadata
-(``stat``, ``readlink``, ``access``, ``chmod`` and ``utime`` work everywhere, unless there is no everywhere:
-``namespaces``), as do watches (``inotify`` tells the names of what changes in a folder); the tables of the network in a
-process's own ``/proc`` entry; descriptors that were open before. On ABI 1 and 2 ``truncate`` is not covered, below 5
-``ioctl`` on devices, below 6 signals and abstract sockets: ``GAPS`` has the words. Rights add up: what
-is to be read only and lies in a folder to be written is written (a mount holds it, ``namespaces``).
+(``stat``, ``readlink``, ``access``, ``chmod``, ``utime``, extended attributes and access lists work everywhere, unless
+there is no everywhere: ``namespaces``), as do watches (``inotify`` tells the names of what changes in a folder); the
+tables of the network in a process's own ``/proc`` entry; descriptors that were open before. On ABI 1 and 2 ``truncate``
+is not covered, below 5 ``ioctl`` on devices, below 6 signals and abstract sockets: ``GAPS`` has the words. Rights add
+up: what is to be read only and lies in a folder to be written is written (a mount holds it, ``namespaces``).
 """
 
 from __future__ import annotations

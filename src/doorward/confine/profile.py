@@ -28,6 +28,8 @@ Decisions, each with its reason:
   nobody's word either.
 - *What a repository holds does not widen them either* (``hearsay``): a link, a ``.venv``, a path file in it leads to
   nothing outside of it but the parts that an interpreter starts with. What is left out so is said.
+- *No server writes where Doorward itself lies*: its package, its virtual environment, its interpreter. A project whose
+  ``.venv`` has Doorward in it is no folder to write in: the server would write what runs outside of walls next time.
 - *A file after an option brings its folder, unless that is /etc or the like* (directly below ``/``) *or a hidden folder
   of the home*: what lies there belongs to many programs, so the file alone is given.
 - *PATH reaches the server without its relative parts*, so that what it starts by name cannot come from where it stands.
@@ -40,6 +42,7 @@ Does not protect what lies inside the folders. Files are granted as they are fou
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -67,6 +70,7 @@ _LONGEST_SERVER_NAME = 120
 _TEMP = "/tmp"  # noqa: S108 - only where a fresh private folder is made
 
 _HINT = "name a narrower folder there, or give one with --read FOLDER or --write FOLDER"
+_HINT_OF_PROGRAM = "name a narrower folder, give it with --read, or install doorward outside of it (pipx, uv tool)"
 
 
 Mechanism = Literal["auto", "namespaces", "landlock"]
@@ -246,6 +250,9 @@ class _Guard:
             "the configuration directory": os.path.realpath(config),
             **{path: os.path.realpath(path) for path in also_own},
         }
+        package = os.path.dirname(os.path.dirname(__file__))
+        environment = (sys.prefix,) if sys.prefix != sys.base_prefix else ()
+        self._program = [os.path.realpath(path) for path in (package, *environment, sys.executable) if path]
 
     def is_too_wide(self, path: str) -> bool:
         """For what nobody named: ``~/.local`` too, which holds an installation and much else."""
@@ -257,10 +264,15 @@ class _Guard:
         is_hidden = above in self._homes and os.path.basename(path).startswith(".")
         return is_hidden or above == "/" or self.is_too_wide(path) or is_shared(path)
 
-    def check(self, path: str, named: str) -> None:
+    def check(self, path: str, named: str, *, write: bool) -> None:
         """Raises ConfinementError when this resolved path must not be given to a server."""
         if problem := self._problem(path):
             raise ConfinementError(f"{named} would give the server {problem}", hint=_HINT)
+        own = next((own for own in self._program if is_below(own, path) or is_below(path, own)), "") if write else ""
+        if own:
+            raise ConfinementError(
+                f"{named} would let the server write doorward's own program ({own})", hint=_HINT_OF_PROGRAM
+            )
 
     def check_system(self, paths: Iterable[str]) -> None:
         for name, own in self._own.items():
@@ -300,7 +312,7 @@ class _Folders:
         real = self._resolve(path)
         if not os.path.exists(real):
             raise ConfinementError(f"{option} {path} does not exist", hint="create it first, or correct the path")
-        self._guard.check(real, f"{option} {path}")
+        self._guard.check(real, f"{option} {path}", write=option == "--write")
         self._named.append((f"{option} {path}", path, real))
         self._add(Folder(real, option == "--write", option, is_file=not os.path.isdir(real)))
 
@@ -336,11 +348,11 @@ class _Folders:
             return
         real = self._resolve(path)
         if os.path.isdir(real):
-            self._guard.check(real, f"the argument {argument}")
+            self._guard.check(real, f"the argument {argument}", write=True)
             self._named.append((f"the argument {argument}", path, real))
             self._add(Folder(real, True, "argument"))
         elif os.path.isfile(real):
-            self._guard.check(real, f"the argument {argument}")
+            self._guard.check(real, f"the argument {argument}", write=False)
             self._named.append((f"the argument {argument}", path, real))
             self._add(Folder(real, False, "argument", is_file=True))
             # Nobody named the folder itself: where it is too wide the file alone is given, without complaint.
