@@ -226,6 +226,25 @@ print(guard.run("/bin/echo", ["a"]).stdout, guard.run("/bin/sleep", ["600"], tim
     assert done.stdout == b"b'a\\n' timeout\n"
 
 
+@pytest.mark.parametrize("program", ["/bin/true", "/bin/false"])
+def test_an_end_that_somebody_else_took_is_no_success(program: str) -> None:
+    ignoring = f"""
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from doorward import guard
+done = guard.run({program!r})
+print(done.ended, done.ok, done.status)
+"""
+    done = subprocess.run([sys.executable, "-c", ignoring], capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"unknown False 255\n"
+
+
+def test_how_a_program_ended_is_told_as_a_shell_would() -> None:
+    for code, status in (("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 15)", 143), ("pass", 0)):
+        done = python(code)
+        assert (done.status, done.ended, done.ok) == (status, "exited", status == 0)
+
+
 # --- async -----------------------------------------------------------------------------------------------------------
 
 
@@ -298,7 +317,7 @@ def test_a_program_that_became_another_users_is_no_riddle(tmp_path: Path, monkey
         raise PermissionError
 
     monkeypatch.setattr(os, "killpg", forbidden)
-    assert python("print('here')").stdout == b"here\n"
+    assert python("print('here')") == Finished(0, b"here\n", b"", "exited")
     telling = (
         "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nwhile True: print(flush=True); time.sleep(0.1)"
     )

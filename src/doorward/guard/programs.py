@@ -29,6 +29,8 @@ INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"
 
 _SHELLS: Final = frozenset("sh bash rbash dash ash zsh ksh mksh csh tcsh fish pwsh".split())
 _SIGKILL: Final = 9
+_UNKNOWN: Final = 255
+_LOOK: Final = os.WEXITED | os.WNOWAIT
 _PIECE: Final = 64 << 10
 _LONGEST_LOOK_S: Final = 3600.0  # what ``poll`` takes is bounded
 
@@ -39,7 +41,8 @@ class Finished(NamedTuple):
     """How a program ended: its exit code (128+n for a signal), what it wrote, and why it ended.
 
     ``ended`` is ``exited``, ``timeout`` or ``output`` (it wrote more than was allowed); after the latter two it was
-    killed, and the output is what there was until then.
+    killed, and the output is what there was until then. Where your process ignores SIGCHLD, or something in it waits
+    for all children, ``ended`` is ``unknown`` and the status 255: the program has ended, and nobody can say how.
     """
 
     status: int
@@ -60,6 +63,8 @@ class Finished(NamedTuple):
             raise RefusedError("run", "the program took too long and was ended")
         if self.ended == "output":
             raise RefusedError("run", "the program wrote more than is allowed and was ended")
+        if self.ended == "unknown":
+            raise RefusedError("run", "how the program ended is not known")
         raise RefusedError("run", f"the program ended with {self.status}")
 
 
@@ -188,6 +193,8 @@ class _Run:
                 self._running = None
             program.kill()
             status = program.wait()
+        if status is None:
+            status, ended = _UNKNOWN, "unknown" if ended == "exited" else ended
         return Finished(status, *watched.outputs(), ended)
 
     def _start(self) -> _Bare | Confined:
@@ -245,15 +252,22 @@ class _Bare:
         except PermissionError:
             self._is_ours = False
 
-    def wait(self) -> int:
-        if not self._is_ours and self._process.poll() is None:
+    def wait(self) -> int | None:
+        """The exit code, 128+n for a signal; None where somebody else took it from us."""
+        try:
+            how = os.waitid(os.P_PID, self._process.pid, _LOOK if self._is_ours else _LOOK | os.WNOHANG)
+        except ChildProcessError:
+            with self._process:
+                self._process.wait()  # which makes a success of that
+            return None
+        if how is None:
             for stream in (self.stdin, self.stdout, self.stderr):
                 stream.close()
             Thread(target=self._process.wait, name="other-user", daemon=True).start()  # or it would stay as a zombie
             raise ConfinementError("the program became another user's, and cannot be ended")
         with self._process:
-            status = self._process.wait()
-        return status if status >= 0 else 128 - status
+            self._process.wait()
+        return how.si_status if how.si_code == os.CLD_EXITED else 128 + how.si_status
 
 
 class _Watched:

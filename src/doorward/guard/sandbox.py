@@ -79,8 +79,8 @@ class Confined:
         """Order the end of all of it; from any thread."""
         self._child.order_end()
 
-    def wait(self) -> int:
-        """Wait until nothing of it is left, and tidy up; its exit code, 128+n for a signal.
+    def wait(self) -> int | None:
+        """Wait until nothing of it is left, and tidy up; its exit code, 128+n for a signal; None if nobody told it.
 
         Raises ConfinementError when it was never executed, RefusedError where the operands were the reason.
         """
@@ -89,7 +89,7 @@ class Confined:
                 self._child.kill_tree()
                 if self._child.pid is None:
                     self._child.started(_START_SECONDS)
-                return self._child.status or 0
+                return self._child.status
         except ConfinementError as error:
             if os.strerror(errno.E2BIG) in str(error):
                 raise RefusedError("run", "the operands are longer than the system takes") from None
