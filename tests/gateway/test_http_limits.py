@@ -206,6 +206,29 @@ async def test_when_all_places_are_taken_the_longest_waiting_connection_gives_wa
 
 
 @on_both_loops
+async def test_when_one_owner_takes_all_places_with_bodies_that_do_not_come_it_gives_way_and_nobody_else() -> None:
+    app = Notebook()
+    greedy: set[int] = set()
+    app.owner_of = lambda port: "greedy" if port in greedy else "honest"
+    async with house(app, connections=8) as here, contextlib.AsyncExitStack() as left:
+        honest = await here.client()
+        await honest.send(post(b"a" * 100)[:-50])
+        await until(lambda: len(app.admitted) == 1)
+        for number in range(7):
+            slow = left.enter_context(bound())
+            greedy.add(slow.getsockname()[1])
+            slow.connect(here.server.address)
+            slow.sendall(post(b"a" * 100)[:-50])
+            await until(lambda number=number: len(app.admitted) == 2 + number)  # type: ignore[misc]
+        for _ in range(3):
+            client = await here.client()
+            await client.send(post(b"b"))
+            assert (await client.answer())[::2] == (200, b"b")
+        await honest.send(b"a" * 50)
+        assert (await honest.answer())[::2] == (200, b"a" * 100)
+
+
+@on_both_loops
 async def test_when_all_places_are_taken_by_calls_a_new_connection_is_answered_503() -> None:
     app = Notebook()
     app.on_receive = lambda _call, _body: None

@@ -5,10 +5,8 @@ taken, so pipelined requests are answered in order and never pile up. Until then
 how it is noticed that a client leaves; afterwards the kernel is asked in each sweep.
 
 After a refusal the rest of what the client sends is dropped unread for a moment before the connection is cut, or many
-clients would never see the answer (RFC 9112 §9.6).
-
-What this does not stop: a client that takes its answers slowly but steadily holds their bytes for as long as others
-leave room for them (``untaken``).
+clients would never see the answer (RFC 9112 §9.6). A client that takes its answers slowly but steadily holds their
+bytes for as long as others leave room for them (``untaken``).
 """
 
 from __future__ import annotations
@@ -173,8 +171,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it has no whole request."""
+        """Whether nothing was asked that is still to be answered."""
         return self._state == _HEAD
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it has no whole request."""
+        return self._state in (_HEAD, _BODY)
 
     def cut(self) -> None:
         """Close; what was answered is still delivered."""

@@ -52,9 +52,10 @@ class HttpLimits(msgspec.Struct, frozen=True):
         untaken_bytes: Of all answers that wait for their clients to take them; beyond it, whoever holds most loses the
             connection that waited longest. 256 MiB are sixteen of the largest results.
         connections: At once, of one listener. More than a thousand streams and the requests beside them. When all are
-            taken, the one that has waited longest without a request gives way to the new one; if none waits, the new
-            one is answered 503. There is no number per address: a listener is on loopback or behind a proxy, so
-            honest clients share one, and a local attacker has 127.0.0.0/8 to choose from.
+            taken, the one that has waited longest without a whole request gives way to the new one, of those whose
+            owner has most of them; if none waits, the new one is answered 503. There is no number per address: a
+            listener is on loopback or behind a proxy, so honest clients share one, and a local attacker has 127.0.0.0/8
+            to choose from.
         single: Names of headers, in lower case, that may occur at most once beside HTTP's own (see ``head``).
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -35,12 +35,17 @@ class Listener:
         self._rested = 0.0
 
     def enter(self, connection: Connection) -> bool:
-        """Whether there is a place; another one may have had to leave for it."""
+        """Whether there is a place; another one may have had to leave for it: of those without a whole request, one of
+        the owner who has most of them.
+        """
         if len(self.connections) >= self.limits.connections:
-            waiting = [other for other in self.connections if other.is_waiting]
-            if not waiting:
+            held = Counter(other.owner for other in self.connections if other.is_incomplete)
+            if not held:
                 return False
-            oldest = min(waiting, key=_turn)
+            most = max(held.values())
+            oldest = min(
+                (other for other in self.connections if other.is_incomplete and held[other.owner] == most), key=_turn
+            )
             self.leave(oldest)
             oldest.give_way()
         self.connections[connection] = None
