@@ -54,6 +54,7 @@ class Notebook:
         self.kept: Counter[HttpCall] = Counter()
         self.owner_of: Callable[[int], str] = lambda port: f"owner of {port}"
         self.admitted: list[HttpCall] = []
+        self.ended: list[Address] = []
         self.bodies: list[bytes] = []
         self.findings: list[str] = []
         self.on_admit: Callable[[HttpCall], None] = lambda _call: None
@@ -61,6 +62,9 @@ class Notebook:
 
     def connected(self, transport: asyncio.Transport) -> str:
         return self.owner_of(transport.get_extra_info("peername")[1])
+
+    def disconnected(self, peer: Address) -> None:
+        self.ended.append(peer)
 
     def admit(self, call: HttpCall) -> int:
         self.admitted.append(call)
@@ -173,6 +177,7 @@ async def house(app: Notebook | None = None, **limits: Any) -> AsyncIterator[Hou
             client.leave()
         await server.close(BOUND_S)
         assert server.connections == 0
+        assert len(book.ended) == len(set(book.ended))  # each once
         assert book.held == 0
 
 

@@ -208,6 +208,18 @@ def test_whoever_begins_and_ends_sessions_has_no_more_parts_than_those_that_were
     assert door.passed(door.source("bob's", principal="bob"), 10) == 10
 
 
+def test_whoever_opens_and_closes_connections_makes_none_that_is_open_begin_anew() -> None:
+    door = Door(rates(sessions=10, principal_per_second=100, principal_burst=100))
+    passed = 0
+    for second in range(8):
+        for number in range(2500):
+            door.passed(door.source(f"new {second} {number}", session=False), 1)
+            door.meter.forget(f"new {second} {number}")
+        passed += door.passed(door.source("honest", session=False), 1)
+        door.clock.now += 1.0
+    assert passed >= 7  # its part begins empty, and is not emptied again
+
+
 def test_whoever_opens_connections_makes_no_session_forget_what_it_sent() -> None:
     door = Door(rates(session_burst=5, session_per_second=1))
     assert door.passed(door.source("s"), 9) == 5

@@ -13,8 +13,10 @@ begins empty. Its first two messages it may take out of one part more, which all
 client that comes beside a flood is served, and whoever opens connections gets that one part, once: what passes is
 counted for the principal as well.
 
-Not protected against: a principal that holds very many connections and needs little on each; beyond a bound those that
-were used longest ago are forgotten, and begin anew.
+A connection is known until it ends; of senders that a proxy forwards those that were used longest ago are forgotten
+beyond a bound, and begin anew.
+
+Not protected against: a principal that holds very many connections and needs little on each.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ its own has soon used up what it may take there, and the part fills for who come
 _MAX_NAMED: Final = 64  # methods and tools of one source; those beyond share one bucket
 _MAX_NAME: Final = 256  # characters of a tool's name; those that are longer share it too
 _MAX_SOURCES: Final = 2048
+_MAX_CONNECTIONS: Final = 8192  # more than a listener has: each is forgotten when it ends
 _OTHERS: Final = ("", "")
 
 _Held = TypeVar("_Held")
@@ -143,14 +146,29 @@ class Meter:
         self._tools: _Kept[Bucket] = _Kept()
         self._beginnings: _Kept[Bucket] = _Kept()
         self._sources: _Kept[Source] = _Kept()
+        self._connections: _Kept[dict[tuple[str, str, str], Source]] = _Kept(_MAX_CONNECTIONS)
         self._sessions: _Kept[Own] = _Kept()
         self._left: _Kept[list[Bucket]] = _Kept()  # parts of sessions that are over
 
-    def source(self, key: Hashable, *, principal: str, address: str, server: str, session: bool) -> Source:
-        """The source that ``key`` names for ``principal`` at ``server``; ``session``: not a mere connection."""
+    def source(
+        self, key: Hashable, *, principal: str, address: str, server: str, session: bool, forwarded: bool = False
+    ) -> Source:
+        """The source that ``key`` names for ``principal`` at ``server``; ``session``: not a mere connection, of which
+        :meth:`forget` says when it has ended; ``forwarded``: neither, but whom a proxy passes on.
+        """
+        if not (session or forwarded):
+            mine = self._connections.of(key, dict)
+            one = mine.get((principal, address, server))
+            if one is None:
+                one = mine[principal, address, server] = self._make(key, principal, address, server, session=False)
+            return one
         known = (key, principal, address, server)
         found = self._sources.lately.get(known)
         return found or self._sources.of(known, lambda: self._make(key, principal, address, server, session=session))
+
+    def forget(self, key: Hashable) -> None:
+        """The connection that ``key`` names has ended. No other that comes may make it be forgotten before."""
+        self._connections.pop(key)
 
     def over(self, key: Hashable, *, principal: str, server: str) -> None:
         """The session that ``key`` names has ended."""

@@ -30,6 +30,9 @@ class Application(Protocol):
     def connected(self, transport: asyncio.Transport) -> Any:
         """Somebody connected: what is returned is every call's ``owner`` on this connection."""
 
+    def disconnected(self, peer: Address) -> None:
+        """A connection of ``peer`` has ended, or gave way."""
+
     def admit(self, call: HttpCall) -> int:
         """The head is complete. Answer already, or return how many bytes of body are taken (0: none); a longer one is
         refused with 413 before it is read where its length was announced, and while it comes in otherwise. A call that

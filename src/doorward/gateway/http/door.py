@@ -81,6 +81,9 @@ class HttpDoor:
     def connected(self, transport: asyncio.Transport) -> int | None:
         return self._callers.owner(transport)
 
+    def disconnected(self, peer: Address) -> None:
+        self._traffic.disconnected(peer)
+
     def malformed(self, peer: Address, rule: str, detail: str) -> None:
         control = "http-limits" if rule.endswith(("-bytes", "-count", "-seconds")) else "http-syntax"
         self._front.refuse(control, f"{rule}: {detail}", peer=peer[0])

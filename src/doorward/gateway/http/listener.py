@@ -74,7 +74,8 @@ class Listener:
 
     def leave(self, connection: Connection) -> None:
         """It does not count any more."""
-        self.connections.pop(connection, None)
+        if self.connections.pop(connection, self) is None:
+            self.app.disconnected(connection.peer)
 
 
 def _turn(connection: Connection) -> int:

@@ -16,6 +16,7 @@ from doorward.gateway.http.call import HttpCall
 from doorward.gateway.http.carriage import CAPACITY, RETRY_AFTER, Carriage
 from doorward.gateway.http.downstream import HttpLink
 from doorward.gateway.http.front import Front
+from doorward.gateway.http.head import Address
 from doorward.gateway.http.line import Line
 from doorward.gateway.http.load import Claim, Load
 from doorward.gateway.metering import STANDING, WORK, Meter
@@ -101,6 +102,7 @@ class Traffic:
             address=address,
             server=server,
             session=session != "",
+            forwarded=asked.forwarded is not None,
         )
         for message in messages:
             early = self._meter.take(source, server, message)
@@ -109,6 +111,10 @@ class Traffic:
         if self._meter.beyond(source):
             call.pace()
         return True
+
+    def disconnected(self, peer: Address) -> None:
+        """A connection has ended."""
+        self._meter.forget(_connection(peer))
 
     def ended(self, principal: Principal, server: str, session: str) -> None:
         """A session is over: what it may send is for the next one."""
@@ -209,5 +215,9 @@ def peer_of(call: HttpCall) -> str:
 
 def sender_of(call: HttpCall, asked: Asked) -> str:
     """Who is counted where there is no session: a connection, or whom a proxy passes on over its own."""
-    host, port = call.head.peer
-    return f"{host} {port}" if asked.forwarded is None else f"{asked.forwarded} forwarded"
+    return _connection(call.head.peer) if asked.forwarded is None else f"{asked.forwarded} forwarded"
+
+
+def _connection(peer: Address) -> str:
+    host, port = peer
+    return f"{host} {port}"
