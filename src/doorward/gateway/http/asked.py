@@ -5,6 +5,8 @@ Nothing here judges, and nothing depends on policy, which may change between two
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Final
 
 import msgspec
@@ -15,6 +17,7 @@ from doorward.protocol import versions
 
 VERSION: Final = "mcp-protocol-version"
 SESSION: Final = "mcp-session-id"
+_WITH_PORT: Final = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 _NO_TYPE_OF_OURS, _NO_ANSWER_OF_OURS = 415, 406
 
 
@@ -23,8 +26,8 @@ class Asked(msgspec.Struct, frozen=True):
 
     ``modern``: it names a revision of the modern era. ``sessions`` and ``versions`` are all values of their headers.
     ``unfit`` is the status that a POST gets because of the types that it sends and takes, or 0. ``headers`` are those
-    that repeat a modern body. ``forwarded`` is the address that the last proxy passed it on for, None where it names
-    none.
+    that repeat a modern body. ``forwarded`` is whom the last proxy passed it on for (``source_of``), None where it
+    names none.
     """
 
     modern: bool
@@ -51,8 +54,25 @@ def _read(head: Head) -> Asked:
         versions=given,
         unfit=_unfit(head),
         headers=head.starting("mcp-"),
-        forwarded=forwarded[-1].rpartition(",")[2].strip()[:64] if forwarded else None,
+        forwarded=source_of(forwarded[-1].rpartition(",")[2].strip()) if forwarded else None,
     )
+
+
+def source_of(said: str) -> str:
+    """Whom an address that a proxy names is counted as: whoever has it, from whatever port. Of IPv6 that is a network
+    of 64 bits, since that is what one customer has at least. What is no address is taken as it stands.
+    """
+    text = said[:64]
+    port = _WITH_PORT.fullmatch(text)
+    try:
+        address = ipaddress.ip_address((port[1] or port[2]) if port else text)
+    except ValueError:
+        return text
+    if address.version == 4:  # noqa: PLR2004 - as it is called
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address.packed, 64), strict=False))
 
 
 def _unfit(head: Head) -> int:
