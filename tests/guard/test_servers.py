@@ -156,6 +156,22 @@ def test_what_runs_at_once_is_bounded(era: str) -> None:
     play(server, era, dialogue)
 
 
+def test_who_listens_takes_no_place_from_who_works_and_listeners_are_bounded_as_well() -> None:
+    server = guarded(concurrency=Concurrency(2))
+
+    async def dialogue(client: Client) -> None:
+        async with client.listen(tools_list_changed=True), client.listen(prompts_list_changed=True):
+            assert text_of(await client.call_tool("greet", {"name": "ann"})) == "hello ann"
+            with pytest.raises(MCPError, match="at once"):
+                async with client.listen(tools_list_changed=True):
+                    pass
+        assert text_of(await client.call_tool("greet", {"name": "bob"})) == "hello bob"
+        async with client.listen(tools_list_changed=True):
+            pass
+
+    play(server, "2026-07-28", dialogue)
+
+
 @ERAS
 def test_params_that_are_too_large_reach_no_tool(era: str) -> None:
     async def dialogue(client: Client) -> None:

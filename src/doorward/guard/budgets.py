@@ -67,6 +67,10 @@ class Concurrency:
         self._sum = 0
         self._lock = Lock()
 
+    def another(self) -> Concurrency:
+        """One of the same size, with nothing in it. What is held here is not counted there."""
+        return Concurrency(self._total, self._each)
+
     @contextmanager
     def hold(self, key: Hashable = "") -> Iterator[None]:
         """Hold one place. Raises RefusedError (rule ``concurrency``) when there is none."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TOO_MANY: Final = -31003
 """The gateway's own code for what is over a rate or a capacity (docs/architecture.md, section 5)."""
 _INVALID_REQUEST, _INVALID_PARAMS = -32600, -32602
+_STANDING: Final = "subscriptions/listen"
 _ALWAYS: Final = frozenset({"notifications/cancelled"})
 
 _features: ContextVar[Features] = ContextVar("doorward_features")
@@ -38,6 +39,7 @@ class _Around(NamedTuple):
 
     rate: RateLimit | None
     concurrency: Concurrency | None
+    standing: Concurrency | None
     features: FeatureGate | None
     key: Key | None
     max_bytes: int
@@ -49,7 +51,8 @@ class _Around(NamedTuple):
         if self.rate:
             self.rate.take(key)
         check_size(params, self.max_bytes)
-        held: AbstractContextManager[None] = self.concurrency.hold(key) if self.concurrency else nullcontext()
+        places = self.standing if context.method == _STANDING else self.concurrency
+        held: AbstractContextManager[None] = places.hold(key) if places else nullcontext()
         with held:
             declared = session.client_capabilities if self.features and session is not None else None
             said = declared.model_dump(mode="json", by_alias=True, exclude_none=True) if declared else None
@@ -84,8 +87,10 @@ def protect(
     * A ``RefusedError`` that a tool raises becomes a result with ``isError`` and the refusal's own words, so that a
       model can correct itself; without this, the SDKs tell it nothing. One in a resource becomes an error.
     * ``rate`` and ``concurrency`` refuse with -31003 and, where it is known, ``retryAfterMs``. A notification that is
-      over is dropped; a cancellation never is. ``key`` tells callers apart by the request's context (the SDK's
-      ``ServerRequestContext``, FastMCP's ``MiddlewareContext``): best by who was authenticated. Default: one for all.
+      over is dropped; a cancellation never is. Streams that are listened on (``subscriptions/listen``) stand for as
+      long as their clients want: they have as many places of their own, and take none from work. ``key`` tells callers
+      apart by the request's context (the SDK's ``ServerRequestContext``, FastMCP's ``MiddlewareContext``): best by who
+      was authenticated. Default: one for all.
     * Params larger than ``max_bytes``, of more than 20,000 parts or deeper than 64 levels are refused with -32602.
     * With ``features``, ``current_features()`` is what the client may be asked for; ``key`` is then the principal.
     * A second ``initialize`` in a session is refused (Python SDK): it would declare other capabilities.
@@ -93,7 +98,8 @@ def protect(
     Raises TypeError for what is none of the three servers. Does not check any argument: ``guard.arguments`` does, for
     each tool; nor bound what is read before a request is decoded, nor results, nor authenticate anybody.
     """
-    around = _Around(rate, concurrency, features, key, max_bytes)
+    standing = concurrency.another() if concurrency else None
+    around = _Around(rate, concurrency, standing, features, key, max_bytes)
     modules = {one.__module__.partition(".")[0] for one in type(server).__mro__}
     if "fastmcp" in modules:
         _protect_fastmcp(server, around)
