@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.gateway.scripted_upstream import Upstream, Visit, tells
-from tests.gateway.serving import Client, Serve, as_other_user, by_url, modern, place
+from tests.gateway.serving import Client, Serve, as_other_user, by_url, call, modern, place
 from tests.gateway.wrapping import wait_until
 
 MEBIBYTE = 1024 * 1024
@@ -90,6 +90,33 @@ def test_requests_that_are_taken_back_hold_their_place_a_little_longer(
         came, took = len(upstream.asked("tools/call")) - before, time.monotonic() - began
         released.set()
     assert came <= 4 * (1 + took), took  # two, and a part of two
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+@pytest.mark.parametrize("what", ["the id", "the progress token"])
+def test_no_id_that_its_client_chose_is_carried_with_every_answer_however_long_it_is(
+    serve: Serve, upstream: Upstream, era: str, what: str
+) -> None:
+    before = len(upstream.asked("tools/call"))
+    long, fits = "y" * 257, "y" * 200
+    for chosen, status in ((fits, 200), (long, 400)):
+        meta = {"progressToken": chosen} if what == "the progress token" else {}
+        id = chosen if what == "the id" else 1
+        if era == "modern":
+            client = serve.client()
+            headers, body = modern(id, "tools/call", meta=meta, name="echo", arguments={"text": "x"})
+            client.send("POST", headers, json.dumps(body).encode())
+            answer = client.answer()
+            assert answer.status == status
+        else:
+            session = serve.session()
+            answer = session.ask(call(id, "echo", meta, text="x"))
+            session.end()
+        if chosen == long:
+            assert answer.code == -32602
+            assert answer.message["error"]["message"] == f"too large: {what}"
+    assert len(upstream.asked("tools/call")) == before + 1
+    serve.wait_for_finding("part-limits", what)
 
 
 def fill(serve: Serve) -> list[Client]:

@@ -17,6 +17,7 @@ from doorward.gateway.http.front import Front
 from doorward.gateway.http.load import Claim
 from doorward.gateway.http.traffic import About, Traffic, peer_of
 from doorward.gateway.sessions import Sessions
+from doorward.judge.gates.parts import oversized_id
 from doorward.protocol import stateless
 from doorward.relay.replies import NOBODY
 from doorward.wire.jsonrpc import (
@@ -78,6 +79,9 @@ class Modern:
                 self._front.refuse("solicited-only", why, peer=peer_of(call), principal=principal, method=method)
             else:
                 link.take(frame, self._traffic.next(), headers)
+            return
+        if (found := oversized_id(message, self._traffic.sizes.id_bytes)) is not None:
+            self._traffic.oversized(call, about, message, found)
             return
         claim = self._traffic.has_place(call, about, link, "", message)
         if claim is None:

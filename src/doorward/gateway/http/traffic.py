@@ -21,6 +21,7 @@ from doorward.gateway.http.line import Line
 from doorward.gateway.http.load import Claim, Load
 from doorward.gateway.metering import STANDING, WORK, Meter
 from doorward.judge.vocabulary import Finding, Peer, Principal
+from doorward.policy.amounts import Sizes
 from doorward.policy.model import Policy
 from doorward.relay import replies
 from doorward.relay.replies import NOBODY
@@ -67,6 +68,11 @@ class Traffic:
             self._policy = policy
             self.load.limits = policy.limits
             self._meter.adopt(policy)
+
+    @property
+    def sizes(self) -> Sizes:
+        """How large what clients send may be."""
+        return self._policy.sizes
 
     def next(self) -> int:
         """The number of the next exchange."""
@@ -163,6 +169,18 @@ class Traffic:
         """Too much for one principal: told when to try again."""
         reference = self._front.refuse(CAPPED, f"{why} for one principal", peer=peer_of(call), principal=principal.id)
         call.answer(429, replies.error_to(key, _later(reference)), headers=RETRY_AFTER)
+
+    def oversized(self, call: HttpCall, about: About, message: Request, found: Finding) -> None:
+        """A request that is too large for a link to hear of. Its id is not repeated: it may be what is too large."""
+        reference = self._front.refuse(
+            found.control,
+            found.reason,
+            peer=peer_of(call),
+            principal=about.principal.id,
+            method=message.method[:64],
+        )
+        told = found.peer or replies.refused(reference)
+        call.answer(400, replies.error_to(NOBODY, Peer(told.code, told.message, {**told.data, "reference": reference})))
 
     def unopened(self, call: HttpCall, about: About, problem: Exception, key: str) -> None:
         """There is no link for this call. Nothing of it was sent."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from doorward.content.limits import CURSOR_BYTES, NAME_BYTES, exceeds, first_oversized_string, utf8_bytes
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
 from doorward.protocol import stateless, versions
-from doorward.wire.jsonrpc import Message, Request, Response, count_values, encode_value, key_of
+from doorward.wire.jsonrpc import Message, Request, Response, count_values, encode_value, key_of, key_or_nothing
 
 CONTROL: Final = "part-limits"
 _RESULTS: Final = ("tools/call", "prompts/get", "resources/read", "tasks/result", "tasks/get")
@@ -30,13 +30,9 @@ def require_bounded_parts(message: Message, context: Context) -> Finding | None:
         return _info(message.result or {}, "serverInfo", context) or _result(message, context)
     if not isinstance(message, Request):
         return None
-    key = key_of(message.id)
-    if exceeds(key, sizes.id_bytes):
-        return _too_large("the id", utf8_bytes(key), sizes.id_bytes)
+    if (found := oversized_id(message, sizes.id_bytes)) is not None:
+        return found
     params = message.params or {}
-    token = stateless.meta_of(params).get("progressToken")
-    if type(token) is str and exceeds(token, sizes.id_bytes):
-        return _too_large("the progress token", utf8_bytes(token), sizes.id_bytes)
     watched = len(_listened(params))
     if watched > context.policy.limits.subscriptions:
         return _too_large("the resources to listen on", watched, context.policy.limits.subscriptions)
@@ -46,6 +42,20 @@ def require_bounded_parts(message: Message, context: Context) -> Finding | None:
         if isinstance(value, str) and exceeds(value, limits[name]):
             return _too_large(name, utf8_bytes(value), limits[name])
     return _info(params, "clientInfo", context) or _arguments(params, context)
+
+
+def oversized_id(message: Request, most: int) -> Finding | None:
+    """What of the names that a client chose for its request is too long: it comes back with each message about it.
+
+    For a door as well that gives requests ids of its own before they are judged (ADR 0007).
+    """
+    key = key_of(message.id)
+    if exceeds(key, most):
+        return _too_large("the id", utf8_bytes(key), most)
+    token = key_or_nothing(stateless.meta_of(message.params).get("progressToken"))
+    if exceeds(token, most):
+        return _too_large("the progress token", utf8_bytes(token), most)
+    return None
 
 
 def _named(params: dict[str, Any]) -> Iterator[tuple[str, object]]:
