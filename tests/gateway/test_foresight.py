@@ -101,11 +101,27 @@ def test_when_too_many_looks_hang_nothing_more_is_looked_up_until_one_comes_back
             await asyncio.gather(*(foresight.answer(question) for _ in range(MAX_HANGING)))
             assert await foresight.answer(question) == {}
             assert len(disk.asked) == MAX_HANGING
-            hanging = [thread for thread in threading.enumerate() if thread.name == "foresight"]
             disk.released.set()
-            for thread in hanging:
-                await asyncio.to_thread(thread.join)
-            await asyncio.sleep(0)  # what they told the loop is heard
-            assert await foresight.answer(question) == {question[0]: str(tmp_path)}
+            answers: Answers = {}
+            while not answers:
+                await asyncio.to_thread(int)  # what they tell the loop is heard
+                answers = await foresight.answer(question)
+            assert answers == {question[0]: str(tmp_path)}
 
     asyncio.run(looks())
+
+
+def test_a_look_does_not_start_a_thread_of_its_own(tmp_path: Path) -> None:
+    lookers: set[threading.Thread] = set()
+
+    def look(path: str) -> str | None:
+        lookers.add(threading.current_thread())
+        return real_path(path)
+
+    async def looks() -> None:
+        foresight = Foresight(look)
+        for _ in range(50):
+            assert await foresight.answer((RealPath(str(tmp_path)),))
+
+    asyncio.run(looks())
+    assert len(lookers) <= MAX_HANGING
