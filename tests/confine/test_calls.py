@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import struct
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.confine.conftest import World
@@ -174,10 +176,68 @@ def test_without_walls_the_kernel_says_something_else(world: World) -> None:
     assert {name: bare[name] for name in unfiltered} == dict.fromkeys(unfiltered, 0)
 
 
+EMPTIES = r"""
+import ctypes, json, os, platform, sys
+from doorward.confine import landlock, privileges, seccomp
+seen, kept, written = sys.argv[1] == "seen", *sys.argv[2:]
+privileges.give_up_new()
+seccomp.restrict(seccomp.ALL, truncation_is_seen=seen)
+def openat2(path, flags):
+    how = (ctypes.c_uint64 * 3)(flags, 0, 0)
+    os.close(landlock.syscall(437, -100, path.encode(), ctypes.addressof(how), ctypes.sizeof(how)))
+def opened(path, flags):
+    os.close(os.open(path, flags, 0o600))
+def old_open(path, flags):
+    os.close(landlock.syscall(2, path.encode(), flags, 0o600))
+tried = {
+    "by name": lambda: os.truncate(kept, 0),
+    "opened to be read": lambda: opened(kept, os.O_RDONLY | os.O_TRUNC),
+    "made and opened to be read": lambda: opened(kept, os.O_RDONLY | os.O_TRUNC | os.O_CREAT),
+    "opened for neither": lambda: opened(kept, os.O_ACCMODE | os.O_TRUNC),
+    "by openat2": lambda: openat2(kept, os.O_RDONLY | os.O_TRUNC),
+    "to be written": lambda: opened(written, os.O_WRONLY | os.O_TRUNC),
+    "to be both": lambda: opened(written, os.O_RDWR | os.O_CREAT | os.O_TRUNC),
+    "only read": lambda: opened(kept, os.O_RDONLY),
+    "by its descriptor": lambda: os.ftruncate(os.open(written, os.O_WRONLY), 1),
+}
+if platform.machine() == "x86_64":
+    tried["by the old open"] = lambda: old_open(kept, os.O_RDONLY | os.O_TRUNC)
+said = {}
+for name, attempt in tried.items():
+    try:
+        attempt()
+        said[name] = 0
+    except OSError as error:
+        said[name] = error.errno
+print(json.dumps(said))
+"""
+BY_NAME = {"by name", "opened to be read", "made and opened to be read", "opened for neither", "by the old open"}
+
+
+@pytest.mark.parametrize("seen", ["seen", "not seen"])
+def test_where_landlock_does_not_see_it_no_file_is_emptied_but_through_what_it_judged(
+    tmp_path: Path, seen: str
+) -> None:
+    kept, written = tmp_path / "kept", tmp_path / "written"
+    kept.write_text("kept")
+    written.write_text("written")
+    command = [sys.executable, "-c", EMPTIES, seen, str(kept), str(written)]
+    said = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    refused = (
+        dict.fromkeys(BY_NAME & {*said}, errno.EACCES) | {"by openat2": errno.ENOSYS} if seen == "not seen" else {}
+    )
+    assert said == dict.fromkeys(said, 0) | refused
+    assert kept.read_text() == ("kept" if seen == "not seen" else "")
+    assert written.read_text() == "\0"
+
+
+@pytest.mark.parametrize("seen", [True, False])
 @pytest.mark.parametrize("internet", [seccomp.ALL, seccomp.TCP, seccomp.NONE])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_every_jump_of_the_filter_lands_inside_it_and_every_way_ends(machine: str, internet: str) -> None:
-    program = seccomp.program(machine, internet)
+def test_every_jump_of_the_filter_lands_inside_it_and_every_way_ends(
+    machine: str, internet: str, *, seen: bool
+) -> None:
+    program = seccomp.program(machine, internet, truncation_is_seen=seen)
     code = [program[at : at + 8] for at in range(0, len(program), 8)]
     assert code[-1] == struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
     for place, instruction in enumerate(code):

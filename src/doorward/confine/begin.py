@@ -341,7 +341,8 @@ def _become_server(plan: Plan, mechanism: bytes, outcome: int) -> NoReturn:
             privileges.give_up_new()
             _arm_landlock(plan, mechanism)
             stage = "seccomp"
-            seccomp.restrict(_sockets(plan, mechanism))
+            seen = mechanism == b"namespaces" or landlock.detect_abi() >= landlock.ABI_WITH_TRUNCATION
+            seccomp.restrict(_sockets(plan, mechanism), truncation_is_seen=seen)
             stage = "privileges"
             privileges.drop()
         if b"trace" in plan:

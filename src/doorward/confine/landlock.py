@@ -64,14 +64,14 @@ _ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 _SCOPE_ABSTRACT_SOCKETS = 1 << 0
 _SCOPE_SIGNALS = 1 << 1
 
+ABI_WITH_TRUNCATION = 3
 _ABI_WITH_NETWORK, _ABI_WITH_SCOPES = 4, 6
 
 # (first ABI in which it holds, what does not hold before)
 GAPS = (
-    (3, "files outside the folders can be truncated where their owner could"),
+    (ABI_WITH_TRUNCATION, "a file is emptied only through its descriptor, and truncate by name refused"),
     (5, "device files that are readable can be given any ioctl"),
     (6, "processes of the same user can be signalled"),
-    (6, "abstract unix sockets can be reached"),
 )
 
 PR_SET_PDEATHSIG = 1
@@ -179,7 +179,7 @@ def open_without_links(path: str | bytes) -> int:
 
 def _handled(abi: int) -> int:
     handled = (1 << 13) - 1
-    for first_abi, right in ((2, REFER), (3, TRUNCATE), (5, IOCTL_DEV)):
+    for first_abi, right in ((2, REFER), (ABI_WITH_TRUNCATION, TRUNCATE), (5, IOCTL_DEV)):
         if abi >= first_abi:
             handled |= right
     return handled

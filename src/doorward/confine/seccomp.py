@@ -18,6 +18,10 @@ folders have it.
 *Where it has no namespaces* (``internet`` is not ``ALL``): System V's shared memory, queues and semaphores, and queues
 with a name, which belong to no folder (ENOSYS); scheduling and priorities, of any process but itself.
 
+*Emptying a file by its name*, where Landlock does not see it (ABI 1 and 2, kernels before 6.2): ``truncate``, and to
+open with ``O_TRUNC`` what is not opened to be written, are refused (EACCES); so is ``openat2`` (ENOSYS), which keeps
+its flags in memory. What is opened to be written Landlock judges; it may be cut through its descriptor.
+
 *Sockets.* Of IPv4 and IPv6 as ``restrict`` is told. Unix sockets only as connected pairs: one of its own could reach
 whatever listens at a path or a name, an agent or a bus, which no wall around files sees. Only pairs of streams and of
 packets in order: datagrams, for which the kernel takes the raw type as well, can be turned to another address. Where
@@ -57,6 +61,10 @@ else:
         from doorward.confine import landlock
 
 
+# Where the kernel's description of a call keeps what is looked at (struct seccomp_data).
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
+
+
 class _Numbers:
     """One machine's numbers: its audit architecture, the calls that are looked at, those that are never allowed."""
 
@@ -72,6 +80,8 @@ class _Numbers:
         self.with_mode_third: tuple[int, ...] = ()
         self.with_flags_third: tuple[int, ...] = ()
         self.with_flags_fourth: tuple[int, ...] = ()
+        self.truncate = 0
+        self.opens: tuple[tuple[int, int], ...] = ()
 
 
 _X86_64 = _Numbers(0xC000003E, prlimit=302, clone=56, unshare=272, socket=41, pair=53)
@@ -95,6 +105,7 @@ _X86_64.of_process_first = (142, 144, 314)  # sched_setparam, sched_setscheduler
 _X86_64.of_process_second = ((141, 0), (251, 1))  # setpriority, ioprio_set; with what means one process
 _X86_64.with_mode_second, _X86_64.with_mode_third = (90, 91, 133), (268, 259)  # chmod, fchmod, mknod; fchmodat, mknodat
 _X86_64.with_flags_third, _X86_64.with_flags_fourth = (46,), (44, 307)  # sendmsg; sendto, sendmmsg
+_X86_64.truncate, _X86_64.opens = 76, ((2, _SECOND), (257, _THIRD))  # open, openat; with the argument that has flags
 _AARCH64 = _Numbers(0xC00000B7, prlimit=261, clone=220, unshare=97, socket=198, pair=199)
 _AARCH64.never = (
     *(217, 218, 219),
@@ -111,12 +122,15 @@ _AARCH64.of_process_first = (118, 119, 274)
 _AARCH64.of_process_second = ((140, 0), (30, 1))
 _AARCH64.with_mode_second, _AARCH64.with_mode_third = (52,), (53, 33)
 _AARCH64.with_flags_third, _AARCH64.with_flags_fourth = (211,), (206, 269)
+_AARCH64.truncate, _AARCH64.opens = 45, ((56, _THIRD),)
 _MACHINES = {"x86_64": _X86_64, "aarch64": _AARCH64}
 _ABSENT = (425, 426, 427, 435)  # io_uring_setup, io_uring_enter, io_uring_register, clone3: the same everywhere
 # open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr, open_tree_attr: as well
 _MOUNTS = (428, 429, 430, 431, 432, 433, 442, 467)
 _QUOTA = 443  # quotactl_fd, the same everywhere
 _FCHMODAT2, _SET_LEASE = 452, 1024
+_OPENAT2 = 437
+_TRUNCATES, _ACCESS_BITS, _TO_BE_WRITTEN = 0o1000, 0o3, (1, 2)  # O_TRUNC; O_WRONLY, O_RDWR
 _SET_USER_ID = 0o4000
 _UNIX, _INTERNET = 1, (2, 10)
 _STREAM, _PACKETS, _TYPE_BITS = 1, 5, 0xF
@@ -132,26 +146,25 @@ SIZE = 8
 """Bytes of one instruction."""
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
-# Where the kernel's description of a call keeps what is looked at (struct seccomp_data).
-_NUMBER, _ARCHITECTURE, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
 _LOAD, _KEEP_BITS, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 
 
-def restrict(internet: str) -> None:
+def restrict(internet: str, *, truncation_is_seen: bool = True) -> None:
     """Refuse these calls to this thread and to all that it will ever start. Needs ``no_new_privs``.
 
     ``internet`` is ``ALL``, ``TCP`` or ``NONE``: which sockets of IPv4 and IPv6 it may still make.
+    ``truncation_is_seen`` by another wall, so that files may be emptied by their names.
 
     Raises OSError: ENOSYS for a machine whose numbers are not known here, else as the kernel gave it.
     """
-    instructions = program(os.uname().machine, internet)
+    instructions = program(os.uname().machine, internet, truncation_is_seen=truncation_is_seen)
     code = ctypes.create_string_buffer(instructions, len(instructions))
     # struct sock_fprog: how many instructions, and where they are
     told = struct.pack("HP", len(instructions) // SIZE, ctypes.addressof(code))
     landlock.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, told)
 
 
-def program(machine: str, internet: str) -> bytes:
+def program(machine: str, internet: str, *, truncation_is_seen: bool = True) -> bytes:
     """The filter for a machine, as the kernel reads it. Raises OSError (ENOSYS) where its numbers are not known."""
     if machine not in _MACHINES or sys.maxsize <= 1 << 32:
         raise OSError(errno.ENOSYS, f"no seccomp numbers for {machine}")
@@ -170,6 +183,8 @@ def program(machine: str, internet: str) -> bytes:
     no_lease = _lower_half(_SECOND) + _when(_IF_EQUAL, _SET_LEASE, _refuse()) + _allow()
     code += _when(_IF_EQUAL, numbers.control, no_lease)
     code += _about_modes(numbers)
+    if not truncation_is_seen:
+        code += _about_truncation(numbers)
     if internet != ALL:
         code += _about_others(numbers)
     code += _when(_IF_EQUAL, numbers.socket, _about_sockets(internet))
@@ -195,6 +210,15 @@ def _about_modes(numbers: _Numbers) -> bytes:
     for argument, calls in ((_SECOND, numbers.with_mode_second), (_THIRD, (*numbers.with_mode_third, _FCHMODAT2))):
         answer = _lower_half(argument) + _when(_IF_ANY, _SET_USER_ID, _refuse()) + _allow()
         code += b"".join(_when(_IF_EQUAL, number, answer) for number in calls)
+    return code
+
+
+def _about_truncation(numbers: _Numbers) -> bytes:
+    code = _when(_IF_EQUAL, numbers.truncate, _refuse(errno.EACCES))
+    code += _when(_IF_EQUAL, _OPENAT2, _refuse(errno.ENOSYS))
+    to_be_written = _instruction(_KEEP_BITS, _ACCESS_BITS) + _unless(_IF_EQUAL, _TO_BE_WRITTEN, _refuse(errno.EACCES))
+    for number, flags in numbers.opens:
+        code += _when(_IF_EQUAL, number, _lower_half(flags) + _when(_IF_ANY, _TRUNCATES, to_be_written) + _allow())
     return code
 
 
