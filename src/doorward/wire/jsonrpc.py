@@ -279,7 +279,7 @@ def _outside_strings(frame: bytes) -> bytes:
     an end is passed over once.
     """
     if b"\\" in frame:
-        frame = frame.replace(b"\\\\", b"").replace(b'\\"', b"")
+        frame = frame.replace(b"\\\\", b"__").replace(b'\\"', b"__")  # as long as before: nothing has to move
     return b"".join(frame.split(b'"')[::2])
 
 
