@@ -39,7 +39,12 @@ _PIECE: Final = re.compile(
 )
 _DOLLAR_QUOTE: Final = re.compile(r"\$(?:[^\W\d]\w*)?\$")
 _BEGINS: Final = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
-_EXPLAIN: Final = re.compile(r"\s*explain\s+(?:query\s+plan\s+)?(?:(?:analyze|verbose)\s+)*", re.IGNORECASE)
+_EXPLAIN: Final = re.compile(
+    r"\s*explain\b\s*(?:query\s+plan\s+|\((?:\s*[a-z_]+(?:\s+[a-z0-9_]+)?\s*[,)]){1,12}\s*)?"
+    r"(?:(?:analyze|verbose|format\s*=\s*[a-z_]+)\s+)*",
+    re.IGNORECASE,
+)
+_INDEXES: Final = re.compile(r"(\s*show\s+)(?:indexes|keys)\b", re.IGNORECASE)  # which the parser does not know
 _INSPECTS: Final = re.compile(r"\s*(?:show|describe|desc)\b", re.IGNORECASE)
 
 _WRITES: Final = frozenset({"sqlglot.expressions.ddl", "sqlglot.expressions.dml"})
@@ -53,42 +58,52 @@ _NEVER: Final = frozenset(
 # Functions that sqlglot has no class for and that change, read and await nothing outside of the tables of the query.
 _READING: Final = frozenset(
     """adddate addtime age any_value array_dims array_length array_lower array_ndims array_positions array_replace
-    array_upper ascii asin bin bin_to_uuid bit_and bit_count bit_length bit_or bm25 bool_and bool_or btrim cardinality
-    ceiling changes char char_length character_length clock_timestamp col_description connection_id conv convert_from
-    convert_to convert_tz crc32 curdate current_database current_schema current_schemas current_setting curtime database
-    date_add date_bin date_format date_part date_sub datetime day dayname dayofmonth dayofweek dayofyear degrees div elt
-    encode every exp export_set field find_in_set format format_bytes format_type found_rows from_days from_unixtime gcd
-    generate_subscripts glob has_column_privilege has_database_privilege has_schema_privilege has_table_privilege hex
-    highlight iif inet6_aton inet6_ntoa inet_aton inet_ntoa instr is_ipv4 is_ipv6 isfinite isnull json json_agg
-    json_array json_array_elements json_array_elements_text json_array_length json_arrayagg json_build_array
-    json_build_object json_contains json_contains_path json_depth json_each json_each_text json_extract_path
-    json_extract_path_text json_group_array json_group_object json_insert json_keys json_length json_merge_patch
-    json_merge_preserve json_object json_object_agg json_object_keys json_objectagg json_overlaps json_patch
-    json_populate_record json_populate_recordset json_pretty json_quote json_remove json_replace json_search json_set
-    json_storage_size json_strip_nulls json_to_record json_to_recordset json_tree json_type json_typeof json_unquote
-    json_valid json_value jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array
-    jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert
-    jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array
-    jsonb_path_query_first jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_strip_nulls
-    jsonb_to_record jsonb_to_recordset jsonb_typeof julianday justify_days justify_hours justify_interval last_day
-    last_insert_rowid lcm likelihood likely locate log10 log2 lower_inc lower_inf make_date make_interval make_set
-    make_time make_timestamp make_timestamptz makedate maketime masklen microsecond mid mod monthname netmask network
-    num_nonnulls num_nulls obj_description oct octet_length ord parse_ident period_add period_diff pg_column_size
-    pg_database_size pg_get_constraintdef pg_get_expr pg_get_functiondef pg_get_indexdef pg_get_serial_sequence
-    pg_get_triggerdef pg_get_userbyid pg_get_viewdef pg_indexes_size pg_is_in_recovery pg_postmaster_start_time
-    pg_relation_size pg_size_pretty pg_table_is_visible pg_table_size pg_tablespace_size pg_total_relation_size
-    pg_typeof phraseto_tsquery plainto_tsquery position pragma_database_list pragma_foreign_key_list pragma_index_info
-    pragma_index_list pragma_table_info pragma_table_list pragma_table_xinfo printf quote quote_ident quote_literal
-    quote_nullable range_agg regexp_match regexp_matches regexp_split_to_array regexp_split_to_table row row_count
-    row_to_json scale schema sec_to_time session_user sha224 sha256 sha384 sha512 shobj_description similarity snippet
-    sqlite_source_id sqlite_version st_area st_asgeojson st_astext st_contains st_distance st_distance_sphere st_dwithin
-    st_geomfromtext st_intersects st_length st_makepoint st_setsrid st_transform st_within st_x st_y statement_timestamp
-    std strcmp strftime strict_word_similarity string_agg string_to_table subdate substr subtime sysdate system_user
-    time time_format time_to_sec timediff timestampadd timestampdiff to_ascii to_base64 to_char to_date to_days to_hex
-    to_json to_jsonb to_number to_seconds to_timestamp to_tsquery to_tsvector total total_changes transaction_timestamp
-    trim_array trim_scale ts_headline ts_rank ts_rank_cd tsvector_to_array typeof unaccent unhex unixepoch unlikely
-    upper_inc upper_inf uuid_to_bin variance websearch_to_tsquery week weekday weekofyear word_similarity
-    yearweek""".split()
+    array_to_json array_upper ascii asin bin bin_to_uuid bit_and bit_count bit_length bit_or bm25 bool_and bool_or
+    btrim cardinality ceiling changes char char_length character_length charset clock_timestamp coercibility
+    col_description connection_id conv convert_from convert_to convert_tz cosd crc32 curdate current_database
+    current_query current_schema current_schemas current_setting currval curtime database date_add date_bin date_format
+    date_part date_sub datetime day dayname dayofmonth dayofweek dayofyear degrees div elt encode every exp export_set
+    field find_in_set format format_bytes format_type found_rows from_days from_unixtime gcd generate_subscripts
+    get_format glob has_any_column_privilege has_column_privilege has_database_privilege has_function_privilege
+    has_schema_privilege has_sequence_privilege has_table_privilege has_type_privilege hex highlight icu_version iif
+    inet6_aton inet6_ntoa inet_aton inet_client_addr inet_client_port inet_ntoa inet_server_addr inet_server_port instr
+    is_ipv4 is_ipv6 isempty isfinite isnull json json_agg json_array json_array_elements json_array_elements_text
+    json_array_length json_arrayagg json_build_array json_build_object json_contains json_contains_path json_depth
+    json_each json_each_text json_extract_path json_extract_path_text json_group_array json_group_object json_insert
+    json_keys json_length json_merge_patch json_merge_preserve json_object json_object_agg json_object_keys
+    json_objectagg json_overlaps json_patch json_populate_record json_populate_recordset json_pretty json_quote
+    json_remove json_replace json_schema_valid json_search json_set json_storage_size json_strip_nulls json_to_record
+    json_to_recordset json_tree json_type json_typeof json_unquote json_valid json_value jsonb_agg jsonb_array_elements
+    jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
+    jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object_agg jsonb_object_keys jsonb_path_exists
+    jsonb_path_match jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_populate_record
+    jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_typeof
+    julianday justify_days justify_hours justify_interval last_day last_insert_id last_insert_rowid lastval lcm
+    likelihood likely locate log10 log2 lower_inc lower_inf make_date make_interval make_set make_time make_timestamp
+    make_timestamptz makedate maketime masklen microsecond mid mod monthname netmask network now num_nonnulls num_nulls
+    obj_description oct octet_length ord parse_ident period_add period_diff pg_backend_pid pg_blocking_pids
+    pg_column_size pg_conf_load_time pg_current_wal_lsn pg_database_size pg_encoding_to_char pg_function_is_visible
+    pg_get_constraintdef pg_get_expr pg_get_function_arguments pg_get_function_identity_arguments
+    pg_get_function_result pg_get_functiondef pg_get_indexdef pg_get_partkeydef pg_get_ruledef pg_get_serial_sequence
+    pg_get_statisticsobjdef pg_get_triggerdef pg_get_userbyid pg_get_viewdef pg_has_role pg_indexes_size
+    pg_is_in_recovery pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_options_to_table pg_postmaster_start_time
+    pg_relation_filenode pg_relation_size pg_size_pretty pg_stat_get_dead_tuples pg_stat_get_live_tuples
+    pg_table_is_visible pg_table_size pg_tablespace_location pg_tablespace_size pg_total_relation_size
+    pg_type_is_visible pg_typeof pg_wal_lsn_diff phraseto_tsquery plainto_tsquery position pragma_database_list
+    pragma_foreign_key_list pragma_index_info pragma_index_list pragma_table_info pragma_table_list pragma_table_xinfo
+    printf quote quote_ident quote_literal quote_nullable range_agg range_merge regexp_match regexp_matches
+    regexp_split_to_array regexp_split_to_table row row_count row_to_json scale schema sec_to_time session_user
+    setweight sha224 sha256 sha384 sha512 shobj_description similarity sind snippet sqlite_compileoption_get
+    sqlite_compileoption_used sqlite_source_id sqlite_version st_area st_asgeojson st_astext st_buffer st_centroid
+    st_contains st_distance st_distance_sphere st_dwithin st_envelope st_geogfromtext st_geomfromgeojson
+    st_geomfromtext st_intersects st_isvalid st_length st_makeenvelope st_makepoint st_point st_setsrid st_simplify
+    st_srid st_transform st_union st_within st_x st_y statement_timestamp std strcmp strftime strict_word_similarity
+    string_agg string_to_table subdate substr subtime sysdate system_user tand time time_bucket time_format time_to_sec
+    timediff timeofday timestampadd timestampdiff to_ascii to_base64 to_char to_date to_days to_hex to_json to_jsonb
+    to_number to_regclass to_regnamespace to_regproc to_regtype to_seconds to_timestamp to_tsquery to_tsvector total
+    total_changes transaction_timestamp trim_array trim_scale ts_headline ts_rank ts_rank_cd tsvector_to_array typeof
+    unaccent unhex unix_timestamp unixepoch unlikely upper_inc upper_inf user uuid_generate_v4 uuid_to_bin variance
+    websearch_to_tsquery week weekday weekofyear word_similarity xmlagg yearweek""".split()
 )
 # Pragmas that only tell, as they do where they stand as tables and are given nothing.
 _TELLING: Final = frozenset(
@@ -125,7 +140,7 @@ def why_not_read_only(text: str, dialect: str = "") -> str | None:
     plain, problem = _without_comments(text, dialect)
     if problem:
         return problem
-    plain = _EXPLAIN.sub("", plain, count=1)
+    plain = _INDEXES.sub(r"\1index", _EXPLAIN.sub("", plain, count=1), count=1)
     inspects = dialect == "mysql" and _INSPECTS.match(plain) is not None
     if not inspects and _BEGINS.match(plain) is None:
         return "not a query: a statement of another kind, or none"
