@@ -75,6 +75,7 @@ def test_a_client_request_passes_the_gate_only_where_the_revision_names_it(era: 
 def test_a_client_notification_passes_only_where_the_revision_names_it(era: Era, method: str) -> None:
     talk = ready(era)
     talk.client(talk.call(1))
+    talk.relay.state.began_at_client("t", "sampling/createMessage")
     turn = talk.client(notification(method, requestId=1, progressToken="none", taskId="t"))
     named = method.removeprefix("notifications/") in CLIENT_NOTIFICATIONS[era].split()
     asked_for = method != "notifications/progress"

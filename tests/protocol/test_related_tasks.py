@@ -164,3 +164,10 @@ def test_a_client_gains_no_task_of_the_servers_by_the_name_of_its_own() -> None:
     talk = begun_by_client()
     assert denied(calls(talk, {"taskId": "mine"})) == {CONTROL}
     assert denied(get(talk, "mine")) == {OWN}
+
+
+def test_a_client_announces_the_tasks_that_it_runs_and_no_others() -> None:
+    talk = begun_by_client()
+    assert talk.client(notification("notifications/tasks/status", taskId="mine", status="completed")).told("server")
+    turn = talk.client(notification("notifications/tasks/status", taskId="other", status="completed"))
+    assert (turn.told("server"), denied(turn)) == ([], {OWN})

@@ -8,8 +8,8 @@ lost with them; no client may rely on any. Messages that only say to which task 
 ``judge.gates.related_tasks``. Sources: MCP 2025-11-25 "Tasks", the extension ``io.modelcontextprotocol/tasks`` of
 2026-07-28.
 
-A client may run tasks as well, of what a server asks it. Those are that client's on this link: its server asks for them
-and for no others.
+A client may run tasks as well, of what a server asks it. Those are that client's on this link: its server asks for
+them, the client tells of them, and nobody of others.
 
 What is known is kept for the life of the process, of the newest tasks: after a restart older ones are refused as well.
 Does not protect against a server that gives one user's results to another of itself.
@@ -32,9 +32,8 @@ def require_own_task(action: Action, context: Context) -> Finding | None:
         return None if action.verb == "start" or action.task in own else _of_another(action.task)
     if not isinstance(action, Announce) or action.what not in versions.TASK_ANNOUNCEMENTS:
         return None
-    if context.sender == "client" or action.task in context.tasks:
-        return None
-    return _of_another(action.task)
+    own = context.clients_tasks if context.sender == "client" else context.tasks
+    return None if action.task in own else _of_another(action.task)
 
 
 def _of_another(task: str) -> Finding:
