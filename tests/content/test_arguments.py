@@ -209,6 +209,14 @@ def test_wrapping_a_value_in_an_array_or_changing_the_case_of_its_name_hides_not
     assert list(select({"PATH": "x"}, "path")) == [("/PATH", "x")]
 
 
+def test_a_pointer_leads_into_json_that_a_string_holds() -> None:
+    assert list(select({"a": '{"b": ["-x"]}'}, "/a/b")) == [("/a/b/0", "-x")]
+    assert list(select({"a": '[{"b": 1}, {"b": "y"}]'}, "/a/*/b")) == [("/a/0/b", 1), ("/a/1/b", "y")]
+    ((_, huge),) = select({"a": '{"b": ' + "9" * 5_000 + "}"}, "/a/b")
+    assert violates(Constraint("maximum", 10), huge)
+    assert list(select({"a": "{b}"}, "/a/b")) == []
+
+
 def test_escaped_tokens_are_unescaped_and_an_absent_property_yields_nothing() -> None:
     assert list(select({"a/b": {"c~d": "x"}}, "/a~1b/c~0d")) == [("/a~1b/c~0d", "x")]
     assert list(select({"a": "x"}, "b")) == []

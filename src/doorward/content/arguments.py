@@ -133,8 +133,9 @@ def select(arguments: object, key: str) -> Iterator[tuple[str, object]]:
     """``(pointer, leaf)`` of every scalar and member name in ``arguments`` that a constraint on ``key`` must hold for.
 
     ``key`` is the name of a top-level property, or a JSON pointer (RFC 6901) in which ``*`` stands for every item of an
-    array (and every member of an object). A name that meets an array holds for each of its items. Names are compared
-    without case, since some servers bind them so. An absent property yields nothing.
+    array (and every member of an object). A name that meets an array holds for each of its items, and one that meets a
+    string for what that holds as JSON. Names are compared without case, since some servers bind them so. An absent
+    property yields nothing.
     """
     for pointer, value in _of(arguments, key):
         for place, leaf, _ in leaves(value, pointer):
@@ -158,6 +159,8 @@ def _descend(value: object, pointer: str, tokens: tuple[str, ...]) -> Iterator[t
     if not tokens:
         yield pointer, value
         return
+    if isinstance(value, str) and may_embed(value):
+        value = embedded(value)
     wanted, further = tokens[0], tokens[1:]
     if isinstance(value, dict):
         for name, child in value.items():

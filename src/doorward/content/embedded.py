@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 _OPENS: Final = re.compile(r'[ \t\r\n]*+[\[{"]')
+_MOST_DIGITS: Final = 40  # of more, Python takes none at all, and one number would hide what stands beside it
 _TEXT: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
@@ -28,7 +29,7 @@ def embedded(text: str) -> object:
     if not may_embed(text):
         return None
     try:
-        return json.loads(text, object_pairs_hook=_members, parse_int=_number, parse_float=_number)
+        return json.loads(text, object_pairs_hook=_members, parse_int=_number)
     except RecursionError:
         return _texts(text)  # nested too deeply for Python, and not for others
     except ValueError:
@@ -43,8 +44,8 @@ def _texts(text: str) -> list[str]:
     return found
 
 
-def _number(_: str) -> int:
-    return 0  # which it is means nothing here, and one of 5,000 digits hides nothing
+def _number(digits: str) -> float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def _members(pairs: list[tuple[str, object]]) -> object:
