@@ -63,6 +63,11 @@ def test_a_tool_that_is_listed_twice_is_named() -> None:
     assert found.fingerprint_of("t") == fingerprint({**ITEM, "description": "another"})
 
 
+@pytest.mark.parametrize("hints", [(True, False), (False, True), (True, None)])
+def test_a_tool_that_is_listed_twice_destroys_if_either_says_so(hints: tuple[bool, bool]) -> None:
+    assert of(*({**ITEM, "annotations": {"destructiveHint": hint}} for hint in hints)).tools["t"].destructive
+
+
 @pytest.mark.parametrize(
     ("hint", "destructive"), [(True, True), (False, False), ("true", False), (1, False), (None, False)]
 )

@@ -45,7 +45,8 @@ class Definitions(msgspec.Struct, frozen=True):
     (``begun``) to its last page, and no more tools than are kept; of prompts likewise. ``beyond``: there were more, or
     larger ones, in the list that was seen last.
 
-    A tool that is listed twice under one name keeps the later definition, and ``repeated`` names it. ``sizes`` holds
+    A tool that is listed twice under one name keeps the later definition, destroys if either says so, and ``repeated``
+    names it. ``sizes`` holds
     what was announced of resources, by a digest of their URIs, which may be long and many.
     """
 
@@ -83,9 +84,11 @@ def record(known: Definitions, items: tuple[dict[str, Any], ...], *, first: bool
         name, schema = item.get("name"), item.get("inputSchema")
         if not isinstance(name, str) or not isinstance(schema, dict):
             continue
+        tool = _tool(name, schema, item)
         if name in tools:
             repeated.append(name)
-        tools[name] = _tool(name, schema, item)
+            tool = msgspec.structs.replace(tool, destructive=tool.destructive or tools[name].destructive)
+        tools[name] = tool
     beyond = len(tools) > MAX_TOOLS or sum(len(t.schema) + len(t.output) for t in tools.values()) > MAX_BYTES
     if beyond or not (first or known.begun):
         return msgspec.structs.replace(known, complete=False, begun=False, beyond=beyond)
