@@ -167,6 +167,21 @@ def test_without_walls_it_gets_what_it_wants_and_that_is_said(learner: Learner) 
     assert f"--read {learner.single}\n" in err
 
 
+def test_calls_that_name_no_place_in_memory_go_on_and_hold_nothing_up(learner: Learner) -> None:
+    script = """
+import ctypes, os, platform
+libc = ctypes.CDLL(None, use_errno=True)
+openat, connect, openat2 = (257, 42, 437) if platform.machine() == "x86_64" else (56, 203, 437)
+for place in (-1, -4096, 1, 1 << 62):
+    for call in ((openat, -100, place, 0), (openat2, -100, place, place, 24), (connect, 0, place, 16)):
+        print(libc.syscall(*map(ctypes.c_long, call)), ctypes.get_errno())
+"""
+    out, err = learner.learn("--", sys.executable, "-I", "-S", "-c", script)
+    assert out.split("\n")[0] == "-1 14"
+    assert out.count("-1 ") == 12
+    assert "Error" not in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_the_run_and_what_was_seen_is_said(learner: Learner, number: signal.Signals) -> None:
     """Clients whose server does not end by itself send SIGTERM: it stands in the place of one, in their mcp.json."""

@@ -46,6 +46,15 @@ def test_folders_on_the_way_are_no_wishes_and_one_that_was_looked_for_is(world: 
     assert wishes(lessons) == [("read", str(world.canary), False)]
 
 
+def test_wishes_without_end_are_not_kept_without_end(world: World, lessons: Lessons) -> None:
+    for number in range(10_500):
+        lessons.take(Seen("write", f"{world.outside}/{number}/new"))
+        lessons.take(Seen("connect", f"192.0.2.1:{number}"))
+        lessons.refused(f"host{number}.example:443")
+    kept = [len(one) for one in vars(lessons).values() if isinstance(one, (set, dict))]
+    assert max(kept) == 10_000
+
+
 def test_what_is_given_to_be_written_is_not_proposed_to_be_read(world: World, lessons: Lessons) -> None:
     lessons.take(Seen("write", f"{world.outside}/deep/deeper/new"))
     lessons.take(Seen("read", str(world.canary)))

@@ -144,8 +144,8 @@ class Tracer:
         id_, pid, _, number, _, _, *arguments = _NOTIFICATION.unpack(notification)
         try:
             seen = self._read(pid, number, arguments)
-        except (OSError, ValueError):
-            seen = []  # its memory cannot be read: it has not been executed yet, or ends
+        except (OSError, ValueError, OverflowError):
+            seen = []  # its memory cannot be read: it has not been executed yet, ends, or names a place where none is
         try:
             fcntl.ioctl(self.descriptor, _SEND, _ANSWER.pack(id_, 0, 0, _CONTINUE))
         except OSError as error:

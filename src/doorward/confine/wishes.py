@@ -85,6 +85,10 @@ _MADE_FOR_IT: Final = ("/etc/passwd", "/etc/group", "/etc/hosts")
 """In a namespace it has its own ones."""
 
 
+_MOST: Final = 10_000
+"""Of each kind: a server may think of as many as it likes, and nobody reads them."""
+
+
 class Wish(msgspec.Struct, frozen=True, order=True):
     """``what`` is a path, or HOST:PORT where ``access`` is ``connect``; else that is ``read`` or ``write``.
     ``rather_not`` says why it should not be given, and ``files`` are those that led to a folder.
@@ -124,13 +128,14 @@ class Lessons:
             return
         if does == "write":
             if not _is_below_any(path, self._written):
-                self._changed.add(path)
+                _add(path, self._changed)
         elif not _is_below_any(path, self._read) and os.path.lexists(path):
-            (self._looked if does == "look" else self._opened).add(path)
+            _add(path, self._looked if does == "look" else self._opened)
 
     def refused(self, target: str) -> None:
         """Take in that HOST:PORT was refused to it on its way out."""
-        self._connects[target] = None
+        if len(self._connects) < _MOST:
+            self._connects[target] = None
 
     def wishes(self) -> tuple[Wish, ...]:
         """What it wanted, what may be written first, each only once."""
@@ -216,6 +221,11 @@ def _can_be_given(path: str) -> bool:
 
 def _of_the_system(path: str) -> str:
     return "the system's own" if _is_below_any(path, ("/usr", "/bin", "/sbin", "/lib", "/etc", "/boot")) else ""
+
+
+def _add(path: str, known: set[str]) -> None:
+    if len(known) < _MOST:
+        known.add(path)
 
 
 def _is_own_address(target: str) -> bool:
