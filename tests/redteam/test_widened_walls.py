@@ -427,6 +427,39 @@ def test_a_file_that_becomes_a_folder_does_not_bring_the_lesser_walls(
     assert child.mechanism == "namespaces"
 
 
+REMOVING = """
+import os, sys
+sys.path.append({folder!r})
+import launch, namespaces
+open_without_links = namespaces.landlock.open_without_links
+def open_and_remove(path):
+    place = open_without_links(path)
+    if path == {path!r}:
+        os.rmdir(path)
+    return place
+namespaces.landlock.open_without_links = open_and_remove
+launch.main()
+"""
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_a_folder_that_is_removed_while_it_is_mounted_does_not_bring_them_either(
+    walls: Walls, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """By another process of the same server, which still runs: the folder lies in one that it may write."""
+    inner = walls.folder / "inner"
+    inner.mkdir()
+    launcher = walls.top / "launcher.py"
+    path = os.fsencode(inner) if where == "outside" else str(inner)[1:]
+    launcher.write_text(REMOVING.format(folder=os.path.dirname(process.__file__), path=path))
+    monkeypatch.setattr(process, "_LAUNCHER", ("-I", "-S", str(launcher)))
+    argv = ["/bin/ls", "--", str(walls.folder), str(inner)]
+    child = process.start(argv, walls.profile(argv))
+    finish(child)
+    assert not inner.exists()
+    assert child.mechanism == "namespaces"
+
+
 @pytest.mark.parametrize("word", ["--config={}", "{}"])
 def test_a_file_after_an_option_does_not_bring_a_folder_that_many_programs_share(
     walls: Walls, secrets: Path, word: str

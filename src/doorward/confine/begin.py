@@ -239,7 +239,10 @@ def _give_away_content(waiting: list[bytes], user: int, group: int) -> None:
         os.close(held)
     try:
         for entry in os.scandir(place):
-            os.chown(entry.name, user, group, dir_fd=place, follow_symlinks=False)
+            try:
+                os.chown(entry.name, user, group, dir_fd=place, follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # another process of the same server has removed it meanwhile
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(os.path.join(path, os.fsencode(entry.name)))
     finally:

@@ -236,7 +236,8 @@ def _clone(path: bytes, *, read_only: bool) -> int:
 
 
 def _attach(path: str, tree: int) -> None:
-    """Put a mount at its place; one whose place is another meanwhile is left out: a link above it, a file for a folder.
+    """Put a mount at its place; one whose place is another meanwhile is left out: a link above it, a file for a folder,
+    or none at all.
 
     No error, or whoever exchanges the two could have the server started by the next, lesser mechanism.
     """
@@ -252,6 +253,9 @@ def _attach(path: str, tree: int) -> None:
     try:
         if stat.S_ISDIR(os.fstat(place).st_mode) == is_folder:
             landlock.syscall(_MOVE_MOUNT, tree, b"", place, b"", _FROM_EMPTY_PATH | _TO_EMPTY_PATH)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # removed since it was opened
+            raise
     finally:
         os.close(place)
 
