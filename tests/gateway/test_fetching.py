@@ -259,6 +259,26 @@ def test_what_python_runs_when_it_starts_does_not_run_while_it_is_fetched(
     assert [path for path in registry.asked if "told" in path] == []
 
 
+def test_a_package_does_not_choose_the_library_of_the_python_that_compiles_it(world: World, registry: Registry) -> None:
+    """Its data lie where its environment says which library an interpreter has."""
+    library = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
+    data = "made_server-1.0.0.data/data"
+    chosen = {
+        f"{data}/pyvenv.cfg": "home = environment/chosen/bin\n",
+        f"{data}/chosen/{library}/os.py": "",
+        f"{data}/chosen/{library}/lib-dynload/here": "",
+        f"{data}/chosen/{library}/compileall.py": "open('environment/ran', 'w').close()\n",
+    }
+    registry.wheel(NAME, "1.0.0", more=chosen)
+    server = start(world, command("uvx"))
+    assert server.text("version") == "1.0.0"
+    assert server.end() == 0
+    [tree] = (world.state / "fetched").glob("*/*/environment")
+    assert (tree / "chosen" / library / "compileall.py").exists()
+    assert not (tree / "ran").exists()
+    assert list(tree.glob(f"{library}/site-packages/__pycache__/made_server.*.pyc"))
+
+
 BUILD = """
 import json, os, pathlib, urllib.error, urllib.request
 paths, urls = json.loads({plan!r})

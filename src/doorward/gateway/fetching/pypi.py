@@ -3,7 +3,8 @@
 Four steps: an environment, a resolution that notes the hash of every archive, an installation that takes nothing else,
 and the compilation of what came. Wheels only: building a source distribution runs it. No Python is downloaded. uv would
 compile by the environment's own interpreter, as programs start it, and that runs what came: ``.pth`` files and
-``sitecustomize``. So it is a step of its own, in which Python leaves both alone, and which sees no settings.
+``sitecustomize``. So it is a step of its own, by the interpreter behind that one, which knows of neither, and without
+settings.
 
 Where the operator allows builds (``--unsafe-install-scripts``), their code runs in the second and third step, since uv
 builds in order to resolve. It sees what those see: the tree, the operator's settings for uv with the credentials in
@@ -55,6 +56,8 @@ def steps(asked: Asked, uv: str, folder: str, *, pinned: bool, scripts: bool) ->
     python = ("--python", os.path.join(_ENVIRONMENT, "bin", "python"))
     chosen = ("--python", asked.python) if asked.python else ()
     yield Step((uv, "venv", "--quiet", "--no-project", *chosen, _ENVIRONMENT), told=_TOLD)
+    # While nothing of a package is there: what it brings may say of the environment which library its Python has.
+    interpreter = os.path.realpath(os.path.join(folder, python[1]))
     if not pinned:
         with open(os.path.join(folder, "requirements.in"), "x", encoding="utf-8") as file:
             file.write("".join(f"{spec.name}{spec.extras}{spec.versions}\n" for spec in asked.specs))
@@ -62,7 +65,7 @@ def steps(asked: Asked, uv: str, folder: str, *, pinned: bool, scripts: bool) ->
         yield Step((uv, *words, "-o", PINS[0], "requirements.in"), told=_TOLD)
     words = ("pip", "sync", "--quiet", "--no-compile-bytecode", "--require-hashes", *wheels, *python)
     yield Step((uv, *words, PINS[0]), told=_TOLD, keeps=PINS)
-    yield Step((os.path.join(folder, python[1]), "-I", "-S", "-c", _COMPILE), settings=False, keeps=PINS)
+    yield Step((interpreter, "-I", "-S", "-c", _COMPILE), settings=False, keeps=PINS)
 
 
 def found(asked: Asked, folder: str) -> Found:
