@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+import time
+from pathlib import Path
 
-from doorward.gateway.upstream.restarts import FORGOTTEN_S, LONGEST_PAUSE_S, Restarts
+import pytest
+from tests.gateway.serving import by_command, place
+from tests.gateway.wrapping import crafted
+
+from doorward.gateway.upstream.restarts import (
+    FORGOTTEN_S,
+    LONGEST_PAUSE_S,
+    START_EVERY_S,
+    STARTS_AT_ONCE,
+    Restarts,
+    Starts,
+)
 
 
 def after(ends: int) -> Restarts:
@@ -32,3 +44,22 @@ def test_after_a_while_an_end_is_the_first_again() -> None:
     restarts = after(9)
     restarts.ended("ada", 100.0 + FORGOTTEN_S)
     assert restarts.pause("ada", 100.0 + FORGOTTEN_S) == 0
+
+
+def test_some_are_started_at_once_and_then_one_after_the_other() -> None:
+    starts = Starts()
+    assert {starts.pause("ada", 100.0) for _ in range(STARTS_AT_ONCE)} == {0}
+    assert [starts.pause("ada", 100.0) for _ in range(3)] == [START_EVERY_S, 2 * START_EVERY_S, 3 * START_EVERY_S]
+    assert starts.pause("bob", 100.0) == 0
+    assert starts.pause("ada", 1000.0) == 0
+
+
+def test_whoever_begins_and_ends_sessions_keeps_the_machine_no_busier_than_was_said(tmp_path: Path) -> None:
+    with place(tmp_path) as house:
+        serve = house.serve(by_command(tuple(crafted("plain"))))
+        began = time.monotonic()
+        for _ in range(STARTS_AT_ONCE + 6):
+            serve.session("/child/mcp").end()
+        took = time.monotonic() - began
+        serve.leave_all()
+    assert took >= 5 * START_EVERY_S

@@ -36,7 +36,7 @@ from doorward.gateway.upstream import address as addresses
 from doorward.gateway.upstream.child import ChildConnector
 from doorward.gateway.upstream.connector import Connector
 from doorward.gateway.upstream.http_client import HttpClient
-from doorward.gateway.upstream.restarts import Restarts
+from doorward.gateway.upstream.restarts import Restarts, Starts
 from doorward.gateway.upstream.sse_upstream import SseConnector
 from doorward.gateway.upstream.streamable import StreamableConnector
 from doorward.judge.vocabulary import Principal, VerifiedIdentity
@@ -60,8 +60,8 @@ _STARTED_S: Final = 10.0
 
 
 class House(Protocol):
-    """What all servers of one gateway share. ``children`` counts those of each principal, ``outward`` is
-    room for connections of servers that were started.
+    """What all servers of one gateway share. ``children`` counts those of each principal, ``starts`` paces them,
+    ``outward`` is room for connections of servers that were started.
     """
 
     policy: Policy
@@ -76,6 +76,7 @@ class House(Protocol):
     supervisors: set[int]
     figures: Figures
     children: Counter[str]
+    starts: Starts
     outward: asyncio.Semaphore
 
     async def make_room(self, principal: Principal) -> bool: ...
@@ -379,7 +380,8 @@ class CommandServer(Server):
         return egress
 
     async def _pause(self, principal: Principal) -> None:
-        """Wait, where children of ``principal`` ended again and again."""
+        """Wait, where many children of ``principal`` were started lately, or ended again and again."""
+        await asyncio.sleep(self._house.starts.pause(principal.id, asyncio.get_running_loop().time()))
         pause = self._restarts.pause(principal.id, asyncio.get_running_loop().time())
         if pause:
             self._house.reporter.say(f"{self.name} ended again and again; it is started again in {pause:.1f} s")

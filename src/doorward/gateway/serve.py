@@ -44,6 +44,7 @@ from doorward.gateway.identity.token import StartToken
 from doorward.gateway.places import CommandServer, Server, UrlServer
 from doorward.gateway.reporter import Reporter
 from doorward.gateway.sessions import Sessions
+from doorward.gateway.upstream.restarts import Starts
 from doorward.judge.vocabulary import Principal
 from doorward.policy.addresses import is_loopback, listen_problem, split_listen
 from doorward.policy.amounts import CAPS
@@ -114,6 +115,7 @@ class _Gateway:
         self.seal_key = os.urandom(32)
         self.supervisors: set[int] = set()
         self.figures = Figures()
+        self.starts = Starts()
         self.children: Counter[str] = Counter()  # of each principal, whichever server they are
         self.outward = shared_room()
         self._servers = self._make_servers()
