@@ -39,13 +39,14 @@ class Listener:
         the owner who has most of them.
         """
         if len(self.connections) >= self.limits.connections:
-            held = Counter(other.owner for other in self.connections if other.is_incomplete)
-            if not held:
+            incomplete = [other for other in self.connections if other.is_incomplete]
+            if not incomplete:
                 return False
+            held = Counter([other.owner for other in incomplete])
             most = max(held.values())
-            oldest = min(
-                (other for other in self.connections if other.is_incomplete and held[other.owner] == most), key=_turn
-            )
+            if most < len(incomplete):
+                incomplete = [other for other in incomplete if held[other.owner] == most]
+            oldest = min(incomplete, key=_turn)
             self.leave(oldest)
             oldest.give_way()
         self.connections[connection] = None
