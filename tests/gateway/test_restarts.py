@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
-from tests.gateway.serving import by_command, place
+from tests.gateway.serving import by_command, initialize, place
 from tests.gateway.wrapping import crafted
 
 from doorward.gateway.upstream.restarts import (
@@ -52,6 +53,23 @@ def test_some_are_started_at_once_and_then_one_after_the_other() -> None:
     assert [starts.pause("ada", 100.0) for _ in range(3)] == [START_EVERY_S, 2 * START_EVERY_S, 3 * START_EVERY_S]
     assert starts.pause("bob", 100.0) == 0
     assert starts.pause("ada", 1000.0) == 0
+
+
+def test_while_a_server_is_being_started_no_more_wait_for_it_than_may_be_in_flight(tmp_path: Path) -> None:
+    """What waits is held in memory, and counted nowhere else yet."""
+    with place(tmp_path) as house:
+        serve = house.serve(by_command(tuple(crafted("plain"))) + "[limits]\nsessions = 8\nconcurrent = 2\n")
+        for _ in range(STARTS_AT_ONCE):
+            serve.session("/child/mcp").end()
+        hello = json.dumps(initialize()).encode()
+        for _ in range(4):  # each of which is to be started before
+            serve.client("/child/mcp").send("POST", {}, hello)
+        waiting = [serve.send_modern(number, "ping", "/child/mcp") for number in range(12)]
+        statuses = [client.answer().status for client in waiting]
+        assert statuses.count(429) >= 8
+        assert len(statuses) - statuses.count(429) >= 2
+        serve.wait_for_finding("principal-limits", "wait for child")
+        serve.leave_all()
 
 
 def test_whoever_begins_and_ends_sessions_keeps_the_machine_no_busier_than_was_said(tmp_path: Path) -> None:

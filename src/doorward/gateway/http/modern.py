@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import Counter
 
 from doorward.errors import MalformedMessageError
 from doorward.gateway.http.call import HttpCall
@@ -40,6 +41,7 @@ class Modern:
         self._sessions = sessions
         self._traffic = traffic
         self._front = front
+        self._waiting: Counter[str] = Counter()
 
     def take(self, call: HttpCall, about: About, frame: Decoded) -> None:
         if not self._traffic.in_time(call, about, "", frame.message):
@@ -47,8 +49,23 @@ class Modern:
         link = self._sessions.ready(about.place.server, about.principal)
         if link is not None:
             self._on(link, call, about, frame)
-        else:
-            self._traffic.spawn(call, self._open(call, about, frame))
+            return
+        who, most = about.principal, self._traffic.load.limits.concurrent
+        if self._waiting[who.id] >= most:
+            key = key_of(frame.message.id) if isinstance(frame.message, Request) else NOBODY
+            self._traffic.capped(call, who, f"{most} requests wait for {about.place.server}", key)
+            return
+        self._waiting[who.id] += 1
+        self._traffic.spawn(call, self._wait(call, about, frame))
+
+    async def _wait(self, call: HttpCall, about: About, frame: Decoded) -> None:
+        """For a link that is being opened. What waits has no place in flight yet, so it is counted here."""
+        try:
+            await self._open(call, about, frame)
+        finally:
+            self._waiting[about.principal.id] -= 1
+            if not self._waiting[about.principal.id]:
+                del self._waiting[about.principal.id]
 
     async def _open(self, call: HttpCall, about: About, frame: Decoded) -> None:
         place, principal = about.place, about.principal
