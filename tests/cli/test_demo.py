@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -285,3 +289,31 @@ def started_below(pid: int) -> set[int]:
             return children
         time.sleep(0.02)
     raise AssertionError("the demo started nothing")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_line_of_progress_fits_the_terminal_that_shows_it(columns: int) -> None:
+    """A longer one would be drawn below itself at each change. Where stdout goes does not matter."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    draw = (
+        "from doorward.cli import demo\n"
+        "progress = demo._Progress(9, 1)\n"
+        "demo._label = lambda cell, protection: 'a label of forty-two characters: ' + 'x' * 9\n"
+        "for one in range(3): progress.started(None, None)\n"
+    )
+    env = {**os.environ, "TERM": "xterm"}
+    env.pop("COLUMNS", None)
+    try:
+        subprocess.run(
+            [sys.executable, "-c", draw], stderr=theirs, stdout=subprocess.PIPE, env=env, timeout=30, check=True
+        )
+        said = os.read(ours, 1 << 16).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    lines = said.rpartition("\n")[2].split("\r\x1b[2K")[1:]
+    assert len(lines) == 3
+    assert all(line.startswith("[....................] 0/9") for line in lines)
+    assert max(map(len, lines)) <= columns - 3
+    assert columns < 200 or len(lines[-1]) > 150

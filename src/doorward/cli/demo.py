@@ -190,7 +190,7 @@ class _Progress:
         bar = "#" * filled + "." * (20 - filled)
         elapsed = time.monotonic() - self._started
         line = f"[{bar}] {self._done}/{self._total} {elapsed:3.0f} s  {'; '.join(self._playing)}"
-        line = line[: terminal.width() - 3]  # a terminal adds ^C to it
+        line = line[: max(1, terminal.columns(sys.stderr) - 3)]  # a terminal adds ^C to it
         sys.stderr.write(f"\r\x1b[2K{line}")
         sys.stderr.flush()
         self._drawn = len(line)

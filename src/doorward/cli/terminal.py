@@ -73,6 +73,14 @@ def width() -> int:
     return max(60, min(120, shutil.get_terminal_size((100, 24)).columns))
 
 
+def columns(stream: TextIO) -> int:
+    """How many characters a line on the terminal behind ``stream`` holds; 80 where that is none, or hides it."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
 def _line(stream: TextIO, text: str, style: str = "") -> None:
     text = visible(text)
     if style and has_colour(stream):
