@@ -250,8 +250,9 @@ class _Gateway:
         try:
             server = await listen(door, host, port, limits)
         except OSError as problem:
-            taken = problem.errno == errno.EADDRINUSE  # which each loop says in other words
-            reason = "another program does" if taken else (problem.strerror or str(problem)).lower()
+            # Each loop says it in other words, around those of the kernel.
+            words = os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
+            reason = "another program does" if problem.errno == errno.EADDRINUSE else words.lower()
             raise DoorwardError(
                 f"cannot listen on {host} port {port}: {reason}",
                 hint="--listen HOST:PORT chooses another; port 0 takes any that is free",
