@@ -41,6 +41,21 @@ class Probe(NamedTuple):
     gap: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
 
 
+SIGNALS = frozenset(
+    {
+        "kill another process",
+        "kill another process by its descriptor",
+        "kill another process by a queued signal",
+        "kill another process as owner of a pipe",
+        "kill a group of processes",
+        "kill what keeps it",
+        "signal everybody",
+    }
+)
+ABI_WITH_PORTS, ABI_WITH_SIGNALS = 4, 6
+"""What Landlock closes since then only; it says so at the start (``landlock.GAPS``), and the doctor too."""
+
+
 def unproven(proof: str, why: str) -> Probe:
     return Probe(proof, root=why, ordinary=why)
 
@@ -274,11 +289,15 @@ def as_user(user: str) -> str:
 )
 @pytest.mark.parametrize("user", USERS)
 def test_no_probe_gets_out(place: Path, user: str, mechanism: str, network: str) -> None:
+    if mechanism == LANDLOCK and network == "target" and landlock.detect_abi() < ABI_WITH_PORTS:
+        pytest.skip("this kernel's Landlock knows no ports, so a server that wants one is not started")
     found = played(place, as_user(user), mechanism, network, "")
     tried = {*found["said"], *found["failed"]}
     assert {*PROBES} - tried <= {"kill what keeps it", "mounts of the machine"}, "each was tried"
     assert tried <= {*PROBES}, "what was tried stands in the table"
     gaps = {name for name, probe in PROBES.items() if mechanism in probe.gap}
+    if mechanism == LANDLOCK and landlock.detect_abi() < ABI_WITH_SIGNALS:
+        gaps |= SIGNALS
     gaps |= {name for name, resource in COUNTED.items() if resource not in found["counted"]}
     allowed = OPEN[network] - ({"tcp through the proxy"} if mechanism == LANDLOCK else set())
     assert succeeded(found) - gaps == allowed
