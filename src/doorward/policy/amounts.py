@@ -54,7 +54,8 @@ _sizes: Final = msgspec.structs.astuple
 class Limits(msgspec.Struct, frozen=True, gc=False):
     """How much one principal may have at once: open legacy sessions, requests in flight, child processes,
     subscriptions. Of requests and subscriptions each session has its own part, one in ``sessions`` (at least one), also
-    where others of the same principal have used up all; connections without a session have as many such parts together.
+    where others of the same principal have used up all; connections without a session have four times as many such
+    parts together.
 
     ``in_flight_bytes`` is of the whole process, not of one principal: bytes of messages that are being read, beyond the
     first 64 KiB of each. No principal has more than three times what it leaves to others.

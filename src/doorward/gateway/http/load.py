@@ -4,7 +4,8 @@ A request is in flight from when it is carried to when its last answer was hande
 holds its place for a second more: the server may still be at it, and taking back is no way to have ever more at once.
 Of what a principal may have at once each sender (a session, or a connection where there are none) has its own part, one
 in as many as there may be sessions: that it gets also where the others of its principal have used up all. A connection
-is had for nothing, so all of a principal's connections together get no more such parts than it may have sessions.
+is had for nothing, so of a principal's connections no more get such a part than four times as many as it may have
+sessions: more than a client that runs away opens, so that an honest one beside it is served, and not without end.
 
 Bytes of bodies that are still coming in are held by calls. The first of each call (``OWN_BYTES``) count for nobody, as
 what waits unread on a connection does not: so an ordinary message is taken whatever others hold. Of the rest no
@@ -33,6 +34,7 @@ OWN_BYTES: Final = PIECE_BYTES
 TAKEN_BACK_S: Final = 1.0
 """A client that gives up so many requests a second as it may have at once has its places back before it misses them."""
 
+_CONNECTIONS: Final = 4  # of which one may have a part, for each session that there may be
 _TIMES_LEFT: Final = 3
 _SUBSCRIBING: Final = frozenset({"resources/subscribe", "resources/unsubscribe"})
 
@@ -110,7 +112,7 @@ class Load:
         if not more or held + more <= most:
             return True
         own = max(1, most // self.limits.sessions)
-        if not session and held + more > most + own * self.limits.sessions:
+        if not session and held + more > most + own * self.limits.sessions * _CONNECTIONS:
             return False
         return self._held[*key, sender] + more <= own
 
