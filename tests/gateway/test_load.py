@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import cast
 
-from doorward.gateway.http.load import OWN_BYTES, Load
+import pytest
+
+from doorward.gateway.http.call import HttpCall
+from doorward.gateway.http.carriage import Carriage
+from doorward.gateway.http.load import OWN_BYTES, Claim, Load
 from doorward.judge.vocabulary import Principal
 from doorward.policy.amounts import Limits
 from doorward.wire.jsonrpc import Request
@@ -13,8 +18,8 @@ ADA, BOB = Principal("ada", "by her name"), Principal("bob", "by his name")
 MEBIBYTE = 1024 * 1024
 
 
-def load(*, subscriptions: int = 16) -> Load:
-    limits = Limits(sessions=4, concurrent=8, children=4, subscriptions=subscriptions, in_flight_bytes=8 * MEBIBYTE)
+def load(*, sessions: int = 4, concurrent: int = 8) -> Load:
+    limits = Limits(sessions, concurrent, children=4, subscriptions=16, in_flight_bytes=8 * MEBIBYTE)
     return Load(limits, lambda _seconds, done: done())
 
 
@@ -70,3 +75,25 @@ def test_the_bytes_of_bodies_are_given_back_to_the_byte() -> None:
     assert not here.take(BOB.id, 6 * MEBIBYTE, MEBIBYTE)
     here.give(BOB.id, 6 * MEBIBYTE)
     assert here.take(ADA.id, 0, 6 * MEBIBYTE)
+
+
+@pytest.mark.parametrize("method", ["tools/call", "resources/list"])
+def test_a_client_beside_many_connections_that_run_away_has_its_part_and_so_has_each_session(method: str) -> None:
+    here, asked = load(sessions=32, concurrent=16), Request(1, method, {})
+    claims: list[Claim] = []
+
+    def held(sender: str, *, session: bool = False) -> bool:
+        claim = here.claim(ADA, sender, "web", [asked], session=session)
+        if isinstance(claim, str):
+            return False
+        carriage = Carriage(cast("HttpCall", None), len(claims))  # which is asked for nothing here
+        here.carry(carriage, ADA, claim)
+        claims.append(claim)
+        return True
+
+    assert all(held(f"127.0.0.1 {port}") for port in range(64))
+    assert held("127.0.0.1 honest")
+    many = sum(held(f"127.0.0.2 {port}") for port in range(2048))
+    assert many < 100
+    assert held("a session", session=True)
+    assert not isinstance(here.claim(BOB, "127.0.0.1 other", "web", [asked], session=False), str)
