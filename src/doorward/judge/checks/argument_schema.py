@@ -13,7 +13,7 @@ sandbox are for.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from doorward.judge.validators import CLOSED, OPEN, SHUT, Validators, misfit
 from doorward.judge.vocabulary import Context, Effect, Finding, Peer
@@ -21,8 +21,7 @@ from doorward.protocol.actions import Action, CallTool
 from doorward.protocol.headers import unusable_in
 
 CONTROL: Final = "definition-arguments"
-_PROTOTYPE: Final = b'"__proto__":'
-"""As it stands in our encoding of a message, where no text can hold it: a quote in a text has an escape before it."""
+_PROTOTYPE: Final = "__proto__"
 
 
 class ValidateArguments:
@@ -49,8 +48,8 @@ class ValidateArguments:
             return Finding(CONTROL, Effect.DENY, reason, str(unusable))
         if work.exceeds(action.arguments, len(context.body)):
             return Finding(CONTROL, Effect.DENY, "the tool's schema makes too much work of these arguments")
-        if _PROTOTYPE in context.body:
-            return Finding(CONTROL, Effect.DENY, "a member that is a prototype to readers of JavaScript", "__proto__")
+        if _holds_a_prototype(action.arguments):
+            return Finding(CONTROL, Effect.DENY, "a member that is a prototype to readers of JavaScript", _PROTOTYPE)
         if validator.is_valid(action.arguments):
             return None
         pointer, rule = misfit(validator, work, action.arguments, len(context.body))
@@ -65,3 +64,15 @@ class ValidateArguments:
                 {"pointer": pointer, "rule": rule},
             ),
         )
+
+
+def _holds_a_prototype(arguments: dict[str, Any]) -> bool:
+    stack: list[Any] = [arguments]
+    while stack:
+        value = stack.pop()
+        if type(value) is dict:
+            if _PROTOTYPE in value:
+                return True
+            value = value.values()
+        stack += [one for one in value if type(one) is dict or type(one) is list]
+    return False

@@ -22,12 +22,9 @@ from doorward.wire.jsonrpc import Message, Request, Response
 
 CONTROL: Final = "related-tasks"
 _KEY: Final = versions.META_RELATED_TASK
-_KEY_BYTES: Final = _KEY.encode()
 
 
 def require_own_related_task(message: Message, context: Context) -> Finding | None:
-    if _KEY_BYTES not in context.body:
-        return None
     for related in _related(message):
         task = related.get("taskId") if isinstance(related, dict) else None
         if not isinstance(task, str):
