@@ -884,6 +884,13 @@ def _() -> object:
     return fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_RDLCK) == 0
 
 
+@lasting("take a name from others")
+def _() -> None:
+    one, other = socket.socketpair(UNIX)
+    KEPT.extend((one, other))
+    one.bind("\0" + P["name"])
+
+
 @lasting("all watches of its user")
 def _() -> object:
     return use_up(lambda: libc.inotify_init1(0))

@@ -171,6 +171,7 @@ class Stage:
             "udp": self.listen(v4, ("127.0.0.1", 0), datagram),
             "free port": free,
             "abstract": abstract,
+            "name": f"{self.word}-name",
             "terminal": os.ttyname(self.typed),
             "groups": next((str(p) for p in GROUPS if (p / "cgroup.procs").exists()), "/sys/fs/cgroup"),
             "mounted": str(self.top / "mounted"),
@@ -260,6 +261,11 @@ class Stage:
                 os.close(number)
             elif number < 0 and ctypes.get_errno() in (errno.EMFILE, errno.EAGAIN):
                 self.lasting.add(probe)
+        with socket.socket(socket.AF_UNIX) as one:
+            try:
+                one.bind(f"\0{self.word}-name")
+            except OSError:
+                self.lasting.add("take a name from others")
         try:
             os.close(os.open(self.given / "leased", os.O_WRONLY | os.O_NONBLOCK))
         except BlockingIOError:

@@ -146,6 +146,7 @@ NETWORK = {
     "a packet socket with a path": Probe("heard"),
     "an abstract socket": Probe("heard"),
     "an abstract datagram socket": Probe("heard"),
+    "take a name from others": Probe("changed"),
     "a pair turned to a path": Probe("heard"),
     "a raw pair turned to a path": Probe("heard"),
     "shared memory of another process": Probe("told"),

@@ -25,8 +25,8 @@ its flags in memory. What is opened to be written Landlock judges; it may be cut
 *Sockets.* Of IPv4 and IPv6 as ``restrict`` is told. Unix sockets only as connected pairs: one of its own could reach
 whatever listens at a path or a name, an agent or a bus, which no wall around files sees. Only pairs of streams and of
 packets in order: datagrams, for which the kernel takes the raw type as well, can be turned to another address. Where
-TCP is the machine's own, it may not listen. No others: netlink, raw packets, a virtual machine's host (vsock), the
-kernel's ciphers, Bluetooth.
+the network is the machine's own, it may not listen, nor take an address: the end of a pair could keep a name from
+others. No others: netlink, raw packets, a virtual machine's host (vsock), the kernel's ciphers, Bluetooth.
 
 A filter is inherited and cannot be taken off. A call by another architecture's table (32-bit programs, x32) is refused
 whole, as its numbers mean other calls. Refused calls return EPERM; io_uring and ``clone3`` return ENOSYS and families
@@ -71,7 +71,7 @@ class _Numbers:
     def __init__(self, architecture: int, *, prlimit: int, clone: int, unshare: int, socket: int, pair: int) -> None:
         self.architecture = architecture
         self.prlimit, self.clone, self.unshare, self.socket, self.pair = prlimit, clone, unshare, socket, pair
-        self.listen = self.control = 0
+        self.listen = self.bind = self.control = 0
         self.never: tuple[int, ...] = ()
         self.shared: tuple[int, ...] = ()
         self.of_process_first: tuple[int, ...] = ()
@@ -94,7 +94,7 @@ _X86_64.never = (
     *(170, 171, 103, 153, 179, 212),  # sethostname, setdomainname, syslog, vhangup, quotactl, lookup_dcookie
     *(165, 166, 155, 161),  # mount, umount2, pivot_root, chroot
 )
-_X86_64.listen, _X86_64.control = 50, 72  # listen, fcntl
+_X86_64.listen, _X86_64.bind, _X86_64.control = 50, 49, 72  # listen, bind, fcntl
 _X86_64.shared = (
     *(29, 30, 31),  # shmget, shmat, shmctl
     *(64, 65, 66, 220),  # semget, semop, semctl, semtimedop
@@ -116,7 +116,7 @@ _AARCH64.never = (
     *(161, 162, 116, 58, 60, 18),
     *(40, 39, 41, 51),
 )
-_AARCH64.listen, _AARCH64.control = 201, 25
+_AARCH64.listen, _AARCH64.bind, _AARCH64.control = 201, 200, 25
 _AARCH64.shared = (*(194, 196, 195), *(190, 193, 191, 192), *(186, 189, 188, 187), *(180, 181))
 _AARCH64.of_process_first = (118, 119, 274)
 _AARCH64.of_process_second = ((140, 0), (30, 1))
@@ -225,6 +225,7 @@ def _about_truncation(numbers: _Numbers) -> bytes:
 def _about_others(numbers: _Numbers) -> bytes:
     """What reaches other programs of the machine, for whoever has no namespaces."""
     code = b"".join(_when(_IF_EQUAL, number, _refuse(errno.ENOSYS)) for number in numbers.shared)
+    code += _when(_IF_EQUAL, numbers.bind, _refuse(errno.EACCES))  # as Landlock has it, for TCP
     itself = _unless(_IF_EQUAL, (0,), _refuse())
     for number in numbers.of_process_first:
         code += _when(_IF_EQUAL, number, _lower_half(_FIRST) + itself + _allow())
