@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,14 @@ END_LIMIT_SECONDS = 8.0
 """How long it may take to end once it is asked: it closes its log then. After that it is killed with its group."""
 
 _MOST_WORDS = 64 * 1024
+
+_LEASHED = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG, which an exec keeps
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Starts a program that the kernel ends with us, also where we are killed: a target is open to whoever finds it."""
 
 
 class NotListeningError(Exception):
@@ -45,13 +54,13 @@ async def listening(
 ) -> AsyncIterator[Listening]:
     """Start ``argv`` and wait until ``read`` finds its URL in one of its lines; it is ended with the block.
 
-    What it says goes to the file ``words``, up to 64 KiB.
+    What it says goes to the file ``words``, up to 64 KiB. It ends with the thread that called this, however that ends.
 
     Raises:
         NotListeningError: it did not get that far.
     """
     process = await anyio.open_process(
-        argv,
+        (sys.executable, "-I", "-S", "-c", _LEASHED, str(os.getpid()), *argv),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
