@@ -240,7 +240,8 @@ def test_a_standing_stream_keeps_its_ids_however_many_streams_come_and_go(serve:
 
     def get(visit: Visit) -> None:
         visit.stream()
-        held.append(visit)
+        if visit.headers["mcp-session-id"] not in earlier:  # a session that is being left may listen once more
+            held.append(visit)
         visit.was_left()
 
     def chatty(visit: Visit) -> None:
@@ -254,7 +255,7 @@ def test_a_standing_stream_keeps_its_ids_however_many_streams_come_and_go(serve:
     _, events = session.listen()
     next(events)
     wait_until(lambda: bool(held), "the standing stream upstream")
-    assert [visit.headers["mcp-session-id"] in earlier for visit in held] == [False], "others are open too"
+    assert len(held) == 1
     held[0].event(log("before"))
     before = next(events)
     for number in range(70):  # more than are remembered
