@@ -66,15 +66,16 @@ class Bucket:
     whether that is over.
     """
 
-    __slots__ = ("at", "interval", "most", "room")
+    __slots__ = ("at", "fresh", "interval", "most")
 
     def __init__(self, rate: Rate, *, empty_at: float | None = None) -> None:
         take(0.0, 0.0, rate)
         self.interval = 1 / rate.per_second
         tolerance = rate.burst / rate.per_second
-        self.room = tolerance - self.interval + 1e-9  # a full bucket could be asked so long ago
-        self.most = 2 * tolerance - self.room
-        self.at = -self.room if empty_at is None else empty_at + tolerance - self.room
+        room = tolerance - self.interval + 1e-9  # a full bucket could be asked so long ago
+        self.fresh = self.interval - room  # when the next may be taken, after the first out of a full one
+        self.most = 2 * tolerance - room
+        self.at = -room if empty_at is None else empty_at + tolerance - room
 
     def wait(self, now: float) -> float:
         """The seconds until one may be taken; at most 0 when it may be now. Nothing is taken."""
@@ -84,12 +85,9 @@ class Bucket:
 def charge(buckets: Iterable[Bucket], now: float) -> None:
     """Take one from each, also where there is none left: it owes that, but never more than a burst."""
     for bucket in buckets:
-        at = bucket.at
-        if at > now:
-            bucket.at = min(at + bucket.interval, now + bucket.most)
-        else:
-            full = now - bucket.room
-            bucket.at = (full if full > at else at) + bucket.interval  # noqa: FURB136 - half the time of `max`
+        due = bucket.at + bucket.interval
+        fresh = now + bucket.fresh
+        bucket.at = fresh if due < fresh else min(due, now + bucket.most)
 
 
 class Rates:

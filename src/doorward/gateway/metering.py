@@ -156,15 +156,17 @@ class Meter:
         """The source that ``key`` names for ``principal`` at ``server``; ``session``: not a mere connection, of which
         :meth:`forget` says when it has ended; ``forwarded``: neither, but whom a proxy passes on.
         """
-        if not (session or forwarded):
-            mine = self._connections.of(key, dict)
-            one = mine.get((principal, address, server))
-            if one is None:
-                one = mine[principal, address, server] = self._make(key, principal, address, server, session=False)
-            return one
-        known = (key, principal, address, server)
-        found = self._sources.lately.get(known)
-        return found or self._sources.of(known, lambda: self._make(key, principal, address, server, session=session))
+        if session or forwarded:
+            known = (key, principal, address, server)
+            found = self._sources.lately.get(known)
+            if found is not None:
+                return found
+            return self._sources.of(known, lambda: self._make(key, principal, address, server, session=session))
+        mine = self._connections.of(key, dict)
+        one = mine.get((principal, address, server))
+        if one is None:
+            one = mine[principal, address, server] = self._make(key, principal, address, server, session=False)
+        return one
 
     def forget(self, key: Hashable) -> None:
         """The connection that ``key`` names has ended. No other that comes may make it be forgotten before."""
