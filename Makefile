@@ -33,6 +33,8 @@ PUBLISHED := $(BIN)/python -m doorward.lab.targets.published
 ARGS ?=
 # What each other Python is tried with by `make test`: what a version of the language can break. `make soak` takes all.
 PURE := tests/wire tests/protocol tests/policy tests/judge tests/relay tests/audit
+# What depends on the kernel and on the machine's numbers of calls.
+WALLS := tests/confine/test_calls.py tests/confine/test_cgroups.py tests/confine/test_escapes.py
 # Worker processes of the test run.
 WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile
@@ -82,9 +84,10 @@ soak: setup ## Look for what `make test` does not: new examples, every cell of t
 	sh tools/pythons.sh $(CACHE) $(SPREAD) -m 'not soak' tests
 
 .PHONY: kernel
-kernel: setup ## Try the walls under Debian's kernel, whose control groups are of version 2, in an emulated machine
-	@sh tools/kernel.sh $(CACHE) $(BIN)/python -m pytest -q --timeout 900 \
-		tests/confine/test_cgroups.py tests/confine/test_escapes.py tests/gateway/test_serve_tree_caps.py $(ARGS)
+kernel: setup ## Try the walls under Debian's kernel in an emulated machine, of x86_64 and of aarch64: control groups of version 2
+	@for machine in x86_64 aarch64; do
+		sh tools/kernel.sh $(CACHE) $$machine pytest -q -o cache_dir=/tmp/cache --timeout 1800 $(WALLS) $(ARGS)
+	done
 
 .PHONY: bench
 bench: bench-stdio bench-http bench-capacity bench-flood ## Measure what Doorward costs, as users install it: the wheel, alone

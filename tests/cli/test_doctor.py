@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,19 @@ def test_what_a_control_group_holds_is_said_and_what_holds_instead(
     assert json.loads(capsys.readouterr().out)["groups"] == list(groups)
 
 
+def test_a_temporary_folder_may_lie_deeper_than_a_socket_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("deep" * 30)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    holds = probe.probe("namespaces")
+    assert "path-socket" in holds.closed
+    assert holds.as_promised
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_doctor_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     running = subprocess.Popen(
-        [sys.executable, "-m", "doorward", "doctor"],
+        ["env", "--default-signal", sys.executable, "-m", "doorward", "doctor"],  # under nohup one would be ignored
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

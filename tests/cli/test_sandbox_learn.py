@@ -33,8 +33,9 @@ class Learner:
         self.key.write_text("the key")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-m", "doorward", "sandbox", "learn", "--name", "notes", *words]
         return subprocess.Popen(
-            [sys.executable, "-m", "doorward", "sandbox", "learn", "--name", "notes", *words],
+            ["env", "--default-signal", *argv],  # under nohup one would be ignored
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

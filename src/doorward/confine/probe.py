@@ -89,7 +89,7 @@ tried("user-namespace", in_child(lambda: call(272, 97, 0x10000000)))
 tried("io-uring", ring)
 tried("packets", lambda: socket.socket(17, socket.SOCK_RAW).close())
 tried("netlink", lambda: socket.socket(16, socket.SOCK_RAW, 15).close())
-tried("path-socket", lambda: socket.socket(socket.AF_UNIX).connect(folder + "/socket"))
+tried("path-socket", lambda: (os.chdir(folder), socket.socket(socket.AF_UNIX).connect("socket")))
 tried("tcp", lambda: said(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", tcp)))
 try:
     said(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", udp))
@@ -232,13 +232,22 @@ def _outside(place: str) -> Iterator[tuple[tuple[str, ...], socket.socket]]:
     name = os.path.basename(place)
     with socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as path:
         abstract.bind("\0" + name)
-        path.bind(os.path.join(place, "outside", "socket"))
+        _bind_in(os.path.dirname(secret), "socket", path)
         for listener in (abstract, path):
             listener.listen()
         with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.bind(("127.0.0.1", 0))
             udp.setblocking(False)
             yield (secret, name, str(os.getpid()), _port(tcp), _port(udp)), udp
+
+
+def _bind_in(folder: str, name: str, listener: socket.socket) -> None:
+    """By a short way: an address has 107 bytes (unix(7)), and a temporary folder may lie deeper."""
+    opened = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{opened}/{name}")
+    finally:
+        os.close(opened)
 
 
 def _arrived(datagrams: socket.socket) -> list[str]:

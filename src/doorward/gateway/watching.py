@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import suppress
 from threading import Thread
@@ -53,7 +54,7 @@ def watch(
         ]
         for copy in copies:
             copy.start()
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):  # one that comes before or after the loop listens for it
             asyncio.run(_until_ended(child, walls, lessons))
         child.kill_tree()
         if child.pid is None:
@@ -92,6 +93,7 @@ async def _until_ended(child: process.Child, walls: SandboxProfile, lessons: Les
         if child.ended:
             ended.set()
 
+    _end_between_two_looks(loop, ended)
     loop.add_reader(child.control, receive)
     try:
         await ended.wait()
@@ -103,6 +105,13 @@ async def _until_ended(child: process.Child, walls: SandboxProfile, lessons: Les
         for tracer in tracers:
             tracer.close()
         await egress.close()
+
+
+def _end_between_two_looks(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """A signal that came in the middle of one would lose what was seen last."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(number, ended.set)
 
 
 def _copy(source: int, target: int) -> None:

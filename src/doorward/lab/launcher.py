@@ -47,7 +47,7 @@ def without_network() -> None:
     seccomp: Any = importlib.import_module("seccomp")
     restrict, filter_calls = landlock.restrict, seccomp.restrict
     landlock.restrict = lambda read, write, *_ports: restrict(read, write)
-    seccomp.restrict = lambda _internet: filter_calls(seccomp.TCP)
+    seccomp.restrict = lambda _internet, **how: filter_calls(seccomp.TCP, **how)
 
 
 def without_processes() -> None:
@@ -71,9 +71,9 @@ def without_privileges() -> None:
 
 
 def _if_allowed(arm: Callable[..., Any]) -> Callable[..., Any]:
-    def armed(*paths: Any) -> Any:
+    def armed(*what: Any, **how: Any) -> Any:
         try:
-            return arm(*paths)
+            return arm(*what, **how)
         except PermissionError:
             return 0
 
@@ -104,7 +104,7 @@ def without_caps() -> None:
 def without_calls() -> None:
     """Every call of the kernel and every socket, so that what listens on this machine has to defend itself."""
     seccomp: Any = importlib.import_module("seccomp")
-    seccomp.restrict = lambda _internet: None
+    seccomp.restrict = lambda _internet, **_how: None
 
 
 WALLS = {
