@@ -142,6 +142,9 @@ def test_of_etc_only_what_every_program_needs_is_readable(world: World) -> None:
         assert not covers(profile, Path(hidden)), hidden
     for needed in ("/etc/ssl/certs", "/etc/ld.so.cache", "/etc/hosts", "/usr/bin/env", "/dev/urandom"):
         assert covers(profile, Path(needed)), needed
+    at_start = [Path("/etc/locale.alias"), *Path("/etc").glob("python3.*/sitecustomize.py")]
+    for read in filter(Path.exists, at_start):
+        assert covers(profile, read.resolve()), read
 
 
 def test_a_virtual_environment_brings_its_base_installation_and_what_is_installed_editably(world: World) -> None:

@@ -60,6 +60,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix
 _ETC = (
     *("ca-certificates", "ca-certificates.conf", "ld.so.cache", "resolv.conf", "hosts", "nsswitch.conf", "localtime"),
     *("pki/ca-trust/extracted", "pki/tls/certs", "pki/tls/openssl.cnf", "crypto-policies", "mime.types"),
+    *("locale.alias", *(f"python3.{minor}/sitecustomize.py" for minor in range(9, 20))),  # which Debian's start reads
 )
 _PROC = ("cpuinfo", "meminfo", "stat", "uptime", "loadavg", "version", "filesystems", "sys/vm/overcommit_memory")
 _SYS = ("devices/system/cpu", "kernel/mm/transparent_hugepage")
