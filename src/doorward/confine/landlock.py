@@ -11,8 +11,9 @@ them); sockets that have a path (``connect`` is no access to a file: ``seccomp``
 (``stat``, ``readlink``, ``access``, ``chmod``, ``utime``, extended attributes and access lists work everywhere, unless
 there is no everywhere: ``namespaces``), as do watches (``inotify`` tells the names of what changes in a folder); the
 tables of the network in a process's own ``/proc`` entry; descriptors that were open before. On ABI 1 and 2 ``truncate``
-is not covered, below 5 ``ioctl`` on devices, below 6 signals and abstract sockets: ``GAPS`` has the words. Rights add
-up: what is to be read only and lies in a folder to be written is written (a mount holds it, ``namespaces``).
+is not covered, below 6 abstract sockets (``seccomp`` refuses both); below 5 ``ioctl`` on devices, below 6 signals:
+``GAPS`` has the words. Rights add up: what is to be read only and lies in a folder to be written is written (a mount
+holds it, ``namespaces``).
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ _SCOPE_SIGNALS = 1 << 1
 ABI_WITH_TRUNCATION = 3
 _ABI_WITH_NETWORK, _ABI_WITH_SCOPES = 4, 6
 
-# (first ABI in which it holds, what does not hold before)
+# (first ABI in which it holds, what a server can do before that it should not, or cannot though it might)
 GAPS = (
     (ABI_WITH_TRUNCATION, "a file is emptied only through its descriptor, and truncate by name refused"),
     (5, "device files that are readable can be given any ioctl"),

@@ -56,7 +56,9 @@ def _holders(holder: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for entry in entries.values() if isinstance(entries, dict) else ():
             if isinstance(entry, dict):
                 yield entry
-                yield from filter(lambda one: isinstance(one, dict), (entry.get("params"),))
+                params = entry.get("params")
+                if isinstance(params, dict):
+                    yield params
 
 
 def _begun_by(message: Message) -> str | None:
